@@ -1,0 +1,52 @@
+"""What every test shares: the kernel interpreter where there is no GPU, versions in the report, small pictures."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import shutil
+
+# triton decides between compiling and interpreting when it is imported, so this comes before anything else;
+# asking the driver is enough, and unlike torch.cuda it leaves torch out of tests that must not import it.
+if shutil.which("nvidia-smi") is None:
+    os.environ.setdefault("TRITON_INTERPRET", "1")
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+_REPORTED = ("torch", "numpy", "numba", "pillow", "triton", "safetensors", "click", "hypothesis")
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """One line of versions: the first thing one asks about a report from another machine."""
+    found = []
+    for name in _REPORTED:
+        try:
+            found.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            found.append(f"{name} absent")
+    interpreted = os.environ.get("TRITON_INTERPRET", "0")
+    return f"versions: {', '.join(found)}; TRITON_INTERPRET={interpreted}"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests marked ``gpu`` are skipped, with the reason, where there is no CUDA device."""
+    marked = [item for item in items if item.get_closest_marker("gpu")]
+    if not marked:
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        for item in marked:
+            item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
+@pytest.fixture
+def photo() -> NDArray[np.uint8]:
+    """A small picture with the features of a photograph: gradients, an edge and grain; uint8 [61, 90, 3]."""
+    rng = np.random.default_rng(7)
+    rows, columns = np.mgrid[0:61, 0:90]
+    base = np.stack([rows * 3, columns * 2, 255 - rows - columns], axis=2).astype(np.float64)
+    base[20:40, 30:60] *= 0.4
+    return np.clip(base + rng.normal(0, 4, base.shape), 0, 255).astype(np.uint8)

@@ -1,0 +1,244 @@
+"""image.py: what goes in comes out, in its true mode, with its metadata."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageCms
+
+from vaecodec.errors import InputError
+from vaecodec.image import Picture, pad_to_multiple, strip_exif_prefix, to_array, to_picture, to_pil
+
+
+def _pil(photo: NDArray[np.uint8], mode: str) -> Image.Image:
+    image = Image.fromarray(photo)
+    if mode == "RGBA":
+        image.putalpha(Image.fromarray(photo[:, :, 0]))
+        return image
+    if mode == "LA":
+        gray = image.convert("LA")
+        gray.putalpha(Image.fromarray(photo[:, :, 1]))
+        return gray
+    return image.convert(mode)
+
+
+def _reopen(image: Image.Image, form: str, **options: object) -> Image.Image:
+    buffer = io.BytesIO()
+    image.save(buffer, form, **options)
+    return Image.open(io.BytesIO(buffer.getvalue()))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "LA"])
+def test_own_modes_come_back_unchanged(photo: NDArray[np.uint8], mode: str) -> None:
+    image = _pil(photo, mode)
+    picture = to_picture(image)
+    assert picture.mode == mode
+    assert picture.rgb.shape == (61, 90, 3)
+    assert (picture.height, picture.width) == (61, 90)
+    assert to_pil(picture).mode == mode
+    assert np.array_equal(to_array(picture), np.asarray(image))
+    assert np.array_equal(np.asarray(to_pil(picture)), np.asarray(image))
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"),
+    [("1", "L"), ("P", "RGB"), ("YCbCr", "RGB"), ("HSV", "RGB"), ("RGBX", "RGB"), ("RGBa", "RGBA"), ("La", "LA")],
+)
+def test_other_modes_look_as_pillow_shows_them(photo: NDArray[np.uint8], mode: str, expected: str) -> None:
+    source = _pil(photo, {"RGBa": "RGBA", "La": "LA"}.get(mode, "RGB")).convert(mode)
+    picture = to_picture(source)
+    assert picture.mode == expected
+    assert np.array_equal(to_array(picture), np.asarray(source.convert(expected)))
+
+
+def test_palette_with_transparency_gets_alpha(photo: NDArray[np.uint8]) -> None:
+    image = _pil(photo, "P")
+    image.info["transparency"] = 0
+    picture = to_picture(image)
+    assert picture.mode == "RGBA"
+    assert picture.alpha is not None
+    assert np.array_equal(picture.alpha == 0, np.asarray(image) == 0)
+
+
+def test_palette_alpha_mode(photo: NDArray[np.uint8]) -> None:
+    source = _pil(photo, "P").convert("PA")
+    assert to_picture(source).mode == "RGBA"
+
+
+def test_transparent_colour_of_a_png_gets_alpha() -> None:
+    image = Image.new("RGB", (4, 3), (1, 2, 3))
+    image.putpixel((2, 1), (9, 9, 9))
+    opened = _reopen(image, "PNG", transparency=(1, 2, 3))
+    picture = to_picture(opened)
+    assert picture.mode == "RGBA"
+    assert picture.alpha is not None
+    assert picture.alpha[1, 2] == 255
+    assert picture.alpha.sum() == 255
+
+
+def test_16_bit_gray_is_reduced_with_a_warning() -> None:
+    values = np.array([[0, 128, 129, 65535, 257 * 77]], dtype=np.uint16)
+    with pytest.warns(UserWarning, match="reduced to 8 bits"):
+        picture = to_picture(Image.fromarray(values))
+    assert to_array(picture).tolist() == [[0, 0, 1, 255, 77]]
+
+
+@pytest.mark.parametrize(("dtype", "values"), [(np.int32, [[0, 65535]]), (np.float32, [[0.0, 255.0]])])
+def test_wide_gray_modes_are_reduced_with_a_warning(dtype: type, values: list[list[float]]) -> None:
+    with pytest.warns(UserWarning, match="reduced to 8 bits"):
+        picture = to_picture(Image.fromarray(np.array(values, dtype=dtype)))
+    assert to_array(picture).tolist() == [[0, 255]]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value"), [(np.int32, -1), (np.int32, 65536), (np.float32, np.nan), (np.float32, 256)]
+)
+def test_wide_gray_modes_out_of_range(dtype: type, value: float) -> None:
+    with pytest.raises(InputError, match=r"outside 0\.\."):
+        to_picture(Image.fromarray(np.array([[value]], dtype=dtype)))
+
+
+def test_cmyk_is_converted_with_a_warning(photo: NDArray[np.uint8]) -> None:
+    image = _pil(photo, "CMYK")
+    with pytest.warns(UserWarning, match="CMYK"):
+        picture = to_picture(image)
+    assert picture.mode == "RGB"
+    assert np.array_equal(to_array(picture), np.asarray(image.convert("RGB")))
+
+
+def test_cmyk_with_a_profile_that_does_not_fit_is_an_error(photo: NDArray[np.uint8]) -> None:
+    image = _pil(photo, "CMYK")
+    image.info["icc_profile"] = b"not a profile"
+    with pytest.warns(UserWarning, match="CMYK"), pytest.raises(InputError, match="ICC profile"):
+        to_picture(image)
+
+
+def test_lab_is_refused() -> None:
+    with pytest.raises(InputError, match="mode LAB"):
+        to_picture(Image.new("LAB", (2, 2)))
+
+
+def test_second_frames_are_named(photo: NDArray[np.uint8]) -> None:
+    frames = [_pil(photo, "P"), _pil(photo[::-1], "P")]
+    animation = _reopen(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    with pytest.warns(UserWarning, match="frames"):
+        to_picture(animation)
+
+
+@pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (2, "LA"), (3, "RGB"), (4, "RGBA")])
+def test_arrays_and_tensors_agree(channels: int, mode: str) -> None:
+    array = np.random.default_rng(0).integers(0, 256, (5, 7, channels), dtype=np.uint8)
+    tensor = torch.from_numpy(array).permute(2, 0, 1)
+    expected = array[:, :, 0] if channels == 1 else array
+    for source in (array, tensor, tensor.float() / 255, tensor.double() / 255):
+        picture = to_picture(source)
+        assert picture.mode == mode
+        assert np.array_equal(to_array(picture), expected)
+
+
+def test_flat_array_is_gray() -> None:
+    picture = to_picture(np.arange(6, dtype=np.uint8).reshape(2, 3))
+    assert picture.mode == "L"
+    assert picture.rgb.shape == (2, 3, 3)
+
+
+def test_a_picture_does_not_change_with_its_source(photo: NDArray[np.uint8]) -> None:
+    source = np.dstack([photo, photo[:, :, 0]])
+    picture = to_picture(source)
+    before = to_array(picture).copy()
+    source[:] = 0
+    assert np.array_equal(to_array(picture), before)
+
+
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [
+        (np.zeros((3, 3), np.float32), "dtype float32"),
+        (np.zeros((3, 3, 5), np.uint8), r"shape \[3, 3, 5\]"),
+        (np.zeros((3, 8, 9), np.uint8), r"shape \[3, 8, 9\]"),
+        (np.zeros(3, np.uint8), r"shape \[3\]"),
+        (np.zeros((0, 3, 3), np.uint8), "empty"),
+        (torch.zeros(1, 3, 4, 4), r"\[1, 3, 4, 4\]"),
+        (torch.zeros(5, 4, 4), r"\[5, 4, 4\]"),
+        (torch.zeros(3, 0, 4), "empty"),
+        (torch.full((3, 4, 4), 1.5), r"outside 0\.\.1"),
+        (torch.full((3, 4, 4), float("nan")), r"outside 0\.\.1"),
+        (torch.zeros(3, 4, 4, dtype=torch.int32), "dtype int32"),
+        ("photo.jpg", "Image.open"),
+        (Path("photo.jpg"), "Image.open"),
+        (b"bytes", "Image.open"),
+        (None, "NoneType"),
+        (Image.new("RGB", (0, 4)), "empty"),
+    ],
+)
+def test_anything_else_is_an_input_error(image: object, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        to_picture(image)
+
+
+def test_metadata_survives(photo: NDArray[np.uint8]) -> None:
+    icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    opened = _reopen(_pil(photo, "RGB"), "JPEG", exif=exif, icc_profile=icc, xmp=b"<x:xmpmeta/>")
+    picture = to_picture(opened)
+    assert (picture.width, picture.height) == (90, 61)  # the orientation stays metadata
+    assert picture.icc == icc
+    assert picture.xmp == b"<x:xmpmeta/>"
+    assert picture.exif is not None
+    assert picture.exif[:2] in (b"II", b"MM")
+    back = to_pil(picture)
+    assert back.info["icc_profile"] == icc
+    assert back.info["xmp"] == b"<x:xmpmeta/>"
+    assert back.getexif()[0x0112] == 6
+
+
+@pytest.mark.parametrize("form", ["PNG", "WEBP", "JPEG"])
+def test_exif_is_stored_alike_from_every_format(photo: NDArray[np.uint8], form: str) -> None:
+    exif = Image.Exif()
+    exif[0x010F] = "Maker"
+    picture = to_picture(_reopen(_pil(photo, "RGB"), form, exif=exif.tobytes()))
+    assert picture.exif == strip_exif_prefix(exif.tobytes())
+
+
+def test_exif_of_a_tiff_is_the_camera_not_the_file(photo: NDArray[np.uint8]) -> None:
+    exif = Image.Exif()
+    exif[0x010F] = "Maker"
+    exif.get_ifd(0x8769)[0x9286] = b"ASCII\0\0\0note"
+    picture = to_picture(_reopen(_pil(photo, "RGB"), "TIFF", exif=exif))
+    back = to_pil(picture).getexif()
+    assert dict(back)[0x010F] == "Maker"
+    assert 0x0100 not in back  # ImageWidth
+    assert back.get_ifd(0x8769)[0x9286] == b"ASCII\0\0\0note"
+
+
+def test_without_metadata_there_is_none(photo: NDArray[np.uint8]) -> None:
+    picture = to_picture(_pil(photo, "RGB"))
+    assert (picture.icc, picture.exif, picture.xmp) == (None, None, None)
+    assert to_pil(picture).info == {}
+
+
+def test_gray_is_the_nearest_to_three_decoded_channels() -> None:
+    rgb = np.array([[[10, 10, 12], [10, 11, 11], [0, 0, 1], [255, 255, 255]]], np.uint8)
+    assert to_array(Picture(rgb, mode="L")).tolist() == [[11, 11, 0, 255]]
+
+
+def test_padding_repeats_the_edge() -> None:
+    rgb = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
+    padded = pad_to_multiple(rgb, 4)
+    assert padded.shape == (4, 4, 3)
+    assert np.array_equal(padded[:2, :3], rgb)
+    assert np.array_equal(padded[3, 3], rgb[1, 2])
+    assert pad_to_multiple(padded, 4) is padded
+
+
+def test_plain_images_warn_of_nothing(photo: NDArray[np.uint8]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        to_picture(_pil(photo, "RGB"))

@@ -1,0 +1,259 @@
+"""Pictures in and out: whatever a caller holds becomes one `Picture`, and a `Picture` becomes what the caller wants.
+
+The codec itself sees only ``Picture.rgb``, uint8 [H, W, 3]. Everything else rides along: alpha (lossless), the true
+mode, so that a gray image comes back gray, and the metadata.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+import warnings
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageCms
+
+from vaecodec.errors import InputError
+
+Mode = Literal["RGB", "L", "RGBA", "LA"]
+Pixels = NDArray[np.uint8]
+
+# [H, W, channels] of an array or tensor -> the mode it stands for, as in Pillow.
+MODE_OF_CHANNELS: dict[int, Mode] = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
+
+# Modes that Pillow turns into one of ours without losing anything that is seen.
+_PLAIN_CONVERSIONS: dict[str, Mode] = {
+    "1": "L",
+    "La": "LA",
+    "RGBa": "RGBA",
+    "RGBX": "RGB",
+    "PA": "RGBA",
+    "YCbCr": "RGB",
+    "HSV": "RGB",
+}
+
+# The signature that JPEG, and after it Pillow, puts before a TIFF structure; .vaec stores the structure alone.
+_EXIF_PREFIX = b"Exif\x00\x00"
+
+# What a camera says about a photograph. The other tags of a TIFF file describe its own pixel layout.
+_TIFF_CAMERA_TAGS = (
+    0x010E,  # ImageDescription
+    0x010F,  # Make
+    0x0110,  # Model
+    0x0112,  # Orientation
+    0x0131,  # Software
+    0x0132,  # DateTime
+    0x013B,  # Artist
+    0x8298,  # Copyright
+    0x8769,  # Exif IFD
+    0x8825,  # GPS IFD
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """One image, taken apart.
+
+    ``rgb`` is uint8 [H, W, 3] (a gray image has three equal channels), ``alpha`` uint8 [H, W] in the modes RGBA and
+    LA and None in the others. ``exif`` is a TIFF structure without the ``Exif\\0\\0`` signature.
+    """
+
+    rgb: Pixels
+    alpha: Pixels | None = None
+    mode: Mode = "RGB"
+    icc: bytes | None = None
+    exif: bytes | None = None
+    xmp: bytes | None = None
+
+    @property
+    def height(self) -> int:
+        return int(self.rgb.shape[0])
+
+    @property
+    def width(self) -> int:
+        return int(self.rgb.shape[1])
+
+
+def to_picture(image: object) -> Picture:
+    """Read a PIL image, a uint8 array or a torch tensor.
+
+    * PIL: L, LA, RGB, RGBA, and P, PA, 1, RGBa, La, RGBX, YCbCr, HSV, CMYK; I;16 and I (0..65535) and F (0..255) are
+      reduced to 8 bits with a ``UserWarning``. ICC profile, EXIF and XMP are kept; pixels are not rotated.
+    * numpy: uint8 [H, W] or [H, W, C], C = 1 L, 2 LA, 3 RGB, 4 RGBA.
+    * torch: [C, H, W], uint8 or floating point in 0..1.
+
+    Raises ``InputError`` for anything else, for empty images and for values out of range.
+    """
+    if isinstance(image, Image.Image):
+        return _from_pil(image)
+    if isinstance(image, np.ndarray):
+        return _from_array(image)
+    # A tensor can only come from a torch that is already imported: looking there costs no import.
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(image, torch.Tensor):
+        return _from_array(_tensor_to_array(image))
+    message = f"image: expected a PIL image, a uint8 array or a torch tensor, got {type(image).__name__}"
+    if isinstance(image, str | bytes) or hasattr(image, "__fspath__"):
+        message += "; open it first: PIL.Image.open(path)"
+    raise InputError(message)
+
+
+def to_pil(picture: Picture) -> Image.Image:
+    """The picture as a PIL image of its true mode, metadata in ``info`` as Pillow's own plugins leave it."""
+    image = Image.fromarray(to_array(picture))
+    if picture.icc is not None:
+        image.info["icc_profile"] = picture.icc
+    if picture.exif is not None:
+        image.info["exif"] = _EXIF_PREFIX + picture.exif
+    if picture.xmp is not None:
+        image.info["xmp"] = picture.xmp
+    return image
+
+
+def to_array(picture: Picture) -> Pixels:
+    """The pixels as numpy sees the PIL image: [H, W] for L, [H, W, 2] LA, [H, W, 3] RGB, [H, W, 4] RGBA, uint8."""
+    colour = _gray(picture.rgb) if picture.mode in ("L", "LA") else picture.rgb
+    if picture.alpha is None:
+        return np.ascontiguousarray(colour)
+    return np.dstack([colour, picture.alpha])
+
+
+def pad_to_multiple(rgb: Pixels, multiple: int) -> Pixels:
+    """Repeat the last row and column of ``rgb`` [H, W, C] until both sides are multiples of ``multiple``."""
+    height, width = rgb.shape[:2]
+    below, right = -height % multiple, -width % multiple
+    if not below and not right:
+        return rgb
+    return np.pad(rgb, ((0, below), (0, right), (0, 0)), mode="edge")
+
+
+def strip_exif_prefix(exif: bytes) -> bytes:
+    """The TIFF structure of an EXIF block, with or without the signature that JPEG and Pillow put before it."""
+    return exif.removeprefix(_EXIF_PREFIX)
+
+
+def _gray(rgb: Pixels) -> Pixels:
+    """The rounded mean of the three channels [H, W, 3] -> [H, W]: nearest to the gray that all three were asked for."""
+    return cast(Pixels, ((rgb.sum(axis=2, dtype=np.uint16) + 1) // 3).astype(np.uint8))
+
+
+def _from_array(array: NDArray[Any]) -> Picture:
+    if array.dtype != np.uint8:
+        message = f"image: array dtype {array.dtype} is not uint8 (values 0..255)"
+        raise InputError(message)
+    planes = array[:, :, None] if array.ndim == 2 else array
+    if planes.ndim != 3 or planes.shape[2] not in MODE_OF_CHANNELS:
+        message = f"image: array shape {list(array.shape)} is not [H, W] or [H, W, C] with C in 1..4"
+        raise InputError(message)
+    if 0 in planes.shape:
+        message = f"image: array shape {list(array.shape)} is empty, both sides must be at least 1"
+        raise InputError(message)
+    return _from_planes(planes, MODE_OF_CHANNELS[planes.shape[2]])
+
+
+def _from_planes(planes: Pixels, mode: Mode) -> Picture:
+    """Split [H, W, C] into colour and alpha; the copies keep the picture whole when the caller edits the array."""
+    alpha = np.array(planes[:, :, -1]) if mode in ("LA", "RGBA") else None
+    if mode in ("L", "LA"):
+        return Picture(np.repeat(planes[:, :, :1], 3, axis=2), alpha, mode)
+    return Picture(np.array(planes[:, :, :3], order="C"), alpha, mode)
+
+
+def _tensor_to_array(tensor: Any) -> NDArray[np.uint8]:
+    """A tensor [C, H, W] on any device -> uint8 [H, W, C]."""
+    if tensor.ndim != 3 or tensor.shape[0] not in MODE_OF_CHANNELS:
+        message = f"image: tensor shape {list(tensor.shape)} is not [C, H, W] with C in 1..4"
+        raise InputError(message)
+    values = tensor.detach().cpu()
+    if values.is_floating_point():
+        array = values.double().numpy()
+        if not ((array >= 0) & (array <= 1)).all():  # NaN fails both comparisons
+            message = "image: tensor has values outside 0..1, the range of a floating point image"
+            raise InputError(message)
+        array = np.rint(array * 255).astype(np.uint8)
+    else:
+        array = values.numpy()
+    return np.asarray(array.transpose(1, 2, 0))
+
+
+def _from_pil(image: Image.Image) -> Picture:
+    if 0 in image.size:
+        message = f"image: size {image.width} x {image.height} is empty, both sides must be at least 1"
+        raise InputError(message)
+    image.load()  # some formats keep their metadata behind the pixels
+    _warn_of_frames(image)
+    icc: bytes | None = image.info.get("icc_profile") or None
+    if image.mode == "CMYK":
+        pixels, icc = _cmyk_to_rgb(image, icc), None
+    else:
+        pixels = _to_own_mode(image)
+    array = np.asarray(pixels)
+    picture = _from_planes(array if array.ndim == 3 else array[:, :, None], cast(Mode, pixels.mode))
+    return Picture(picture.rgb, picture.alpha, picture.mode, icc, _exif_of(image), image.info.get("xmp") or None)
+
+
+def _warn_of_frames(image: Image.Image) -> None:
+    # An MPO is a photograph whose further frames are the camera's own previews.
+    if getattr(image, "is_animated", False) and image.format != "MPO":
+        warnings.warn("image has several frames: only the current one is kept", UserWarning, stacklevel=2)
+
+
+def _to_own_mode(image: Image.Image) -> Image.Image:
+    """Any supported mode but CMYK -> L, LA, RGB or RGBA."""
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        return _reduce_to_8_bits(image)
+    if image.mode == "P":
+        return image.convert("RGBA" if image.has_transparency_data else "RGB")
+    if image.mode in ("L", "RGB") and "transparency" in image.info:  # one colour stands for "see-through"
+        return image.convert(image.mode + "A")
+    if image.mode in ("L", "LA", "RGB", "RGBA"):
+        return image
+    if image.mode in _PLAIN_CONVERSIONS:
+        return image.convert(_PLAIN_CONVERSIONS[image.mode])
+    message = f"image: mode {image.mode} is not supported; convert it to RGB first"
+    raise InputError(message)
+
+
+def _reduce_to_8_bits(image: Image.Image) -> Image.Image:
+    """I;16 and I hold 0..65535, F holds 0..255 as everywhere in Pillow."""
+    top = 255 if image.mode == "F" else 65535
+    values = np.asarray(image).astype(np.float64)
+    if not ((values >= 0) & (values <= top)).all():
+        message = f"image: mode {image.mode} has values outside 0..{top}"
+        raise InputError(message)
+    warnings.warn(f"mode {image.mode} is reduced to 8 bits", UserWarning, stacklevel=2)
+    return Image.fromarray(np.rint(values * (255 / top)).astype(np.uint8))
+
+
+def _cmyk_to_rgb(image: Image.Image, icc: bytes | None) -> Image.Image:
+    """Ink values to sRGB, through the image's own profile where it has one."""
+    warnings.warn("CMYK is converted to sRGB", UserWarning, stacklevel=2)
+    if icc is None:
+        return image.convert("RGB")
+    try:
+        converted = ImageCms.profileToProfile(
+            image, ImageCms.ImageCmsProfile(io.BytesIO(icc)), ImageCms.createProfile("sRGB"), outputMode="RGB"
+        )
+    except (ImageCms.PyCMSError, OSError) as error:
+        message = f"image: the ICC profile of the CMYK image cannot be used: {error}"
+        raise InputError(message) from error
+    return cast(Image.Image, converted)
+
+
+def _exif_of(image: Image.Image) -> bytes | None:
+    raw = image.info.get("exif")
+    if raw:
+        return strip_exif_prefix(raw)
+    exif = _camera_tags(image.getexif())  # TIFF files and PNG text chunks keep it elsewhere
+    return strip_exif_prefix(exif.tobytes()) if len(exif) else None
+
+
+def _camera_tags(exif: Image.Exif) -> Image.Exif:
+    kept = Image.Exif()
+    for tag in _TIFF_CAMERA_TAGS:
+        if tag in exif:
+            kept[tag] = exif.get_ifd(tag) if tag in (0x8769, 0x8825) else exif[tag]
+    return kept
