@@ -211,7 +211,7 @@ def test_exif_of_a_tiff_is_the_camera_not_the_file(photo: NDArray[np.uint8]) -> 
     exif = Image.Exif()
     exif[0x010F] = "Maker"
     exif.get_ifd(0x8769)[0x9286] = b"ASCII\0\0\0note"
-    picture = to_picture(_reopen(_pil(photo, "RGB"), "TIFF", exif=exif))
+    picture = to_picture(_reopen(_pil(photo, "RGB"), "TIFF", exif=exif.tobytes()))
     back = to_pil(picture).getexif()
     assert dict(back)[0x010F] == "Maker"
     assert 0x0100 not in back  # ImageWidth
