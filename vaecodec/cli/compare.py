@@ -1,0 +1,56 @@
+"""`vaecodec compare`: how large would a JPEG of the same PSNR be?"""
+
+from __future__ import annotations
+
+import io
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+import vaecodec
+from vaecodec.cli.paths import Job
+from vaecodec.cli.photos import open_photo
+from vaecodec.cli.run import Record
+
+
+def compare_one(job: Job, codec: vaecodec.Codec, quality: int) -> Record:
+    """Code the colours of one photo both ways; alpha and metadata would cost both the same and are left out."""
+    image = open_photo(job.read()).convert("RGB")
+    pixels = np.asarray(image)
+    data = codec.encode(pixels, quality=quality)
+    decoded = codec.decode(data)
+    reached = psnr(pixels, np.asarray(decoded))
+    jpeg_quality, jpeg_bytes = smallest_jpeg(image, reached)
+    return {
+        "bytes": len(data),
+        "psnr": round(reached, 3),
+        "jpeg_bytes": jpeg_bytes,
+        "jpeg_quality": jpeg_quality,
+        "width": image.width,
+        "height": image.height,
+    }
+
+
+def psnr(reference: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
+    """Peak signal-to-noise ratio in dB over all channels of two uint8 images; infinite for equal ones."""
+    error = reference.astype(np.float64) - other
+    mse = float(np.mean(error * error))
+    return math.inf if mse == 0 else 10 * math.log10(255**2 / mse)
+
+
+def smallest_jpeg(image: Image.Image, target: float) -> tuple[int | None, int | None]:
+    """Quality and bytes of the smallest Pillow JPEG (4:2:0, optimize) of ``target`` dB or more; None where none is."""
+    pixels = np.asarray(image)
+    low, high = 1, 100
+    best: tuple[int | None, int | None] = (None, None)
+    while low <= high:
+        middle = (low + high) // 2
+        buffer = io.BytesIO()
+        image.save(buffer, "JPEG", quality=middle, subsampling="4:2:0", optimize=True)
+        if psnr(pixels, np.asarray(Image.open(buffer))) >= target:
+            best, high = (middle, buffer.getbuffer().nbytes), middle - 1
+        else:
+            low = middle + 1
+    return best

@@ -1,0 +1,82 @@
+"""What a person reads: sizes, savings and the facts about a file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from vaecodec import Info
+    from vaecodec.cli.run import Record
+
+
+def size(n_bytes: int) -> str:
+    """``84213`` -> ``84.2 kB``; a kB is 1000 bytes."""
+    value = float(n_bytes)
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if value < 1000 or unit == "GB":
+            break
+        value /= 1000
+    return f"{n_bytes} bytes" if unit == "bytes" else f"{value:.3g} {unit}" if value < 1000 else f"{value:.0f} {unit}"
+
+
+def change(before: int, after: int) -> str:
+    """How much smaller or larger a file became, in percent of what it was."""
+    if before == 0:
+        return "from nothing"
+    percent = 100 * (1 - after / before)
+    return f"{percent:.1f} % smaller" if percent >= 0 else f"{-percent:.1f} % larger"
+
+
+def compress_lines(records: Sequence[Record]) -> list[str]:
+    """A line for each file, and the sum where there are several."""
+    pairs = [(cast(int, r["source_bytes"]), cast(int, r["bytes"])) for r in records]
+    lines = [
+        f"{record['source']} -> {record['output']}: {size(before)} -> {size(after)}, {change(before, after)}"
+        for record, (before, after) in zip(records, pairs, strict=True)
+    ]
+    if len(pairs) > 1:
+        before, after = (sum(column) for column in zip(*pairs, strict=True))
+        saved = f" ({size(before - after)} saved)" if after < before else ""
+        lines.append(f"{len(pairs)} files: {size(before)} -> {size(after)}, {change(before, after)}{saved}")
+    return lines
+
+
+def decompress_lines(records: Sequence[Record]) -> list[str]:
+    return [f"{r['source']} -> {r['output']}: {r['width']} x {r['height']}, {r['mode']}" for r in records]
+
+
+def info_lines(name: str, info: Info) -> list[str]:
+    """The header of one file as a small table."""
+    sections = ", ".join(f"{section} {size(length)}" for section, length in info.sections.items())
+    return [
+        name,
+        f"  size            {info.width} x {info.height}, {info.mode}",
+        f"  file            {size(info.file_size)}, {info.bpp:.3f} bits per pixel",
+        f"  quality         {info.quality} (level {info.level})",
+        f"  model           {info.model} (id {info.model_id}, hash {info.model_hash})",
+        f"  format version  {info.version}",
+        f"  sections        {sections}",
+    ]
+
+
+def compare_lines(records: Sequence[Record]) -> list[str]:
+    """The table of `vaecodec compare`: each photo, then the sum over those that JPEG could match."""
+    width = max([len(str(r["source"])) for r in records], default=0)
+    lines = (
+        [f"{'photo':{width}}  {'vaecodec':>9}  {'PSNR':>8}  {'JPEG of that PSNR':>20}  difference"] if records else []
+    )
+    for r in records:
+        after, psnr = cast(int, r["bytes"]), cast(float, r["psnr"])
+        start = f"{r['source']:{width}}  {size(after):>9}  {psnr:5.2f} dB"
+        if r["jpeg_bytes"] is None:
+            lines.append(f"{start}  {'out of reach':>20}")
+            continue
+        before = cast(int, r["jpeg_bytes"])
+        jpeg = f"{size(before)} (quality {r['jpeg_quality']})"
+        lines.append(f"{start}  {jpeg:>20}  {change(before, after)}")
+    matched = [(cast(int, r["jpeg_bytes"]), cast(int, r["bytes"])) for r in records if r["jpeg_bytes"] is not None]
+    if len(matched) > 1:
+        before, after = (sum(column) for column in zip(*matched, strict=True))
+        lines.append(f"together: {size(after)} against {size(before)} of JPEG, {change(before, after)}")
+    return lines
