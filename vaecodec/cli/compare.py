@@ -25,7 +25,7 @@ def compare_one(job: Job, codec: vaecodec.Codec, quality: int) -> Record:
     jpeg_quality, jpeg_bytes = smallest_jpeg(image, reached)
     return {
         "bytes": len(data),
-        "psnr": round(reached, 3),
+        "psnr": None if math.isinf(reached) else round(reached, 3),  # JSON knows no infinity
         "jpeg_bytes": jpeg_bytes,
         "jpeg_quality": jpeg_quality,
         "width": image.width,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-import click
-
 from vaecodec.errors import BackendError, FormatError, InputError, WeightsError
 
 
@@ -57,8 +55,8 @@ def message_of(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-class Fatal(click.ClickException):
-    """An error that stops the whole run, shown like the others: one line, no traceback."""
+class Fatal(Exception):
+    """An error that stops the whole run: it would be the same for every file."""
 
     def __init__(self, error: BaseException) -> None:
         super().__init__(message_of(error))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,14 +54,14 @@ class Job:
 
     def read(self) -> bytes:
         if self.source == STDIO:
-            return click.get_binary_stream("stdin").read()
+            return sys.stdin.buffer.read()
         return Path(self.source).read_bytes()
 
     def write(self, data: bytes, *, overwrite: bool) -> None:
         if self.output is None:
             return
         if self.output == STDIO:
-            stream = click.get_binary_stream("stdout")
+            stream = sys.stdout.buffer
             stream.write(data)
             stream.flush()
             return
@@ -110,7 +111,11 @@ def _expand(sources: Sequence[str], suffixes: Sequence[str], *, recursive: bool)
         if not recursive:
             message = f"{source} is a folder: -r takes the files in it."
             raise click.UsageError(message)
-        found += [(str(path), path.relative_to(source)) for path in _walk(Path(source), suffixes)]
+        inside = [(str(path), path.relative_to(source)) for path in _walk(Path(source), suffixes)]
+        if not inside:
+            message = f"{source} holds no file to work on ({' '.join(suffixes)})."
+            raise click.UsageError(message)
+        found += inside
     return found
 
 

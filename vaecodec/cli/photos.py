@@ -9,7 +9,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from vaecodec.errors import InputError
 
@@ -74,7 +74,9 @@ def save_photo(image: Image.Image, form: str) -> bytes:
     if form in _KEEPS_METADATA:
         options |= _metadata_options(image, form)
     elif image.info:
-        warnings.warn(f"{form} cannot hold the metadata: {', '.join(sorted(image.info))}", UserWarning, stacklevel=2)
+        warnings.warn(
+            f"{form} cannot hold the metadata: {', '.join(sorted(map(str, image.info)))}", UserWarning, stacklevel=2
+        )
     buffer = io.BytesIO()
     try:
         image.save(buffer, form, **options)
@@ -85,7 +87,8 @@ def save_photo(image: Image.Image, form: str) -> bytes:
 
 
 def _metadata_options(image: Image.Image, form: str) -> dict[str, Any]:
-    options = {key: image.info[key] for key in ("icc_profile", "exif") if key in image.info}
+    keys = ("icc_profile", "exif")
+    options: dict[str, Any] = {key: image.info[key] for key in keys if key in image.info}
     xmp = image.info.get("xmp")
     if not xmp:
         return options
@@ -93,8 +96,8 @@ def _metadata_options(image: Image.Image, form: str) -> dict[str, Any]:
         options["pnginfo"] = PngImagePlugin.PngInfo()
         options["pnginfo"].add_itxt("XML:com.adobe.xmp", xmp.decode("utf-8", "replace"))
     elif form == "TIFF":
-        options["tiffinfo"] = TiffImagePlugin.ImageFileDirectory_v2()
-        options["tiffinfo"][_XMP_TAG_OF_TIFF] = xmp
+        options["exif"] = image.getexif()  # a TIFF file holds XMP as one of its tags
+        options["exif"][_XMP_TAG_OF_TIFF] = xmp
     else:
         options["xmp"] = xmp
     return options

@@ -43,7 +43,7 @@ Shell completion (bash; zsh and fish alike):
 
 
 class _Program(click.Group):
-    """A group that ends quietly when the reader of its output has gone (``vaecodec info * | head -1``)."""
+    """A group that turns what stops a whole run into one line, or into silence, and an exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -51,8 +51,11 @@ class _Program(click.Group):
                 return super().invoke(ctx)
             finally:
                 sys.stdout.flush()
+        except Fatal as error:
+            click.echo(f"vaecodec: {error}", err=True)
+            ctx.exit(error.exit_code)
         except BrokenPipeError:
-            # Nothing more can be said; without this Python would complain at exit.
+            # `vaecodec info * | head -1`: nothing more can be said; without this Python would complain at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(Exit.BROKEN_PIPE)
 
@@ -63,20 +66,12 @@ def main() -> NoReturn:
     try:
         code = cli.main(prog_name="vaecodec", standalone_mode=False)
     except click.ClickException as error:
-        _show(error)
+        error.show()
         code = error.exit_code
     except click.Abort:
         click.echo("vaecodec: interrupted", err=True)
         code = Exit.INTERRUPTED
     sys.exit(code)
-
-
-def _show(error: click.ClickException) -> None:
-    """Wrong usage gets click's hint at --help, everything else one line in the style of the others."""
-    if isinstance(error, click.UsageError):
-        error.show()
-    else:
-        click.echo(f"vaecodec: {error.format_message()}", err=True)
 
 
 @click.group(cls=_Program, context_settings={"help_option_names": ["-h", "--help"]}, epilog=_EXIT_CODES)
@@ -216,7 +211,9 @@ def decompress(
 @cli.command()
 @_options(_files, _recursive, _json)
 def info(files: tuple[str, ...], recursive: bool, as_json: bool) -> None:
-    """Show what .vaec files say about themselves, without decoding them.
+    """Show what .vaec files say about themselves.
+
+    Only the headers are read: no picture is decoded and no model is loaded.
 
     \b
     vaecodec info photo.vaec
@@ -235,7 +232,9 @@ def info(files: tuple[str, ...], recursive: bool, as_json: bool) -> None:
 @cli.command()
 @_options(_files, _recursive, _json)
 def verify(files: tuple[str, ...], recursive: bool, as_json: bool) -> None:
-    """Check that .vaec files are whole: all checksums, and every symbol decoded to the end of the stream.
+    """Check that .vaec files are whole.
+
+    All checksums, and every symbol decoded to the end of the stream.
 
     \b
     vaecodec verify photo.vaec
@@ -252,7 +251,7 @@ def verify(files: tuple[str, ...], recursive: bool, as_json: bool) -> None:
 @cli.command()
 @_options(_photos, _quality, _recursive, _device, _model, _json)
 def compare(photos: tuple[str, ...], quality: int, recursive: bool, device: str, model: str, as_json: bool) -> None:
-    """Compare with JPEG: the size of a .vaec file and of a JPEG that is as close to the photo (equal PSNR).
+    """Compare the size with that of a JPEG of equal PSNR.
 
     Nothing is written. The JPEG is Pillow's (4:2:0, optimized), of the lowest quality that reaches the same PSNR.
 
@@ -294,7 +293,7 @@ def _codec_maker(model: str, device: str) -> Callable[[], Codec]:
             try:
                 made.append(vaecodec.Codec(model=path if path.suffix == ".safetensors" else model, device=device))
             except (vaecodec.VaecodecError, OSError) as error:
-                raise Fatal(error) from error  # it would be the same for every file
+                raise Fatal(error) from error
         return made[0]
 
     return make

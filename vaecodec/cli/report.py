@@ -67,8 +67,9 @@ def compare_lines(records: Sequence[Record]) -> list[str]:
         [f"{'photo':{width}}  {'vaecodec':>9}  {'PSNR':>8}  {'JPEG of that PSNR':>20}  difference"] if records else []
     )
     for r in records:
-        after, psnr = cast(int, r["bytes"]), cast(float, r["psnr"])
-        start = f"{r['source']:{width}}  {size(after):>9}  {psnr:5.2f} dB"
+        after = cast(int, r["bytes"])
+        psnr = "lossless" if r["psnr"] is None else f"{r['psnr']:.2f} dB"
+        start = f"{r['source']:{width}}  {size(after):>9}  {psnr:>8}"
         if r["jpeg_bytes"] is None:
             lines.append(f"{start}  {'out of reach':>20}")
             continue
