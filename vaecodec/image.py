@@ -84,9 +84,12 @@ def to_picture(image: object) -> Picture:
       reduced to 8 bits with a ``UserWarning``. ICC profile, EXIF and XMP are kept; pixels are not rotated.
     * numpy: uint8 [H, W] or [H, W, C], C = 1 L, 2 LA, 3 RGB, 4 RGBA.
     * torch: [C, H, W], uint8 or floating point in 0..1.
+    * A ``Picture`` is returned as it is.
 
     Raises ``InputError`` for anything else, for empty images and for values out of range.
     """
+    if isinstance(image, Picture):
+        return image
     if isinstance(image, Image.Image):
         return _from_pil(image)
     if isinstance(image, np.ndarray):

@@ -1,0 +1,140 @@
+"""The rules of the package, checked by reading its source: imports go down only, and what is never written at all."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+# part -> layer. A module belongs to the longest entry that it starts with, and may import lower layers only.
+LAYERS = {
+    "vaecodec.errors": 0,
+    "vaecodec.container": 1,
+    "vaecodec.files": 1,
+    "vaecodec.image": 1,
+    "vaecodec.intnet": 1,
+    "vaecodec.rans": 1,
+    "vaecodec.backend": 2,
+    "vaecodec.entropy": 3,
+    "vaecodec.weights": 3,
+    "vaecodec.models": 4,
+    "vaecodec.codec": 5,
+    "vaecodec.training": 5,
+    "vaecodec.cli": 6,
+    "vaecodec.pillow_plugin": 6,
+    "vaecodec.__main__": 6,
+    "vaecodec": 6,
+}
+
+# The top layer is one surface: the root offers the plugin, the commands use the root like any other caller.
+WITHIN_A_LAYER = {
+    ("vaecodec", "vaecodec.pillow_plugin"),
+    ("vaecodec.__main__", "vaecodec.cli"),
+    ("vaecodec.cli", "vaecodec"),
+}
+
+# part -> modules from outside that it must not know, not even inside a function.
+UNKNOWN_TO = {
+    "vaecodec.errors": {"torch", "numpy", "PIL", "numba", "triton", "vaecodec_kernels"},
+    "vaecodec.container": {"torch", "numpy", "PIL", "numba", "triton", "vaecodec_kernels"},
+    "vaecodec.files": {"torch", "numpy", "PIL", "numba", "triton", "vaecodec_kernels"},
+    "vaecodec.image": {"torch", "numba", "triton", "vaecodec_kernels"},
+    "vaecodec.intnet": {"torch", "PIL", "numba", "triton", "vaecodec_kernels"},
+    "vaecodec.rans": {"torch", "PIL", "triton", "vaecodec_kernels"},
+    "vaecodec.entropy": {"torch", "PIL", "numba", "triton", "vaecodec_kernels"},
+    "vaecodec.weights": {"torch", "PIL", "numba", "triton", "vaecodec_kernels"},
+    "vaecodec_kernels": {"vaecodec"},
+}
+
+# Formats that run code when they are read, and the door to every file of a checkpoint.
+NEVER_IMPORTED = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
+
+PACKAGE = sorted((ROOT / "vaecodec").rglob("*.py"))
+KERNELS = sorted((ROOT / "kernels").rglob("*.py"))
+
+
+def _name(path: Path) -> str:
+    """The dotted name of a source file."""
+    parts = path.relative_to(ROOT / "kernels" if path in KERNELS else ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _part(module: str) -> str:
+    """The entry of the table that a module belongs to; ``""`` for modules from outside."""
+    while module and module not in LAYERS:
+        module = module.rpartition(".")[0]
+    return module
+
+
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def _imports(path: Path) -> Iterator[tuple[str, int]]:
+    """Every imported name with its line, at the top of the file or inside a function, for types or for use."""
+    for node in ast.walk(_tree(path)):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: relative import"
+            yield from ((f"{node.module}.{alias.name}", node.lineno) for alias in node.names)
+
+
+@pytest.mark.parametrize("path", PACKAGE, ids=_name)
+def test_imports_go_down(path: Path) -> None:
+    own = _part(_name(path))
+    for imported, line in _imports(path):
+        other = _part(imported)
+        if other in ("", own) or (own, other) in WITHIN_A_LAYER:
+            continue
+        assert LAYERS[other] < LAYERS[own], f"{path}:{line}: {own} (layer {LAYERS[own]}) imports {imported}"
+
+
+@pytest.mark.parametrize("path", [*PACKAGE, *KERNELS], ids=_name)
+def test_parts_do_not_know_what_is_not_theirs(path: Path) -> None:
+    own = "vaecodec_kernels" if path in KERNELS else _part(_name(path))
+    forbidden = UNKNOWN_TO.get(own, set()) | NEVER_IMPORTED | {"bench", "tests"}
+    for imported, line in _imports(path):
+        assert imported.partition(".")[0] not in forbidden, f"{path}:{line}: {own} imports {imported}"
+
+
+@pytest.mark.parametrize("path", PACKAGE, ids=_name)
+def test_only_the_backend_knows_the_kernels(path: Path) -> None:
+    if _name(path) == "vaecodec.backend":
+        return
+    for imported, line in _imports(path):
+        assert imported.partition(".")[0] not in ("triton", "vaecodec_kernels"), f"{path}:{line}: imports {imported}"
+
+
+def test_training_stays_out_of_the_codec() -> None:
+    for path in PACKAGE:
+        if _part(_name(path)) not in ("vaecodec.training", "vaecodec.cli"):
+            assert not [line for name, line in _imports(path) if name.startswith("vaecodec.training")], path
+
+
+@pytest.mark.parametrize("path", [*PACKAGE, *KERNELS], ids=_name)
+def test_nothing_catches_everything(path: Path) -> None:
+    for node in ast.walk(_tree(path)):
+        if isinstance(node, ast.ExceptHandler):
+            where = f"{path}:{node.lineno}"
+            assert node.type is not None, f"{where}: bare except"
+            caught = {name.id for name in ast.walk(node.type) if isinstance(name, ast.Name)}
+            assert not caught & {"Exception", "BaseException"}, f"{where}: catches {caught}"
+
+
+@pytest.mark.parametrize("path", PACKAGE, ids=_name)
+def test_torch_load_reads_weights_only(path: Path) -> None:
+    for node in ast.walk(_tree(path)):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
+            given = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+            assert given.get("weights_only") == "True", f"{path}:{node.lineno}: torch.load without weights_only=True"
+
+
+@pytest.mark.parametrize("path", [*PACKAGE, *KERNELS], ids=_name)
+def test_files_stay_readable(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) < 400
+    assert path.stem not in ("utils", "misc", "helpers", "common")
