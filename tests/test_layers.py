@@ -23,6 +23,7 @@ LAYERS = {
     "vaecodec.weights": 3,
     "vaecodec.models": 4,
     "vaecodec.codec": 5,
+    "vaecodec.inspection": 5,
     "vaecodec.training": 5,
     "vaecodec.cli": 6,
     "vaecodec.pillow_plugin": 6,
@@ -47,6 +48,7 @@ UNKNOWN_TO = {
     "vaecodec.rans": {"torch", "PIL", "triton", "vaecodec_kernels"},
     "vaecodec.entropy": {"torch", "PIL", "numba", "triton", "vaecodec_kernels"},
     "vaecodec.weights": {"torch", "PIL", "numba", "triton", "vaecodec_kernels"},
+    "vaecodec.inspection": {"torch", "PIL", "numba", "triton", "vaecodec_kernels"},
     "vaecodec_kernels": {"vaecodec"},
 }
 

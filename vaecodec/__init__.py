@@ -30,7 +30,9 @@ from vaecodec.errors import (
 )
 
 if TYPE_CHECKING:
-    from vaecodec.codec import Codec, Info, Latents, decode, encode, inspect, verify
+    from vaecodec.codec import Codec, decode, encode
+    from vaecodec.entropy.coding import Latents
+    from vaecodec.inspection import Info, inspect, verify
     from vaecodec.pillow_plugin import register as register_pillow
 
 __version__ = "0.1.0"
@@ -63,13 +65,13 @@ __all__ = [
 # public name -> (module, name there); the type checkers read the imports above instead.
 _LAZY = {
     "Codec": ("vaecodec.codec", "Codec"),
-    "Info": ("vaecodec.codec", "Info"),
-    "Latents": ("vaecodec.codec", "Latents"),
+    "Info": ("vaecodec.inspection", "Info"),
+    "Latents": ("vaecodec.entropy.coding", "Latents"),
     "decode": ("vaecodec.codec", "decode"),
     "encode": ("vaecodec.codec", "encode"),
-    "inspect": ("vaecodec.codec", "inspect"),
+    "inspect": ("vaecodec.inspection", "inspect"),
     "register_pillow": ("vaecodec.pillow_plugin", "register"),
-    "verify": ("vaecodec.codec", "verify"),
+    "verify": ("vaecodec.inspection", "verify"),
 }
 
 
