@@ -1,0 +1,1 @@
+"""Probability side of the codec: scale table, fitted tables, symbol order."""

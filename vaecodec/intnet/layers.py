@@ -1,0 +1,121 @@
+"""Integer layers in NumPy: the normative int64 form, and a float64 form that is equal to it.
+
+Integers held in float64 are exact whatever the order of summation, since every sum stays far under 2^53: the float64
+form may use any BLAS. `check_bounds` proves from the weights that no accumulator reaches 2^31.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vaecodec.errors import WeightsError
+from vaecodec.intnet.fixedpoint import (
+    ACCUMULATOR_LIMIT,
+    ACTIVATION_MAX,
+    LAYER_FORMATS,
+    WEIGHT_MAX,
+    Z_MIN,
+    LayerFormat,
+)
+
+SHUFFLED_LAYERS = (1, 3)
+"""A pixel shuffle by 2 follows these layers (counted from 0)."""
+
+
+@dataclass(frozen=True)
+class IntegerLayer:
+    """weight int8 [out, in, k, k], bias int32 [levels, out]; formats as in `fixedpoint`."""
+
+    weight: NDArray[np.int8]
+    bias: NDArray[np.int32]
+    form: LayerFormat
+
+
+def check_bounds(layers: Sequence[IntegerLayer]) -> None:
+    """Prove that every accumulator stays under 2^31 for every input. Raises WeightsError naming the layer."""
+    for number, layer in enumerate(layers):
+        largest_input = -Z_MIN if number == 0 else ACTIVATION_MAX
+        weight_sum = np.abs(layer.weight.astype(np.int64)).sum((1, 2, 3))
+        worst = int((weight_sum * largest_input + np.abs(layer.bias.astype(np.int64)).max(0)).max())
+        # The rounding constant is added to the accumulator before the shift.
+        worst += 1 << (layer.form.shift - 1)
+        if worst >= ACCUMULATOR_LIMIT:
+            message = f"h_scale layer {number}: accumulator may reach {worst}; it must stay under {ACCUMULATOR_LIMIT}"
+            raise WeightsError(message)
+
+
+def make_layers(
+    weights: Sequence[NDArray[np.int8]], biases: Sequence[NDArray[np.int32]]
+) -> tuple[IntegerLayer, ...]:
+    """Layers of the scale network, checked. Raises WeightsError for wrong counts, shapes, types or bounds."""
+    if not len(weights) == len(biases) == len(LAYER_FORMATS):
+        message = f"h_scale has {len(weights)} weights and {len(biases)} biases; it must have {len(LAYER_FORMATS)} of each"
+        raise WeightsError(message)
+    layers = tuple(map(IntegerLayer, weights, biases, LAYER_FORMATS))
+    for number, layer in enumerate(layers):
+        _check_layer(number, layer)
+    check_bounds(layers)
+    return layers
+
+
+def _check_layer(number: int, layer: IntegerLayer) -> None:
+    kernel = layer.form.kernel
+    if layer.weight.dtype != np.int8 or layer.weight.shape[2:] != (kernel, kernel):
+        message = f"h_scale layer {number}: weight is {layer.weight.dtype} {layer.weight.shape}; it must be int8 [out, in, {kernel}, {kernel}]"
+        raise WeightsError(message)
+    if layer.bias.dtype != np.int32 or layer.bias.shape[1:] != layer.weight.shape[:1]:
+        message = f"h_scale layer {number}: bias is {layer.bias.dtype} {layer.bias.shape}; it must be int32 [levels, {layer.weight.shape[0]}]"
+        raise WeightsError(message)
+    if int(np.abs(layer.weight.astype(np.int16)).max()) > WEIGHT_MAX:
+        message = f"h_scale layer {number}: a weight is -128; legal are -{WEIGHT_MAX}..{WEIGHT_MAX}"
+        raise WeightsError(message)
+
+
+def _convolve(x: NDArray[np.generic], layer: IntegerLayer, level: int, dtype: type) -> NDArray[np.generic]:
+    """Stride-1 convolution with zero padding: [in, h, w] -> accumulators [out, h, w] of `dtype`."""
+    channels, height, width = x.shape
+    kernel = layer.form.kernel
+    radius = kernel // 2
+    padded = np.zeros((channels, height + 2 * radius, width + 2 * radius), dtype)
+    padded[:, radius : radius + height, radius : radius + width] = x
+    weight = layer.weight.astype(dtype)
+    accumulator = np.repeat(layer.bias[level].astype(dtype)[:, None], height * width, 1)
+    for row in range(kernel):
+        for column in range(kernel):
+            window = padded[:, row : row + height, column : column + width].reshape(channels, -1)
+            accumulator += weight[:, :, row, column] @ window
+    return accumulator.reshape(-1, height, width)
+
+
+def _requantize(accumulator: NDArray[np.generic], form: LayerFormat) -> NDArray[np.int64]:
+    """(accumulator + half) >> shift, clamped to 0..output_max."""
+    integers = accumulator.astype(np.int64)
+    shifted = (integers + (1 << (form.shift - 1))) >> form.shift
+    return np.clip(shifted, 0, form.output_max)
+
+
+def pixel_shuffle(x: NDArray[np.int64]) -> NDArray[np.int64]:
+    """[4*C, h, w] -> [C, 2h, 2w]; channel 4*c + 2*i + j goes to row offset i and column offset j."""
+    channels, height, width = x.shape
+    cells = x.reshape(channels // 4, 2, 2, height, width)
+    return cells.transpose(0, 3, 1, 4, 2).reshape(channels // 4, 2 * height, 2 * width)
+
+
+def scale_index(
+    z_hat: NDArray[np.int8], level: int, layers: Sequence[IntegerLayer], *, dtype: type = np.float64
+) -> NDArray[np.uint8]:
+    """The scale network: z_hat int8 [N, h, w], level 0..63 -> scale index uint8 0..63 [M, 4h, 4w].
+
+    dtype=np.int64 is the normative form; np.float64 gives equal results through BLAS.
+    """
+    x: NDArray[np.generic] = z_hat
+    for number, layer in enumerate(layers):
+        activations = _requantize(_convolve(x, layer, level, dtype), layer.form)
+        x = pixel_shuffle(activations) if number in SHUFFLED_LAYERS else activations
+    return x.astype(np.uint8)
+
+

@@ -1,0 +1,53 @@
+"""Sizes of the networks and the constants that the trained weights depend on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+LEVELS = 64
+"""Quality levels of one model; the level is one byte in the file."""
+
+LAMBDA_MIN = 0.001
+LAMBDA_MAX = 0.5
+"""Rate-distortion trade-off of level 0 and level 63: loss = bpp + lambda * 255^2 * MSE, lambda log-spaced between."""
+
+PATCH = 8
+"""Factor of the first pixel unshuffle: every convolution works at 1/8 of the resolution or below."""
+
+ALIGNMENT = 64
+"""Images are padded to a multiple of this (the stride of z)."""
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Widths and depths of one codec network.
+
+    C: channels of the blocks at 1/8. M: channels of y (1/16). N: channels of z (1/64).
+    P: width of the prior features and of the context trunk. H1, H2: hidden widths of the integer scale network.
+    """
+
+    name: str
+    C: int
+    blocks_a: int
+    blocks_s: int
+    M: int
+    N: int
+    P: int
+    H1: int = 128
+    H2: int = 96
+
+
+CONFIGS = {
+    config.name: config
+    for config in (
+        ModelConfig("tiny", C=16, blocks_a=1, blocks_s=1, M=16, N=8, P=16, H1=16, H2=8),
+        ModelConfig("fast", C=128, blocks_a=4, blocks_s=6, M=256, N=64, P=128),
+        ModelConfig("base", C=192, blocks_a=5, blocks_s=9, M=320, N=96, P=256),
+        ModelConfig("large", C=384, blocks_a=8, blocks_s=14, M=384, N=128, P=512),
+    )
+}
+
+
+def level_lambda(level: int) -> float:
+    """The lambda of a quality level, 0..63."""
+    return float(LAMBDA_MIN * (LAMBDA_MAX / LAMBDA_MIN) ** (level / (LEVELS - 1)))

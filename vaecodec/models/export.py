@@ -1,0 +1,95 @@
+"""Export: a trained network -> integers, tables and float16 weights of one weights file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vaecodec.entropy.fit import COUNT_BINS, fit_tables
+from vaecodec.entropy.model import EntropyModel, to_tensors
+from vaecodec.intnet.fixedpoint import SCALES
+from vaecodec.intnet.layers import make_layers, scale_index
+from vaecodec.models.config import LEVELS
+from vaecodec.models.network import CodecNetwork, level_position, round_z
+
+INTEGER_PREFIXES = ("h_scale.", "z_index.")
+"""Parameters that ship as integers only."""
+LEVEL_PREFIX = "log_"
+"""Per-level tables stay float32: they are small, and the gains span a wide range."""
+
+
+@torch.no_grad()
+def export_layers(network: CodecNetwork) -> tuple[list[NDArray[np.int8]], list[NDArray[np.int32]]]:
+    """Integer weights and biases (per level) of h_scale."""
+    t = level_position(torch.arange(LEVELS))
+    weights = [layer.integer_weight().cpu().numpy().astype(np.int8) for layer in network.h_scale.layers]
+    biases = [layer.integer_bias(t.to(layer.weight.device))[:, :, 0, 0].cpu() for layer in network.h_scale.layers]
+    return weights, [bias.numpy().astype(np.int32) for bias in biases]
+
+
+@torch.no_grad()
+def export_z_table(network: CodecNetwork) -> NDArray[np.uint8]:
+    """Table index of every z channel and level, uint8 [LEVELS, N]; at least 1: z is always coded."""
+    device = network.z_index.anchors.device
+    index = network.z_index(level_position(torch.arange(LEVELS, device=device)))[:, :, 0, 0]
+    return index.round().clamp(1, SCALES - 1).cpu().numpy().astype(np.uint8)
+
+
+class ResidualCounts:
+    """Counts of |r| and |z_hat| per table index, [64, COUNT_BINS], over training images at many levels."""
+
+    def __init__(self) -> None:
+        self.y = np.zeros((SCALES, COUNT_BINS), np.int64)
+        self.z = np.zeros((SCALES, COUNT_BINS), np.int64)
+
+    @staticmethod
+    def _add(counts: NDArray[np.int64], index: NDArray[np.uint8], values: NDArray[np.int32]) -> None:
+        magnitude = np.minimum(np.abs(values), COUNT_BINS - 1)
+        flat = index.astype(np.int64).ravel() * COUNT_BINS + magnitude.ravel()
+        counts += np.bincount(flat, minlength=SCALES * COUNT_BINS).reshape(SCALES, COUNT_BINS)
+
+    def add(self, index: NDArray[np.uint8], r: NDArray[np.int32], z_index: NDArray[np.uint8], z: NDArray[np.int32]) -> None:
+        self._add(self.y, index, r)
+        self._add(self.z, z_index, z)
+
+
+@torch.no_grad()
+def count_residuals(network: CodecNetwork, batches: Iterable[tuple[Tensor, int]]) -> ResidualCounts:
+    """Run the codec's own quantization over (uint8 image [3, H, W], level) pairs and count."""
+    layers = make_layers(*export_layers(network))
+    z_table = export_z_table(network)
+    counts = ResidualCounts()
+    device = next(network.parameters()).device
+    for image, level in batches:
+        t = level_position(torch.tensor([level], device=device))
+        y, z = network.analyse(image[None].to(device).float() / 255, t)
+        z_hat = round_z(z)
+        z_integers = z_hat[0].cpu().numpy().astype(np.int8)
+        index = scale_index(z_integers, level, layers)
+        coded = torch.from_numpy(index > 0).to(device)[None]
+        gain = network.log_gain(t).exp()
+        result = network.run_context(network.prior(z_hat, t), gain, _rounding(y, gain, coded))
+        z_index = np.broadcast_to(z_table[level][:, None, None], z_integers.shape)
+        counts.add(index, result.r[0].cpu().numpy().astype(np.int32), z_index, z_integers.astype(np.int32))
+    return counts
+
+
+def _rounding(y: Tensor, gain: Tensor, coded: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
+    return lambda mu, mask: (gain * (y - mu)).round() * coded
+
+
+def export_tensors(network: CodecNetwork, counts: ResidualCounts) -> dict[str, NDArray[Any]]:
+    """All tensors of the weights file. Raises WeightsError when the integer path is out of bounds."""
+    layers = make_layers(*export_layers(network))
+    model = EntropyModel(layers, fit_tables(counts.y), fit_tables(counts.z), export_z_table(network))
+    tensors = to_tensors(model)
+    for name, tensor in network.state_dict().items():
+        if not name.startswith(INTEGER_PREFIXES):
+            kept = tensor.cpu().float().numpy()
+            tensors[f"net.{name}"] = kept if name.startswith(LEVEL_PREFIX) else kept.astype(np.float16)
+    return tensors

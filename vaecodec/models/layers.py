@@ -1,0 +1,68 @@
+"""Building blocks of the codec network (float side)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+ANCHORS = 8
+"""Per-level vectors are interpolated between this many learned anchors: every level is seen in every few steps,
+and neighbouring levels can't drift apart into a visible step."""
+
+
+class DepthConvBlock(nn.Module):
+    """1x1, SiLU, depthwise 3x3, 1x1, residual; then a gated 1x1 feed-forward, residual.
+
+    The block of DCVC-RT (Jia et al. 2025, arXiv 2502.20762, MIT). [B, C, H, W] -> [B, C, H, W].
+    """
+
+    def __init__(self, channels: int, ffn_ratio: int = 2) -> None:
+        super().__init__()
+        hidden = channels * ffn_ratio
+        self.conv_in = nn.Conv2d(channels, channels, 1)
+        self.depthwise = nn.Conv2d(channels, channels, 3, padding=1, groups=channels)
+        self.conv_out = nn.Conv2d(channels, channels, 1)
+        self.ffn_in = nn.Conv2d(channels, 2 * hidden, 1)
+        self.ffn_out = nn.Conv2d(hidden, channels, 1)
+        # Residual branches start at zero: the whole stack then begins as the identity.
+        with torch.no_grad():
+            for conv in (self.conv_out, self.ffn_out):
+                conv.weight.zero_()
+                nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.conv_out(self.depthwise(F.silu(self.conv_in(x))))
+        gate, value = self.ffn_in(x).chunk(2, 1)
+        return x + self.ffn_out(F.silu(gate) * value)
+
+
+class Downsample(nn.Sequential):
+    """[B, C_in, H, W] -> [B, C_out, H/2, W/2]: a 2x2 convolution of stride 2, written as unshuffle and 1x1."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(nn.PixelUnshuffle(2), nn.Conv2d(4 * in_channels, out_channels, 1))
+
+
+class Upsample(nn.Sequential):
+    """[B, C_in, H, W] -> [B, C_out, 2H, 2W]: sub-pixel convolution (Shi et al. 2016)."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(nn.Conv2d(in_channels, 4 * out_channels, 1), nn.PixelShuffle(2))
+
+
+class LevelTable(nn.Module):
+    """A learned vector per quality level, linear between anchors (gain units: Cui et al. 2021, arXiv 2003.02012)."""
+
+    def __init__(self, channels: int, start: float = 0.0, end: float = 0.0) -> None:
+        super().__init__()
+        ramp = torch.linspace(start, end, ANCHORS)
+        self.anchors = nn.Parameter(ramp[:, None].repeat(1, channels))  # [ANCHORS, channels]
+
+    def forward(self, t: Tensor) -> Tensor:
+        """t = level / 63, [B] -> [B, channels, 1, 1]."""
+        position = t * (ANCHORS - 1)
+        low = position.floor().clamp(0, ANCHORS - 2).long()
+        weight = (position - low)[:, None]
+        vector = torch.lerp(self.anchors[low], self.anchors[low + 1], weight)
+        return vector[:, :, None, None]

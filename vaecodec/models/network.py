@@ -1,0 +1,195 @@
+"""The codec network: a hyperprior VAE with an integer scale path and context for the means.
+
+Hyperprior: Balle et al. 2018 (arXiv 1802.01436); means and context: Minnen et al. 2018 (1809.02736); four-step context
+and blocks: Jia et al. 2025 (DCVC-RT, 2502.20762); gains per level: Cui et al. 2021 (2003.02012).
+
+    x --unshuffle 8--> g_a (* q_enc[level]) --> y [B, M, H/16, W/16] --> h_a --> z [B, N, H/64, W/64]
+                                                                                |  round, clamp to int8
+    x_hat <--shuffle 8-- g_s (* q_dec[level]) <-- y_hat                       z_hat
+                                                   ^                         /     \\
+               r = round(gain*(y - mu))            |          h_scale (integers)   h_mean (float)
+               y_hat = mu + r/gain                 |                  |                 |
+                     ^                             |             scale index       prior features p
+                     +--- mu of step k = context(p, y_hat of steps < k), k = 0..3 ------+
+
+y, mu and y_hat live in one domain for all levels; r, the coded integers, are scaled by gain[level].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vaecodec.intnet.fixedpoint import Z_MAX, Z_MIN
+from vaecodec.models.config import LEVELS, PATCH, ModelConfig
+from vaecodec.models.layers import DepthConvBlock, Downsample, LevelTable, Upsample
+from vaecodec.models.scale_network import ScaleNetwork
+
+STEPS = 4
+# Position (row, column) in a 2x2 cell that channel group g codes in step k: every step covers all four positions
+# (a quarter of the channels each), and every group all positions in four steps.
+_POSITIONS = ((0, 0), (1, 1), (0, 1), (1, 0))
+
+
+def step_mask(step: int, channels: int, height: int, width: int, device: torch.device) -> Tensor:
+    """1 where step `step` codes, else 0: float32 [1, channels, height, width]."""
+    cells = torch.zeros(1, STEPS, 2, 2, device=device)
+    for group in range(STEPS):
+        row, column = _POSITIONS[(step + group) % STEPS]
+        cells[0, group, row, column] = 1
+    cells = cells.repeat_interleave(channels // STEPS, 1)
+    return cells.repeat(1, 1, (height + 1) // 2, (width + 1) // 2)[:, :, :height, :width].contiguous()
+
+
+class Analysis(nn.Module):
+    """g_a: x [B, 3, H, W] in 0..1 -> y [B, M, H/16, W/16]."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3 * PATCH**2, config.C, 1)
+        self.blocks = nn.Sequential(*(DepthConvBlock(config.C) for _ in range(config.blocks_a)))
+        self.down = Downsample(config.C, config.M)
+
+    def forward(self, x: Tensor, q_enc: Tensor) -> Tensor:
+        features = self.blocks(self.stem(F.pixel_unshuffle(x - 0.5, PATCH)))
+        y: Tensor = self.down(features * q_enc.to(features.dtype))
+        return y
+
+
+class Synthesis(nn.Module):
+    """g_s: y_hat [B, M, h, w] -> x_hat [B, 3, 16h, 16w], about 0..1 (not clamped)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.up = Upsample(config.M, config.C)
+        self.blocks = nn.Sequential(*(DepthConvBlock(config.C) for _ in range(config.blocks_s)))
+        self.head = nn.Conv2d(config.C, 3 * PATCH**2, 1)
+
+    def forward(self, y_hat: Tensor, q_dec: Tensor) -> Tensor:
+        up = self.up(y_hat)
+        features = self.blocks(up * q_dec.to(up.dtype))
+        return F.pixel_shuffle(self.head(features), PATCH) + 0.5
+
+
+class HyperAnalysis(nn.Sequential):
+    """h_a: y [B, M, h, w] -> z before rounding [B, N, h/4, w/4]."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(
+            nn.Conv2d(config.M, config.P, 1),
+            DepthConvBlock(config.P, 1),
+            Downsample(config.P, config.P),
+            DepthConvBlock(config.P, 1),
+            Downsample(config.P, config.N),
+        )
+
+
+class HyperMean(nn.Sequential):
+    """h_mean: z_hat [B, N, h, w] -> prior features p [B, P, 4h, 4w]."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(
+            Upsample(config.N, config.P),
+            DepthConvBlock(config.P, 1),
+            Upsample(config.P, config.P),
+            DepthConvBlock(config.P, 1),
+        )
+
+
+class Context(nn.Module):
+    """The means, in four steps: mu of step k from p and what steps before k decoded."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.adaptors = nn.ModuleList(nn.Conv2d(config.P + config.M, config.P, 1) for _ in range(STEPS - 1))
+        self.trunk = nn.Sequential(DepthConvBlock(config.P, 1), DepthConvBlock(config.P, 1))
+        self.heads = nn.ModuleList(nn.Conv2d(config.P, config.M, 1) for _ in range(STEPS))
+        with torch.no_grad():  # training starts with mu = 0
+            for head in self.heads:
+                head.weight.zero_()
+                head.bias.zero_()
+
+    def forward(self, step: int, p: Tensor, y_hat: Tensor) -> Tensor:
+        """p [B, P, h, w], y_hat [B, M, h, w] (zero where not yet known) -> mu [B, M, h, w] (valid where step codes)."""
+        features = p
+        if step > 0:
+            features = self.trunk(self.adaptors[step - 1](torch.cat([p, y_hat.to(p.dtype)], 1)))
+        mu: Tensor = self.heads[step](features)
+        return mu
+
+
+Quantizer = Callable[[Tensor, Tensor], Tensor]
+"""(gain * (y - mu), mask) -> r, used where mask is 1."""
+
+
+@dataclass(frozen=True)
+class ContextResult:
+    """mu, r [B, M, h, w] float32 (r = gain*(y - mu) quantized) and y_hat."""
+
+    mu: Tensor
+    r: Tensor
+    y_hat: Tensor
+
+
+class CodecNetwork(nn.Module):
+    """All networks of one model, see the module's diagram."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.g_a = Analysis(config)
+        self.g_s = Synthesis(config)
+        self.h_a = HyperAnalysis(config)
+        self.h_mean = HyperMean(config)
+        self.h_scale = ScaleNetwork(config)
+        self.context = Context(config)
+        # Steps shrink with sqrt(lambda); log(sqrt(500)) = 3.1 is the whole range.
+        self.log_gain = LevelTable(config.M, 0.0, 3.1)
+        self.log_z_gain = LevelTable(config.N)
+        self.log_q_enc = LevelTable(config.C)
+        self.log_q_dec = LevelTable(config.C)
+        self.log_q_prior = LevelTable(config.P)
+        self.z_index = LevelTable(config.N, 24.0, 24.0)
+
+    def analyse(self, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        """x [B, 3, H, W] in 0..1, H and W multiples of 64; t = level / 63 [B] -> y, z (not rounded), float32."""
+        y = self.g_a(x, self.log_q_enc(t).exp())
+        z = self.h_a(y).float() * self.log_z_gain(t).exp()
+        return y.float(), z
+
+    def prior(self, z_hat: Tensor, t: Tensor) -> Tensor:
+        """z_hat [B, N, h, w] -> prior features p [B, P, 4h, 4w]."""
+        p: Tensor = self.h_mean(z_hat * (-self.log_z_gain(t)).exp())
+        return p * self.log_q_prior(t).exp().to(p.dtype)
+
+    def run_context(self, p: Tensor, gain: Tensor, residual: Callable[[Tensor, Tensor], Tensor]) -> ContextResult:
+        """The four steps. `residual(mu, mask)` gives r for the masked positions (from y, or from the decoded file)."""
+        mask = step_mask(0, self.config.M, p.shape[-2], p.shape[-1], p.device)
+        y_hat = torch.zeros(p.shape[0], *mask.shape[1:], device=p.device)
+        all_mu, all_r = torch.zeros_like(y_hat), torch.zeros_like(y_hat)
+        for step in range(STEPS):
+            mask = step_mask(step, self.config.M, p.shape[-2], p.shape[-1], p.device)
+            mu = self.context(step, p, y_hat).float()
+            r = residual(mu, mask)
+            y_hat = y_hat + mask * (mu + r / gain)
+            all_mu, all_r = all_mu + mask * mu, all_r + mask * r
+        return ContextResult(all_mu, all_r, y_hat)
+
+    def synthesize(self, y_hat: Tensor, t: Tensor) -> Tensor:
+        """y_hat [B, M, h, w] -> x_hat [B, 3, 16h, 16w] float32, not clamped."""
+        x_hat: Tensor = self.g_s(y_hat, self.log_q_dec(t).exp())
+        return x_hat.float()
+
+
+def round_z(z: Tensor) -> Tensor:
+    """z -> z_hat: round (ties to even), clamp to int8."""
+    return z.round().clamp(Z_MIN, Z_MAX)
+
+
+def level_position(level: Tensor) -> Tensor:
+    """Level 0..63 -> t in 0..1."""
+    return level.float() / (LEVELS - 1)

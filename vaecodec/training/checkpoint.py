@@ -1,0 +1,33 @@
+"""Checkpoints: everything a run needs to go on as if it had never stopped, written atomically."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vaecodec.errors import WeightsError
+
+CHECKPOINT = "checkpoint.pt"
+
+
+def save_checkpoint(run: Path, state: dict[str, Any]) -> None:
+    """Write `run`/checkpoint.pt: a temporary file in the same folder, fsync, replace."""
+    temporary = run / (CHECKPOINT + ".partial")
+    with temporary.open("wb") as file:
+        torch.save(state, file)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(run / CHECKPOINT)
+
+
+def load_checkpoint(run: Path) -> dict[str, Any]:
+    """Read a run's checkpoint (tensors and plain values only). Raises WeightsError if there is none."""
+    path = run / CHECKPOINT
+    if not path.is_file():
+        message = f"{run}: no {CHECKPOINT} in this folder"
+        raise WeightsError(message)
+    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    return state

@@ -1,0 +1,58 @@
+"""What a training run is: every number that its result depends on."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from vaecodec.errors import InputError
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of one run; stored in every checkpoint.
+
+    Schedule: `warmup` steps linear to the peak, constant, then linear to 1 % of the peak over the last `decay` (a
+    fraction of `steps`): a longer run can branch off the constant part. Crops are `crop` pixels, a multiple of 64.
+    """
+
+    config: str = "fast"
+    steps: int = 10_000
+    batch: int = 8
+    crop: int = 256
+    muon_lr: float = 0.002
+    adam_lr: float = 1e-3
+    warmup: int = 200
+    decay: float = 0.4
+    ema: float = 0.999
+    clip: float = 1.0
+    seed: int = 1
+    rescale_chance: float = 0.3
+    rounded_rate: bool = False
+    compile: bool = False
+    bf16: bool = True
+    eval_every: int = 1000
+    checkpoint_every: int = 250
+
+    def __post_init__(self) -> None:
+        _require("steps", self.steps, self.steps >= 1, "at least 1")
+        _require("batch", self.batch, self.batch >= 1, "at least 1")
+        _require("crop", self.crop, self.crop >= 64 and self.crop % 64 == 0, "a positive multiple of 64")
+        _require("decay", self.decay, 0 < self.decay <= 1, "above 0, at most 1")
+        _require("ema", self.ema, 0 <= self.ema < 1, "0 <= ema < 1")
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def _require(field: str, value: object, legal: bool, allowed: str) -> None:
+    if not legal:
+        message = f"{field} is {value}; it must be {allowed}"
+        raise InputError(message)
+
+
+def learning_rate_factor(settings: Settings, step: int) -> float:
+    """Factor on the peak learning rates at `step` (0-based)."""
+    warm = min(1.0, (step + 1) / max(1, settings.warmup))
+    left = (settings.steps - step) / (settings.decay * settings.steps)
+    return warm * max(0.01, min(1.0, left))

@@ -1,0 +1,57 @@
+"""The manifest of shipped models. Standard library only: a file's header can be explained without numpy or torch."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from vaecodec.errors import HashMismatch, UnknownModel
+
+FOLDER = Path(__file__).parent
+MANIFEST = FOLDER / "MANIFEST.json"
+
+
+@dataclass(frozen=True)
+class ManifestEntry:
+    """One shipped model; `sha256` is `tensor_hash` of its tensors."""
+
+    model_id: int
+    name: str
+    file: str
+    sha256: str
+
+    @property
+    def path(self) -> Path:
+        return FOLDER / self.file
+
+
+@cache
+def manifest() -> tuple[ManifestEntry, ...]:
+    """All shipped models."""
+    entries = json.loads(MANIFEST.read_text(encoding="utf-8"))["models"]
+    return tuple(ManifestEntry(e["id"], e["name"], e["file"], e["sha256"]) for e in entries)
+
+
+def entry_by_name(name: str) -> ManifestEntry:
+    """Raises UnknownModel, naming the known ones."""
+    for entry in manifest():
+        if entry.name == name:
+            return entry
+    message = f"model {name!r} is not shipped; known: {', '.join(e.name for e in manifest())}"
+    raise UnknownModel(message)
+
+
+def entry_by_wire(model_id: int, wire_hash: bytes) -> ManifestEntry:
+    """The model that a file's header names. Raises UnknownModel (id) or HashMismatch (other weights of that id)."""
+    same_id = [entry for entry in manifest() if entry.model_id == model_id]
+    if not same_id:
+        message = f"model id {model_id} is not shipped; known ids: {sorted({e.model_id for e in manifest()})}"
+        raise UnknownModel(message)
+    for entry in same_id:
+        if bytes.fromhex(entry.sha256)[:4] == wire_hash:
+            return entry
+    known = ", ".join(entry.sha256[:8] for entry in same_id)
+    message = f"the file needs weights {wire_hash.hex()} of model id {model_id}; installed: {known}"
+    raise HashMismatch(message)

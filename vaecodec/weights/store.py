@@ -1,0 +1,72 @@
+"""Weights files: safetensors with a model card, checked by a hash over the tensors."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vaecodec.errors import HashMismatch, WeightsError
+
+CARD_KEY = "vaecodec"
+"""The safetensors metadata entry that holds the model card as JSON."""
+
+
+@dataclass(frozen=True)
+class StoredModel:
+    """What a weights file holds: tensors by name, the model card, the SHA-256 over the tensors."""
+
+    tensors: dict[str, NDArray[Any]]
+    card: dict[str, Any]
+    sha256: str
+
+    @property
+    def wire_hash(self) -> bytes:
+        """The four bytes of the hash that stand in every file's header."""
+        return bytes.fromhex(self.sha256)[:4]
+
+
+def tensor_hash(tensors: Mapping[str, NDArray[Any]]) -> str:
+    """SHA-256 over name, type, shape and little-endian bytes of every tensor, in order of name."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        array = np.ascontiguousarray(tensors[name])
+        digest.update(f"{name} {array.dtype.name} {array.shape}\n".encode())
+        digest.update(array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
+    return digest.hexdigest()
+
+
+def read_model(path: Path, expected_sha256: str | None = None) -> StoredModel:
+    """Read a weights file. Raises WeightsError (not readable, no model card) or HashMismatch (tensors changed)."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np") as file:
+            card_text = (file.metadata() or {}).get(CARD_KEY)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (safe_open is no mapping)
+    except (OSError, SafetensorError) as error:
+        message = f"{path}: not a readable weights file ({error})"
+        raise WeightsError(message) from error
+    if card_text is None:
+        message = f"{path}: no {CARD_KEY!r} entry in its metadata; not a vaecodec model"
+        raise WeightsError(message)
+    sha256 = tensor_hash(tensors)
+    if expected_sha256 is not None and sha256 != expected_sha256:
+        message = f"{path}: tensors hash to {sha256[:16]}..., the manifest says {expected_sha256[:16]}..."
+        raise HashMismatch(message)
+    return StoredModel(tensors, json.loads(card_text), sha256)
+
+
+def write_model(path: Path, tensors: Mapping[str, NDArray[Any]], card: Mapping[str, Any]) -> str:
+    """Write a weights file; returns the SHA-256 of the tensors."""
+    from safetensors.numpy import save_file
+
+    contiguous = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    save_file(contiguous, path, metadata={CARD_KEY: json.dumps(card)})
+    return tensor_hash(contiguous)
