@@ -1,0 +1,99 @@
+"""The README is true: its Python and its ``vaecodec`` commands run as printed."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from vaecodec.cli.exits import Exit
+from vaecodec.cli.program import cli
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def _blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, photo: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with what the examples speak of: a photograph and two small samples."""
+    Image.fromarray(photo).save(tmp_path / "photo.jpg", quality=95)
+    (tmp_path / "samples").mkdir()
+    Image.fromarray(photo).save(tmp_path / "samples" / "one.jpg", quality=95)
+    Image.fromarray(photo[::-1]).save(tmp_path / "samples" / "two.png")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def _shell(folder: Path, script: str) -> None:
+    """Run shell lines with ``vaecodec`` as the command of this checkout."""
+    commands = folder / "commands"
+    commands.mkdir(exist_ok=True)
+    command = commands / "vaecodec"
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m vaecodec "$@"\n')
+    command.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{commands}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+    bash = shutil.which("bash")
+    assert bash is not None
+    done = subprocess.run(
+        [bash, "-euo", "pipefail", "-c", script],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+
+
+def test_the_python_examples_run_in_order(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    blocks = _blocks("python")
+    assert len(blocks) >= 3
+    namespace: dict[str, object] = {}
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), namespace)  # noqa: S102
+    told = capsys.readouterr().out
+    assert "90 x 61" in told
+    assert "BadMagic" in told
+    assert "VAEC (90, 61) RGB" in told
+    assert (folder / "thumbnail.png").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="the examples are written for a POSIX shell")
+@pytest.mark.parametrize("block", [b for b in _blocks("sh") if "vaecodec " in b], ids=lambda b: b.split("\n")[0][:40])
+def test_the_shell_examples_run(folder: Path, block: str) -> None:
+    # What installs is the business of test_wheel.py and .ci/run.
+    script = re.sub(r"^pip install \S+ && ", "", block, flags=re.MULTILINE)
+    assert "pip " not in script
+    _shell(folder, script)
+
+
+def test_the_exit_codes_are_those_of_the_program() -> None:
+    table = README.partition("| exit code | meaning |")[2].partition("\n\n")[0]
+    listed = {int(number) for row in table.splitlines()[1:] for number in re.findall(r"\d+", row.split("|")[1])}
+    assert listed == {int(code) for code in Exit}
+    epilog = str(cli.epilog)
+    told = re.findall(r"^  (\d+(?:, \d+)*)  ", epilog, flags=re.MULTILINE)
+    assert {int(number) for row in told for number in row.split(", ")} == {int(code) for code in Exit}
+
+
+def test_links_lead_somewhere() -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+def test_the_test_command_is_marked_for_the_checks() -> None:
+    command = README.partition("<!-- tests -->\n```sh\n")[2].partition("\n```\n<!-- end of tests -->")[0]
+    assert command.startswith("pip install ")
+    assert "pytest" in command
