@@ -23,10 +23,9 @@ def pmf_to_frequencies(pmf: NDArray[np.float64]) -> NDArray[np.int64]:
             chosen = np.argsort(-gain, kind="stable")[:missing]
             frequencies[chosen] += 1
         else:
-            can_shrink = np.where(frequencies > 1, frequencies, np.inf)
-            cost = ideal * np.log2(can_shrink / np.maximum(can_shrink - 1, 0.5))
-            cost[frequencies <= 1] = np.inf
-            frequencies[np.argsort(cost, kind="stable")[: min(-missing, int((frequencies > 1).sum()))]] -= 1
+            shrinkable = np.flatnonzero(frequencies > 1)
+            cost = ideal[shrinkable] * np.log2(frequencies[shrinkable] / (frequencies[shrinkable] - 1))
+            frequencies[shrinkable[np.argsort(cost, kind="stable")[:-missing]]] -= 1
     return frequencies
 
 

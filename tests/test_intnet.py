@@ -1,0 +1,105 @@
+"""The integer scale network: reference, float64 form, bounds, and equality with the trained (fake quantized) form."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vaecodec.errors import WeightsError
+from vaecodec.intnet.fixedpoint import ACCUMULATOR_LIMIT, LAYER_FORMATS
+from vaecodec.intnet.layers import IntegerLayer, check_bounds, make_layers, pixel_shuffle, scale_index
+from vaecodec.models.config import LEVELS, ModelConfig
+from vaecodec.models.export import export_layers
+from vaecodec.models.network import level_position
+from vaecodec.models.scale_network import ScaleNetwork
+
+CONFIG = ModelConfig("test", C=8, blocks_a=1, blocks_s=1, M=8, N=6, P=8, H1=12, H2=5)
+
+
+def random_layers(seed: int, largest: int = 127) -> tuple[IntegerLayer, ...]:
+    rng = np.random.default_rng(seed)
+    widths = [(CONFIG.N, CONFIG.H1), (CONFIG.H1, 4 * CONFIG.H2), (CONFIG.H2, CONFIG.H2), (CONFIG.H2, 4 * CONFIG.M)]
+    weights = [
+        rng.integers(-largest, largest + 1, (o, i, f.kernel, f.kernel)).astype(np.int8)
+        for (i, o), f in zip(widths, LAYER_FORMATS, strict=True)
+    ]
+    biases = [rng.integers(-5000, 30000, (LEVELS, w.shape[0])).astype(np.int32) for w in weights]
+    return make_layers(weights, biases)
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), height=st.integers(1, 5), width=st.integers(1, 5), level=st.integers(0, 63))
+def test_float64_form_equals_the_reference(seed: int, height: int, width: int, level: int) -> None:
+    layers = random_layers(seed)
+    z_hat = np.random.default_rng(seed).integers(-128, 128, (CONFIG.N, height, width)).astype(np.int8)
+    reference = scale_index(z_hat, level, layers, dtype=np.int64)
+    assert reference.shape == (CONFIG.M, 4 * height, 4 * width)
+    assert np.array_equal(reference, scale_index(z_hat, level, layers))
+
+
+def test_extreme_inputs_are_exact() -> None:
+    layers = random_layers(3)
+    for value in (-128, 127):
+        z_hat = np.full((CONFIG.N, 3, 2), value, np.int8)
+        assert np.array_equal(scale_index(z_hat, 5, layers, dtype=np.int64), scale_index(z_hat, 5, layers))
+
+
+def test_rounding_is_half_up_and_clamped() -> None:
+    """One weight, one channel: 8 * z in Q7 with shift 3 is z; halves go up, negative numbers become 0."""
+    form = LAYER_FORMATS[0]
+    weight = np.zeros((1, 1, 3, 3), np.int8)
+    weight[0, 0, 1, 1] = 4
+    layer = IntegerLayer(weight, np.zeros((1, 1), np.int32), form)
+    from vaecodec.intnet.layers import _convolve, _requantize
+
+    z = np.array([[[1, 2, 3, -1, 127]]], np.int8)
+    out = _requantize(_convolve(z, layer, 0, np.int64), form)
+    assert out.tolist() == [[[1, 1, 2, 0, 64]]]  # 0.5 -> 1, 1.0, 1.5 -> 2, -0.5 -> 0, 63.5 -> 64
+
+
+def test_trained_form_gives_the_same_integers() -> None:
+    torch.manual_seed(0)
+    network = ScaleNetwork(CONFIG)
+    layers = make_layers(*export_layers(_Holder(network)))  # type: ignore[arg-type]
+    z = torch.randint(-128, 128, (1, CONFIG.N, 4, 3))
+    for level in (0, 17, 63):
+        trained = network(z.float(), level_position(torch.tensor([level])))[0]
+        integer = scale_index(z[0].numpy().astype(np.int8), level, layers)
+        assert np.array_equal(trained.detach().numpy(), integer)
+
+
+class _Holder:
+    def __init__(self, h_scale: ScaleNetwork) -> None:
+        self.h_scale = h_scale
+
+
+def test_pixel_shuffle_equals_torch() -> None:
+    x = np.arange(8 * 3 * 2).reshape(8, 3, 2)
+    assert np.array_equal(pixel_shuffle(x), torch.pixel_shuffle(torch.from_numpy(x)[None], 2)[0].numpy())
+
+
+def test_bounds_are_proven_from_the_weights() -> None:
+    layers = random_layers(1)
+    bias = layers[2].bias.copy()
+    bias[7, 0] = ACCUMULATOR_LIMIT - 10
+    with pytest.raises(WeightsError, match="layer 2: accumulator may reach"):
+        check_bounds([*layers[:2], IntegerLayer(layers[2].weight, bias, layers[2].form), layers[3]])
+
+
+@pytest.mark.parametrize("change", ["dtype", "minimum", "bias", "count"])
+def test_bad_layers_are_refused(change: str) -> None:
+    layers = random_layers(2)
+    weights, biases = [layer.weight.copy() for layer in layers], [layer.bias for layer in layers]
+    if change == "dtype":
+        weights[1] = weights[1].astype(np.int16)  # type: ignore[assignment]
+    elif change == "minimum":
+        weights[1][0, 0, 0, 0] = -128
+    elif change == "bias":
+        biases[3] = biases[3][:, 1:]
+    else:
+        weights.pop()
+    with pytest.raises(WeightsError):
+        make_layers(weights, biases)

@@ -1,0 +1,91 @@
+"""How many lanes, and where each lane's states and words lie in a payload."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vaecodec.errors import InputError, Truncated
+from vaecodec.rans.tables import CdfTables
+
+RANS_L = 1 << 16
+"""Lower bound of a state after every symbol; also the state in which each lane starts and must end."""
+GROUP_LANES = 32
+"""Lanes come in groups of at most this many; a group has one word stream and maps onto one GPU program."""
+MAX_LANES = 1 << 13
+STATE_BYTES = 4
+LANE_COST_BITS = 24
+"""What a lane costs beyond the symbols' own bits, on average (32 bits of state, of which about 8 are used)."""
+LANE_SHARE = 0.004
+"""Largest share of the payload that the lanes may cost (the promise is 0.5 %, tables and rounding included)."""
+
+
+def choose_lanes(bits: float) -> int:
+    """Lanes (a power of two, 1..8192) for a payload of about `bits` bits: as many as cost at most 0.4 % of it."""
+    affordable = int(bits * LANE_SHARE / LANE_COST_BITS)
+    return min(MAX_LANES, 1 << max(0, affordable.bit_length() - 1))
+
+
+def check_lanes(lanes: int) -> None:
+    """Raises InputError unless `lanes` is a power of two, 1..8192."""
+    if not 1 <= lanes <= MAX_LANES or lanes & (lanes - 1):
+        message = f"lanes is {lanes}; it must be a power of two, 1..{MAX_LANES}"
+        raise InputError(message)
+
+
+def group_count(lanes: int) -> int:
+    """Number of lane groups."""
+    return max(1, lanes // GROUP_LANES)
+
+
+def information(symbols: NDArray[np.uint16], table_index: NDArray[np.uint8], tables: CdfTables) -> float:
+    """Ideal content in bits: the sum of -log2 of the table probabilities."""
+    flat = table_index.astype(np.int64) * tables.bits.shape[1] + symbols
+    return float(tables.bits.reshape(-1)[flat].sum())
+
+
+def pack_payload(states: NDArray[np.uint32], words: Sequence[NDArray[np.uint16]]) -> bytes:
+    """Payload: word counts of all groups but the last (uint32), then per group its lane states and its words.
+
+    states [lanes] and the words of each group in the order in which a decoder reads them; all little-endian.
+    """
+    per_group = min(len(states), GROUP_LANES)
+    counts = np.array([len(w) for w in words[:-1]], "<u4")
+    parts = [counts.tobytes()]
+    for group, stream in enumerate(words):
+        parts.append(states[group * per_group : (group + 1) * per_group].astype("<u4").tobytes())
+        parts.append(stream.astype("<u2").tobytes())
+    return b"".join(parts)
+
+
+def unpack_payload(data: bytes, lanes: int) -> tuple[NDArray[np.uint32], NDArray[np.uint16], NDArray[np.int64]]:
+    """The inverse: states [lanes], all words one after the other, and bounds [groups + 1] of each group's words.
+
+    Raises Truncated when the lengths don't fit the data.
+    """
+    check_lanes(lanes)
+    groups, per_group = group_count(lanes), min(lanes, GROUP_LANES)
+    fixed = 4 * (groups - 1) + STATE_BYTES * lanes
+    if len(data) < fixed or (len(data) - fixed) % 2:
+        message = f"payload of {len(data)} bytes for {lanes} lanes; it must be {fixed} and a multiple of 2 more"
+        raise Truncated(message)
+    counts = np.frombuffer(data, "<u4", groups - 1).astype(np.int64)
+    total = (len(data) - fixed) // 2
+    last = total - int(counts.sum())
+    if last < 0:
+        message = f"payload: groups claim {int(counts.sum())} words; the data holds {total}"
+        raise Truncated(message)
+    bounds = np.concatenate([[0], np.cumsum(counts), [total]]).astype(np.int64)
+    states, words = np.empty(lanes, np.uint32), np.empty(total, np.uint16)
+    at = 4 * (groups - 1)
+    for group in range(groups):
+        states[group * per_group : (group + 1) * per_group] = np.frombuffer(data, "<u4", per_group, at)
+        at += STATE_BYTES * per_group
+        count = int(bounds[group + 1] - bounds[group])
+        words[bounds[group] : bounds[group + 1]] = np.frombuffer(data, "<u2", count, at)
+        at += 2 * count
+    return states, words, bounds
+
+
