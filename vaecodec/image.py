@@ -107,13 +107,15 @@ def to_picture(image: object) -> Picture:
 def to_pil(picture: Picture) -> Image.Image:
     """The picture as a PIL image of its true mode, metadata in ``info`` as Pillow's own plugins leave it."""
     image = Image.fromarray(to_array(picture))
-    if picture.icc is not None:
-        image.info["icc_profile"] = picture.icc
-    if picture.exif is not None:
-        image.info["exif"] = _EXIF_PREFIX + picture.exif
-    if picture.xmp is not None:
-        image.info["xmp"] = picture.xmp
+    image.info.update(pillow_info(picture.icc, picture.exif, picture.xmp))
     return image
+
+
+def pillow_info(icc: bytes | None, exif: bytes | None, xmp: bytes | None) -> dict[str, bytes]:
+    """Metadata under the keys of ``Image.info``, without what is None; EXIF gets the signature Pillow expects."""
+    signed = None if exif is None else _EXIF_PREFIX + exif
+    named = {"icc_profile": icc, "exif": signed, "xmp": xmp}
+    return {key: value for key, value in named.items() if value is not None}
 
 
 def to_array(picture: Picture) -> Pixels:

@@ -1,0 +1,128 @@
+"""``.vaec`` in Pillow: after ``register()`` ``Image.open`` and ``Image.save`` know the format.
+
+    vaecodec.register_pillow()
+    Image.open("photo.vaec").show()
+    image.save("photo.vaec", quality=60)
+
+``Image.open`` reads the header and the metadata, never a pixel: Pillow tests the size for a decompression bomb before
+``load()`` decodes. Options of ``save``: quality (1..100), model, device, icc_profile, exif, xmp; the last three are
+those of the image unless given, and None or empty bytes leaves them out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from typing import IO, Any
+
+from PIL import Image, ImageFile
+
+from vaecodec import container
+from vaecodec.container import Tag
+from vaecodec.errors import FormatError, VaecodecError
+from vaecodec.image import Picture, pillow_info, strip_exif_prefix, to_picture
+
+FORMAT = "VAEC"
+EXTENSION = ".vaec"
+MIME = "image/x-vaec"
+
+
+def _accept(prefix: bytes) -> bool:
+    return prefix.startswith(container.MAGIC)
+
+
+class VaecImageFile(ImageFile.ImageFile):
+    """A ``.vaec`` file opened by Pillow; its pixels are decoded by the first ``load()``."""
+
+    format = FORMAT
+    format_description = "vaecodec neural image"
+    # True until the pixels are there.
+    _waiting = False
+
+    def _open(self) -> None:
+        """Take size, mode and metadata. Raises ``SyntaxError``, Pillow's word for "none of mine", for a bad header."""
+        try:
+            file = container.parse_header(self._stream.read(container.MAX_HEADER_BYTES))
+        except FormatError as error:
+            raise SyntaxError(str(error)) from error
+        self._size = file.header.width, file.header.height
+        self._mode = file.header.mode.name
+        self.info.update(pillow_info(*(self._metadata(file, tag) for tag in (Tag.ICC, Tag.EXIF, Tag.XMP))))
+        self._waiting = True
+
+    def load(self) -> Any:
+        """Decode on the first call. Raises ``OSError`` for a file that cannot be decoded, as Pillow's formats do."""
+        if self._waiting:
+            image = self._decode()
+            if (image.size, image.mode) != (self.size, self.mode):
+                message = (
+                    f"the file changed after it was opened: {image.size} {image.mode}, was {self.size} {self.mode}"
+                )
+                raise OSError(message)
+            self.im = image.im
+            self._waiting = False
+            self._close_when_ours()
+        return super().load()
+
+    @property
+    def _stream(self) -> IO[bytes]:
+        if self.fp is None:
+            message = "the file is closed"
+            raise OSError(message)
+        return self.fp
+
+    def _metadata(self, file: container.File, tag: Tag) -> bytes | None:
+        """One small section. A damaged one is left to ``load()``, which names the damage."""
+        section = file.sections.get(tag)
+        if section is None:
+            return None
+        self._stream.seek(section.offset)
+        content = self._stream.read(section.length)
+        alone = container.File(file.header, {tag: dataclasses.replace(section, offset=0)}, len(content))
+        with contextlib.suppress(FormatError):
+            return container.read_section(content, alone, tag)
+        return None
+
+    def _decode(self) -> Image.Image:
+        from vaecodec.codec import decode
+
+        self._stream.seek(0)
+        try:
+            # Image.open has tested this size against Pillow's limit, with a warning or an error.
+            return decode(self._stream.read(), max_pixels=self.width * self.height)
+        except VaecodecError as error:
+            raise OSError(str(error)) from error
+
+    def _close_when_ours(self) -> None:
+        # As ImageFile.load does: a file that Pillow opened is closed once it has been read.
+        if self.fp is not None and self._exclusive_fp and self._close_exclusive_fp_after_loading:
+            self.fp.close()
+            self.fp = None
+
+
+def _save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:  # noqa: ARG001
+    from vaecodec.codec import encode
+
+    options = {key: im.encoderinfo[key] for key in ("quality", "model", "device") if key in im.encoderinfo}
+    fp.write(encode(_with_metadata(to_picture(im), im.encoderinfo), **options))
+
+
+def _with_metadata(picture: Picture, options: dict[str, Any]) -> Picture:
+    """The picture with the metadata that the caller of ``save`` asked for instead of its own."""
+    exif = options.get("exif", picture.exif)
+    if isinstance(exif, Image.Exif):
+        exif = exif.tobytes()
+    return dataclasses.replace(
+        picture,
+        icc=options.get("icc_profile", picture.icc) or None,
+        exif=strip_exif_prefix(exif) if exif else None,
+        xmp=options.get("xmp", picture.xmp) or None,
+    )
+
+
+def register() -> None:
+    """Teach Pillow the format, in this process. Calling it again changes nothing."""
+    Image.register_open(FORMAT, VaecImageFile, _accept)
+    Image.register_save(FORMAT, _save)
+    Image.register_extension(FORMAT, EXTENSION)
+    Image.register_mime(FORMAT, MIME)
