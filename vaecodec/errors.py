@@ -1,70 +1,73 @@
-"""All errors of vaecodec.
+"""Every error that vaecodec raises on purpose.
 
     VaecodecError
-    +-- FormatError(ValueError)      the file is bad; the message names field, value and legal range
-    |   +-- BadMagic                 not a .vaec file
-    |   +-- UnsupportedVersion       made by a newer format version
-    |   +-- Truncated                the file ends too early
-    |   +-- ChecksumMismatch         a CRC-32 differs
-    |   +-- LimitExceeded            a size beyond a limit (sides, pixels, metadata)
-    |   +-- CorruptStream            the checksums fit, but the content makes no sense
-    +-- WeightsError                 weights file missing, damaged or out of bounds
-    |   +-- UnknownModel             no installed model has this id or name
-    |   +-- HashMismatch             the installed weights of this id are others
-    +-- BackendError                 a device or implementation asked for is not available
-    +-- InputError(ValueError)       a caller's argument or image is not usable
+    ├── FormatError (ValueError)      the bytes are not a valid .vaec file
+    │   ├── BadMagic                  not a .vaec file at all
+    │   ├── UnsupportedVersion        a .vaec file of a version this release cannot read
+    │   ├── Truncated                 the data end before the structure does
+    │   ├── ChecksumMismatch          a CRC-32 differs: damaged after writing
+    │   ├── LimitExceeded             well formed, but larger than a limit (pixels, side, metadata)
+    │   └── CorruptStream             the coded content contradicts itself
+    ├── WeightsError                  the weights, not the file, are the problem
+    │   ├── UnknownModel              no installed model has this name or id
+    │   └── HashMismatch              a model with this id is installed, but its integers differ
+    ├── BackendError                  an explicitly requested device or backend does not work
+    └── InputError (ValueError)       a bad argument or an image that cannot be coded
+
+Messages name the field, its value and the legal range. A bad file never raises anything outside ``FormatError``
+and ``WeightsError``; I/O errors stay ``OSError``.
 """
 
 from __future__ import annotations
 
 
 class VaecodecError(Exception):
-    """Base of all errors of this package."""
+    """The base of all errors of this package."""
 
 
 class FormatError(VaecodecError, ValueError):
-    """The file is bad."""
+    """The bytes are not a valid .vaec file."""
 
 
-class BadMagic(FormatError):  # noqa: N818 (names fixed by the public error tree)
-    """Not a .vaec file."""
+class BadMagic(FormatError):
+    """The data do not start with the signature of a .vaec file."""
 
 
-class UnsupportedVersion(FormatError):  # noqa: N818
-    """The file was made by a newer version of the format."""
+class UnsupportedVersion(FormatError):
+    """A .vaec file of a format version that this release cannot read."""
 
 
-class Truncated(FormatError):  # noqa: N818
-    """The file ends too early."""
+class Truncated(FormatError):
+    """The data end before the structure they announce does."""
 
 
-class ChecksumMismatch(FormatError):  # noqa: N818
-    """A CRC-32 differs from the one stored."""
+class ChecksumMismatch(FormatError):
+    """A CRC-32 differs from the stored one: the file was damaged after it was written."""
 
 
-class LimitExceeded(FormatError):  # noqa: N818
-    """A size lies beyond a limit."""
+class LimitExceeded(FormatError):
+    """A value is larger than a limit of the format or of the caller."""
 
 
-class CorruptStream(FormatError):  # noqa: N818
-    """The checksums fit, but the content makes no sense."""
+class CorruptStream(FormatError):
+    """The coded content contradicts itself although its checksum is right."""
 
 
 class WeightsError(VaecodecError):
-    """A weights file is missing, damaged or out of bounds."""
+    """The weights are missing, damaged or do not fit together."""
 
 
-class UnknownModel(WeightsError):  # noqa: N818
-    """No installed model has this id or name."""
+class UnknownModel(WeightsError):
+    """No installed model has this name or id."""
 
 
-class HashMismatch(WeightsError):  # noqa: N818
-    """The installed weights of this id are not the ones that are needed."""
+class HashMismatch(WeightsError):
+    """The integer part of a model differs from the hash that a file or the manifest states."""
 
 
 class BackendError(VaecodecError):
-    """A device or an implementation that was asked for is not available."""
+    """An explicitly requested device or backend does not work here."""
 
 
 class InputError(VaecodecError, ValueError):
-    """An argument or an image of the caller is not usable."""
+    """A bad argument, or an image that cannot be coded."""

@@ -1,0 +1,118 @@
+"""The ALPHA section: the transparency of every pixel, without loss.
+
+    filter u8 | zlib stream of width * height filtered bytes, row by row
+
+filter 0: the bytes themselves; 1 (sub): minus the left neighbour; 2 (up): minus the neighbour above; modulo 256,
+neighbours outside the picture count as 0.
+
+Bytes are added and subtracted many at once inside one large Python integer: carries are kept from crossing into the
+next byte by handling bit 7 of each byte apart (Warren, Hacker's Delight, 2-18). So no NumPy is needed here.
+"""
+
+from __future__ import annotations
+
+import zlib
+from enum import IntEnum
+
+from vaecodec.errors import CorruptStream, InputError, Truncated
+
+
+class Filter(IntEnum):
+    """Wire values."""
+
+    NONE = 0
+    SUB = 1
+    UP = 2
+
+
+def pack_alpha(alpha: bytes, width: int, height: int) -> bytes:
+    """Code width * height bytes; every filter is tried and the smallest result kept. Raises InputError."""
+    if len(alpha) != width * height or not alpha:
+        message = f"alpha has {len(alpha)} bytes; {width} x {height} pixels must have {width * height}, at least 1"
+        raise InputError(message)
+    candidates = [bytes([kind]) + zlib.compress(_apply(kind, alpha, width), 9) for kind in Filter]
+    return min(candidates, key=len)
+
+
+def unpack_alpha(data: bytes, width: int, height: int) -> bytes:
+    """Decode width * height bytes; memory grows with what is really decoded, never beyond that.
+
+    Raises Truncated and CorruptStream.
+    """
+    if not data:
+        message = "alpha: the section is empty; it starts with a filter byte"
+        raise Truncated(message)
+    if data[0] not in Filter.__members__.values():
+        message = f"alpha filter is {data[0]}; it must be {', '.join(f'{f} ({f.name})' for f in Filter)}"
+        raise CorruptStream(message)
+    return _undo(Filter(data[0]), _decompress(memoryview(data)[1:], width * height), width)
+
+
+def _decompress(data: memoryview, size: int) -> bytes:
+    stream = zlib.decompressobj()
+    try:
+        raw = stream.decompress(data, size)
+        # With its output full the stream may still hold its checksum: ask for one more byte, which must not come.
+        more = b"" if stream.eof else stream.decompress(stream.unconsumed_tail, 1)
+    except zlib.error as error:
+        message = f"alpha: {error}"
+        raise CorruptStream(message) from error
+    if more:
+        message = f"alpha: more than the {size} bytes of the picture"
+        raise CorruptStream(message)
+    if not stream.eof:
+        message = f"alpha: the zlib stream ends after {len(raw)} of {size} bytes, unfinished"
+        raise Truncated(message)
+    if len(raw) != size or stream.unused_data:
+        message = f"alpha: {len(raw)} bytes and {len(stream.unused_data)} behind the stream; it must be {size} and 0"
+        raise CorruptStream(message)
+    return raw
+
+
+def _apply(kind: Filter, alpha: bytes, width: int) -> bytes:
+    if kind is Filter.NONE:
+        return alpha
+    distance = 1 if kind is Filter.SUB else width
+    neighbour = int.from_bytes(alpha, "little") << 8 * distance
+    if kind is Filter.SUB:  # the first byte of a row has no left neighbour
+        neighbour &= int.from_bytes((b"\0" + b"\xff" * (width - 1)) * (len(alpha) // width), "little")
+    wanted = neighbour.to_bytes(len(alpha) + distance, "little")[: len(alpha)]
+    return _subtract(alpha, wanted)
+
+
+def _undo(kind: Filter, filtered: bytes, width: int) -> bytes:
+    if kind is Filter.NONE:
+        return filtered
+    rows = [filtered[start : start + width] for start in range(0, len(filtered), width)]
+    if kind is Filter.SUB:
+        return b"".join(map(_running_sum, rows))
+    for number in range(1, len(rows)):
+        rows[number] = _add(rows[number], rows[number - 1])
+    return b"".join(rows)
+
+
+def _running_sum(row: bytes) -> bytes:
+    """Prefix sums by doubling: after step k every byte holds the sum of the 2^k before it."""
+    distance = 1
+    while distance < len(row):
+        row = _add(row, bytes(distance) + row[:-distance])
+        distance *= 2
+    return row
+
+
+def _add(a: bytes, b: bytes) -> bytes:
+    """Bytewise a + b modulo 256, equal lengths."""
+    x, y, high = _integers(a, b)
+    low = (x & ~high) + (y & ~high)
+    return (low ^ ((x ^ y) & high)).to_bytes(len(a), "little")
+
+
+def _subtract(a: bytes, b: bytes) -> bytes:
+    """Bytewise a - b modulo 256, equal lengths."""
+    x, y, high = _integers(a, b)
+    low = (x | high) - (y & ~high)
+    return (low ^ ((x ^ ~y) & high)).to_bytes(len(a), "little")
+
+
+def _integers(a: bytes, b: bytes) -> tuple[int, int, int]:
+    return int.from_bytes(a, "little"), int.from_bytes(b, "little"), int.from_bytes(b"\x80" * len(a), "little")
