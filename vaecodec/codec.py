@@ -1,7 +1,7 @@
 """Images to .vaec files and back: the only place that joins container, entropy coder and networks.
 
-    encode: picture -> pad -> y, z -> z_hat -> scale index (integers) -> means in four steps -> r -> file
-    decode: file -> z_hat -> scale index (integers) -> r, all in one pass of the entropy coder -> means -> x_hat
+encode: picture -> pad -> y, z -> z_hat -> scale index (integers) -> means in four steps -> r -> file
+decode: file -> z_hat -> scale index (integers) -> r, all in one pass of the entropy coder -> means -> x_hat
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Encoded:
 
 
 def choose_device(device: str) -> torch.device:
-    """"auto" (a GPU where there is one), "cpu", "cuda", ... Raises BackendError when it can't be had."""
+    """ "auto" (a GPU where there is one), "cpu", "cuda", ... Raises BackendError when it can't be had."""
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -135,13 +135,19 @@ class Codec:
             message = f"level is {level}; legal is 0..{LEVELS - 1}"
             raise InputError(message)
         source = image.to_picture(picture)
-        container.check_size(source.width, source.height)
+        _check_size(source)
         latents, index, y_hat = self._to_latents(source.rgb, level)
         coded = encode_latents(self._own.entropy, latents, index)
         header = Header(
-            model_id=self._model_id, model_hash=self._own.wire_hash, level=level, mode=Mode[source.mode],
-            width=source.width, height=source.height,
-        )  # fmt: skip
+            version=container.VERSION,
+            flags=0,
+            model_id=self._model_id,
+            model_hash=self._own.wire_hash,
+            level=level,
+            mode=Mode[source.mode],
+            width=source.width,
+            height=source.height,
+        )
         sections = [(Tag.LATENTS, coded.payload), (Tag.OUTLIERS, coded.outliers), *_extras(source, strip)]
         data = container.pack(header, [(tag, content) for tag, content in sections if content])
         return Encoded(data, latents, coded, y_hat)
@@ -163,7 +169,7 @@ class Codec:
         coded = torch.from_numpy(index > 0).to(self.device)
         gain = network.log_gain(t).exp()
         p = network.prior(z_float, t)
-        result = network.run_context(p, gain, lambda mu, mask: (gain * (y - mu)).round() * coded)
+        result = network.run_context(p, gain, lambda mu: (gain * (y - mu)).round() * coded)
         r = result.r[0].cpu().numpy().astype(np.int32)
         return Latents(level, z_hat, r), index, result.y_hat
 
@@ -177,7 +183,9 @@ class Codec:
     # Decoding
 
     @overload
-    def decode(self, data: bytes, *, as_array: Literal[False] = False, max_pixels: int | None = None) -> Image.Image: ...
+    def decode(
+        self, data: bytes, *, as_array: Literal[False] = False, max_pixels: int | None = None
+    ) -> Image.Image: ...
     @overload
     def decode(self, data: bytes, *, as_array: Literal[True], max_pixels: int | None = None) -> NDArray[np.uint8]: ...
     def decode(self, data: bytes, *, as_array: bool = False, max_pixels: int | None = None) -> Result:
@@ -227,14 +235,11 @@ class Codec:
         """Checks and entropy decoding of one file."""
         file = container.parse(data, max_pixels=_pixel_limit(max_pixels))
         loaded = self._model_of(file.header)
-        extras = {
-            tag: container.read_section(data, file, tag) for tag in file.sections if tag is not Tag.LATENTS
-        }
-        payload = container.read_section(data, file, Tag.LATENTS)
+        contents = container.read_all(data, file)
         z_shape = (-(-file.header.height // ALIGNMENT), -(-file.header.width // ALIGNMENT))
-        outliers = extras.pop(Tag.OUTLIERS, None)
+        payload, outliers = contents[Tag.LATENTS], contents.get(Tag.OUTLIERS, b"")
         latents = decode_latents(loaded.entropy, file.header.level, z_shape, payload, outliers)
-        return _Item(number, file.header, extras, latents, loaded)
+        return _Item(number, file.header, contents, latents, loaded)
 
     @torch.inference_mode()
     def _synthesize(self, items: Sequence[_Item]) -> list[NDArray[np.uint8]]:
@@ -244,7 +249,7 @@ class Codec:
         r = torch.from_numpy(np.stack([item.latents.r for item in items])).to(self.device).float()
         z_hat = torch.from_numpy(np.stack([item.latents.z_hat for item in items])).to(self.device).float()
         gain = network.log_gain(t).exp()
-        y_hat = network.run_context(network.prior(z_hat, t), gain, lambda mu, mask: r).y_hat
+        y_hat = network.run_context(network.prior(z_hat, t), gain, lambda _: r).y_hat
         with self._autocast():
             x_hat = network.synthesize(y_hat, t)
         pixels = to_pixels(x_hat)
@@ -258,7 +263,7 @@ class Codec:
             raw = container.unpack_alpha(extras[Tag.ALPHA], header.width, header.height)
             alpha = np.frombuffer(raw, np.uint8).reshape(header.height, header.width)
         picture = image.Picture(
-            rgb, alpha, header.mode.name, extras.get(Tag.ICC), extras.get(Tag.EXIF), extras.get(Tag.XMP)
+            rgb, alpha, _MODES[header.mode], extras.get(Tag.ICC), extras.get(Tag.EXIF), extras.get(Tag.XMP)
         )
         return image.to_array(picture) if as_array else image.to_pil(picture)
 
@@ -277,6 +282,16 @@ class _Item:
     def group(self) -> tuple[object, ...]:
         """Items of one group can share a batch."""
         return self.loaded.wire_hash, self.latents.r.shape
+
+
+_MODES: dict[Mode, image.Mode] = {Mode.RGB: "RGB", Mode.L: "L", Mode.RGBA: "RGBA", Mode.LA: "LA"}
+
+
+def _check_size(source: image.Picture) -> None:
+    for name, side in (("width", source.width), ("height", source.height)):
+        if not 1 <= side <= container.MAX_SIDE:
+            message = f"{name} is {side}; legal is 1..{container.MAX_SIDE}"
+            raise InputError(message)
 
 
 def to_pixels(x_hat: Tensor) -> NDArray[np.uint8]:

@@ -50,13 +50,13 @@ def _describe(file: container.File) -> Info:
         mode=header.mode.name,
         file_size=file.size,
         bpp=8 * file.size / (header.width * header.height),
-        sections={tag.name.lower(): section.length for tag, section in file.sections.items()},
+        sections={container.tag_name(tag).lower(): section.length for tag, section in file.sections.items()},
     )
 
 
 def inspect(data: bytes) -> Info:
     """Header and section table, checked; no torch, no numpy. Raises FormatError for a bad file."""
-    return _describe(container.parse(data))
+    return _describe(container.parse(data, max_pixels=None))
 
 
 def verify(data: bytes) -> Info:
@@ -69,13 +69,13 @@ def verify(data: bytes) -> Info:
     from vaecodec.weights.manifest import entry_by_wire
     from vaecodec.weights.store import read_model
 
-    file = container.parse(data)
+    file = container.parse(data, max_pixels=None)
     header = file.header
-    content = {tag: container.read_section(data, file, tag) for tag in file.sections}
+    content = container.read_all(data, file)
     entry = entry_by_wire(header.model_id, header.model_hash)
     model = from_tensors(read_model(entry.path, entry.sha256).tensors)
     z_shape = (-(-header.height // _ALIGNMENT), -(-header.width // _ALIGNMENT))
-    decode_latents(model, header.level, z_shape, content[Tag.LATENTS], content.get(Tag.OUTLIERS))
+    decode_latents(model, header.level, z_shape, content[Tag.LATENTS], content.get(Tag.OUTLIERS, b""))
     if Tag.ALPHA in content:
         container.unpack_alpha(content[Tag.ALPHA], header.width, header.height)
     return _describe(file)

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from vaecodec.container.alpha import pack_alpha, unpack_alpha
-from vaecodec.container.header import MAGIC, MAX_LEVEL, MAX_SIDE, MODEL_HASH_BYTES, VERSION, Header, Mode
+from vaecodec.container.header import (
+    MAGIC,
+    MAX_LEVEL,
+    MAX_SIDE,
+    MODEL_HASH_BYTES,
+    VERSION,
+    Header,
+    Mode,
+    check_size,
+)
 from vaecodec.container.outliers import pack_outliers, parse_outliers
 from vaecodec.container.sections import (
     MAX_HEADER_BYTES,
@@ -14,6 +23,7 @@ from vaecodec.container.sections import (
     pack,
     parse,
     parse_header,
+    read_all,
     read_section,
     tag_name,
 )
@@ -32,6 +42,7 @@ __all__ = [
     "Mode",
     "Section",
     "Tag",
+    "check_size",
     "pack",
     "pack_alpha",
     "pack_outliers",
@@ -40,6 +51,7 @@ __all__ = [
     "parse_header",
     "parse_outliers",
     "parse_varint",
+    "read_all",
     "read_section",
     "tag_name",
     "unpack_alpha",

@@ -17,6 +17,10 @@ from enum import IntEnum
 from vaecodec.errors import CorruptStream, InputError, Truncated
 
 
+NOISE = 1 / 8
+"""Alpha whose quick pass leaves more than this part of it is noise."""
+
+
 class Filter(IntEnum):
     """Wire values."""
 
@@ -26,12 +30,17 @@ class Filter(IntEnum):
 
 
 def pack_alpha(alpha: bytes, width: int, height: int) -> bytes:
-    """Code width * height bytes; every filter is tried and the smallest result kept. Raises InputError."""
+    """Code width * height bytes, row by row. Raises InputError when there are more or fewer.
+
+    A quick pass chooses the filter, a thorough one codes; noise, on which that takes ten times as long for 2 % in
+    size, is coded at the middle level. Any filter and level is legal in a file.
+    """
     if len(alpha) != width * height or not alpha:
         message = f"alpha has {len(alpha)} bytes; {width} x {height} pixels must have {width * height}, at least 1"
         raise InputError(message)
-    candidates = [bytes([kind]) + zlib.compress(_apply(kind, alpha, width), 9) for kind in Filter]
-    return min(candidates, key=len)
+    quick, kind = min((len(zlib.compress(_apply(kind, alpha, width), 1)), kind) for kind in Filter)
+    level = 6 if quick > len(alpha) * NOISE else 9
+    return bytes([kind]) + zlib.compress(_apply(kind, alpha, width), level)
 
 
 def unpack_alpha(data: bytes, width: int, height: int) -> bytes:
@@ -85,19 +94,22 @@ def _undo(kind: Filter, filtered: bytes, width: int) -> bytes:
         return filtered
     rows = [filtered[start : start + width] for start in range(0, len(filtered), width)]
     if kind is Filter.SUB:
-        return b"".join(map(_running_sum, rows))
+        high = int.from_bytes(b"\x80" * width, "little")
+        return b"".join(_running_sum(row, high) for row in rows)
     for number in range(1, len(rows)):
         rows[number] = _add(rows[number], rows[number - 1])
     return b"".join(rows)
 
 
-def _running_sum(row: bytes) -> bytes:
-    """Prefix sums by doubling: after step k every byte holds the sum of the 2^k before it."""
-    distance = 1
+def _running_sum(row: bytes, high: int) -> bytes:
+    """Prefix sums by doubling: after each step a byte holds the sum of the last 2, 4, 8, ... bytes up to it."""
+    low = high - (high >> 7)
+    total, distance = int.from_bytes(row, "little"), 1
     while distance < len(row):
-        row = _add(row, bytes(distance) + row[:-distance])
+        earlier = (total << 8 * distance) & (high | low)
+        total = ((total & low) + (earlier & low)) ^ ((total ^ earlier) & high)
         distance *= 2
-    return row
+    return total.to_bytes(len(row), "little")
 
 
 def _add(a: bytes, b: bytes) -> bytes:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from vaecodec.container.varint import VARINT_MAX, pack_varint, parse_varint
-from vaecodec.errors import BadMagic, FormatError, LimitExceeded, Truncated, UnsupportedVersion
+from vaecodec.errors import BadMagic, FormatError, InputError, LimitExceeded, Truncated, UnsupportedVersion
 
 # The first byte is no ASCII and no UTF-8 lead: text mode damage and text files are told apart at once.
 MAGIC = b"\x8fVAC"
@@ -32,20 +32,21 @@ class Mode(IntEnum):
 
 @dataclass(frozen=True)
 class Header:
-    """The fixed fields of a file, in wire order.
+    """The fixed fields of a file.
 
-    flags: 0 in version 1. model_id: 1..2^32-1. model_hash: first 4 bytes of the SHA-256 of the model's integer part.
+    model_id: 1..2^32-1. model_hash: first 4 bytes of the SHA-256 of the model's integer part.
     level: quality level 0..63. width, height: pixels of the picture as shown, 1..65535.
+    version, flags: 1 and 0, nothing else exists yet.
     """
 
-    version: int
-    flags: int
     model_id: int
     model_hash: bytes
     level: int
     mode: Mode
     width: int
     height: int
+    version: int = VERSION
+    flags: int = 0
 
 
 # version, flags | model id (varint) | model hash, level, mode | width, height (varints)
@@ -100,7 +101,7 @@ def parse_fields(data: memoryview) -> tuple[Header, int, int]:
     width, offset = parse_varint(data, offset + _MODEL.size, "width")
     height, offset = parse_varint(data, offset, "height")
     known = Mode(mode) if mode in Mode.__members__.values() else Mode.RGB
-    return Header(version, flags, model_id, model_hash, level, known, width, height), mode, offset
+    return Header(model_id, model_hash, level, known, width, height, version, flags), mode, offset
 
 
 def check_ranges(header: Header, mode: int) -> None:
@@ -126,7 +127,19 @@ def violation(header: Header) -> tuple[type[FormatError], str] | None:
         return FormatError, f"model hash has {len(header.model_hash)} bytes; it must have {MODEL_HASH_BYTES}"
     if not 0 <= header.level <= MAX_LEVEL:
         return LimitExceeded, f"level is {header.level}; it must be 0..{MAX_LEVEL}"
-    for name, side in (("width", header.width), ("height", header.height)):
+    message = _side_violation(header.width, header.height)
+    return None if message is None else (LimitExceeded, message)
+
+
+def check_size(width: int, height: int) -> None:
+    """Check the sides of a picture before it is encoded. Raises InputError outside of 1..65535 pixels."""
+    message = _side_violation(width, height)
+    if message is not None:
+        raise InputError(message)
+
+
+def _side_violation(width: int, height: int) -> str | None:
+    for name, side in (("width", width), ("height", height)):
         if not 1 <= side <= MAX_SIDE:
-            return LimitExceeded, f"{name} is {side}; it must be 1..{MAX_SIDE}"
+            return f"{name} is {side}; it must be 1..{MAX_SIDE}"
     return None

@@ -7,7 +7,6 @@ Positions ascend strictly because the gap cannot be negative. zigzag: 0, -1, 1, 
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Sequence
 
 from vaecodec.container.varint import pack_varint, parse_varint
@@ -38,21 +37,20 @@ def pack_outliers(positions: Sequence[int], values: Sequence[int]) -> bytes:
     return bytes(packed)
 
 
-def parse_outliers(data: bytes, n_symbols: int) -> tuple[array[int], array[int]]:
-    """Decode (positions, values), arrays of type 'q' (`numpy.asarray` takes them as int64 without a copy).
+def parse_outliers(content: bytes, n_symbols: int) -> list[tuple[int, int]]:
+    """Decode (position, value) pairs, positions strictly ascending; a pair takes at least 2 bytes of `content`.
 
     n_symbols: number of coded symbols; every position is below it.
     Raises CorruptStream for a position beyond it, Truncated and FormatError for malformed numbers.
     """
-    positions, values = array("q"), array("q")
+    pairs = []
     offset, position = 0, -1
-    while offset < len(data):
-        gap, offset = parse_varint(data, offset, "outlier position")
-        zigzag, offset = parse_varint(data, offset, "outlier value")
+    while offset < len(content):
+        gap, offset = parse_varint(content, offset, "outlier position")
+        zigzag, offset = parse_varint(content, offset, "outlier value")
         position += gap + 1
         if position >= n_symbols:
             message = f"outlier position is {position}; it must be below the {n_symbols} coded symbols"
             raise CorruptStream(message)
-        positions.append(position)
-        values.append((zigzag >> 1) ^ -(zigzag & 1))
-    return positions, values
+        pairs.append((position, (zigzag >> 1) ^ -(zigzag & 1)))
+    return pairs

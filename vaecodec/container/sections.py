@@ -50,7 +50,7 @@ METADATA = (Tag.ICC, Tag.EXIF, Tag.XMP)
 class Section:
     """One row of the section table: `length` bytes at `offset` of the file, with their CRC-32."""
 
-    tag: int
+    tag: Tag
     length: int
     crc: int
     offset: int
@@ -58,10 +58,10 @@ class Section:
 
 @dataclass(frozen=True)
 class File:
-    """A parsed header. sections: tag -> Section, unknown optional tags included; size: bytes of the whole file."""
+    """A parsed header. sections: ascending, unknown optional ones left out; size: bytes of the whole file."""
 
     header: Header
-    sections: Mapping[int, Section]
+    sections: Mapping[Tag, Section]
     size: int
 
 
@@ -102,7 +102,7 @@ def parse_header(prefix: bytes | bytearray | memoryview, file_size: int | None =
     return _lay_out(header, rows, offset + _CRC.size, file_size)
 
 
-def parse(data: bytes | bytearray | memoryview, *, max_pixels: int | None) -> File:
+def parse(data: bytes | bytearray | memoryview, *, max_pixels: int | None = None) -> File:
     """Check a whole file except for the contents of its sections.
 
     max_pixels: largest legal width * height, None for no limit. Raises FormatError and its subclasses.
@@ -115,7 +115,7 @@ def parse(data: bytes | bytearray | memoryview, *, max_pixels: int | None) -> Fi
     return file
 
 
-def read_section(data: bytes | bytearray | memoryview, file: File, tag: int) -> bytes:
+def read_section(data: bytes | bytearray | memoryview, file: File, tag: Tag) -> bytes:
     """The content of a section of the file `data`, its CRC checked.
 
     Raises ChecksumMismatch, Truncated, and InputError when the file has no such section.
@@ -130,6 +130,12 @@ def read_section(data: bytes | bytearray | memoryview, file: File, tag: int) -> 
         message = f"section {tag_name(tag)} CRC is {computed:#010x}; the header states {section.crc:#010x}"
         raise ChecksumMismatch(message)
     return content
+
+
+def read_all(data: bytes | bytearray | memoryview, file: File) -> dict[Tag, bytes]:
+    """The contents of all sections that this release knows, each with its CRC checked."""
+    known = [Tag(tag) for tag in file.sections if tag in Tag.__members__.values()]
+    return {tag: read_section(data, file, tag) for tag in known}
 
 
 def tag_name(tag: int) -> str:
@@ -186,7 +192,8 @@ def _lay_out(header: Header, rows: list[tuple[int, int, int]], offset: int, file
     """Give every section its offset; sections follow the header without gaps, up to the end of the file."""
     sections = {}
     for tag, length, crc in rows:
-        sections[tag] = Section(tag, length, crc, offset)
+        if tag in Tag.__members__.values():
+            sections[Tag(tag)] = Section(Tag(tag), length, crc, offset)
         offset += length
     if file_size is not None and file_size < offset:
         message = f"file has {file_size} bytes; header and sections have {offset}"

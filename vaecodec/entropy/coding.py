@@ -7,7 +7,6 @@ list by its position among all coded symbols.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,7 +77,7 @@ def encode_latents(model: EntropyModel, latents: Latents, index: NDArray[np.uint
 
 
 def decode_latents(
-    model: EntropyModel, level: int, z_shape: tuple[int, int], payload: bytes, outliers: bytes | None
+    model: EntropyModel, level: int, z_shape: tuple[int, int], payload: bytes, outliers: bytes
 ) -> Latents:
     """The inverse: z_shape = (H/64, W/64) of the padded image. Raises FormatError (CorruptStream, Truncated)."""
     if not payload or payload[0] > MAX_LANES_LOG2:
@@ -87,8 +86,11 @@ def decode_latents(
     decoder = backend.rans_decoder(payload[1:], 1 << payload[0])
     z_index = model.z_index(level, *z_shape)
     z = to_values(decoder.decode(z_index.ravel(), model.z_tables))
-    listed: Sequence[tuple[int, int]] = parse_outliers(outliers, z.size + 16 * model.M * z_shape[0] * z_shape[1]) if outliers else ()
-    _apply(z, [(at, value) for at, value in listed if at < z.size])
+    symbols_at_most = z.size + 16 * model.M * z_shape[0] * z_shape[1]
+    listed = np.array(parse_outliers(outliers, symbols_at_most), np.int64).reshape(-1, 2)
+    positions, true_values = listed[:, 0], listed[:, 1]
+    of_z = positions < z.size
+    _apply(z, positions[of_z], true_values[of_z])
     if z.size and (int(z.min()) < Z_MIN or int(z.max()) > Z_MAX):
         message = f"z_hat reaches {z.min()}..{z.max()}; legal is {Z_MIN}..{Z_MAX}"
         raise CorruptStream(message)
@@ -97,16 +99,20 @@ def decode_latents(
     coded = index > 0
     y = to_values(decoder.decode(index[coded], model.y_tables))
     decoder.finish()
-    _apply(y, [(at - z.size, value) for at, value in listed if at >= z.size])
+    _apply(y, positions[~of_z] - z.size, true_values[~of_z])
     r = np.zeros(index.shape, np.int32)
     r[coded] = y
     return Latents(level, z_hat, r)
 
 
-def _apply(values: NDArray[np.int32], listed: Sequence[tuple[int, int]]) -> None:
+def _apply(values: NDArray[np.int32], positions: NDArray[np.int64], true_values: NDArray[np.int64]) -> None:
     """Put the true values of outliers in place. A position or value out of range raises CorruptStream."""
-    for at, value in listed:
-        if at >= values.size or abs(value) >= R_LIMIT:
-            message = f"outlier {value} at {at}: legal are positions below {values.size}, values below {R_LIMIT}"
-            raise CorruptStream(message)
-        values[at] = value
+    bad = (positions >= values.size) | (np.abs(true_values) >= R_LIMIT)
+    if bad.any():
+        at = int(np.argmax(bad))
+        message = (
+            f"outlier {true_values[at]} at {positions[at]}; "
+            f"legal are positions below {values.size}, magnitudes below {R_LIMIT}"
+        )
+        raise CorruptStream(message)
+    values[positions] = true_values

@@ -24,8 +24,8 @@ PRIOR_COUNT = 2000.0
 """The prior weighs as much as this many observed residuals."""
 
 
-def _logistic_cdf(x: NDArray[np.float64], scale: float) -> NDArray[np.float64]:
-    return 0.5 * (1 + np.tanh(x * math.pi / (2 * math.sqrt(3) * scale)))
+def _logistic_cdf(x: NDArray[np.floating], scale: float) -> NDArray[np.floating]:
+    return np.asarray(0.5 * (1 + np.tanh(x * math.pi / (2 * math.sqrt(3) * scale))))
 
 
 def prior_magnitudes(scale: float) -> NDArray[np.float64]:

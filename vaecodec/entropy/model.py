@@ -29,11 +29,11 @@ class EntropyModel:
     z_table: NDArray[np.uint8]
 
     @property
-    def N(self) -> int:  # noqa: N802 (the paper's name)
+    def N(self) -> int:
         return int(self.z_table.shape[1])
 
     @property
-    def M(self) -> int:  # noqa: N802
+    def M(self) -> int:
         return int(self.layers[-1].weight.shape[0]) // 4
 
     def z_index(self, level: int, height: int, width: int) -> NDArray[np.uint8]:
@@ -87,8 +87,8 @@ def from_tensors(tensors: Mapping[str, NDArray[Any]]) -> EntropyModel:
         message = f"weights file has no tensor {error}"
         raise WeightsError(message) from error
     if z_table.dtype != np.uint8 or z_table.ndim != 2 or int(z_table.max()) >= SCALES:
-        message = f"int.z_table is {z_table.dtype} {z_table.shape} up to {z_table.max()}; it must be uint8 below {SCALES}"
+        message = (
+            f"int.z_table is {z_table.dtype} {z_table.shape} up to {z_table.max()}; it must be uint8 below {SCALES}"
+        )
         raise WeightsError(message)
     return EntropyModel(layers, y_tables, z_tables, z_table)
-
-

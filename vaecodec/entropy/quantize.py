@@ -16,7 +16,7 @@ def pmf_to_frequencies(pmf: NDArray[np.float64]) -> NDArray[np.int64]:
     Frequencies start from the floor and are corrected one unit at a time where that costs the fewest bits.
     """
     ideal = pmf / pmf.sum() * TOTAL
-    frequencies = np.maximum(1, np.floor(ideal)).astype(np.int64)
+    frequencies: NDArray[np.int64] = np.maximum(1, np.floor(ideal)).astype(np.int64)
     while (missing := TOTAL - int(frequencies.sum())) != 0:
         if missing > 0:
             gain = ideal * np.log2((frequencies + 1) / frequencies)

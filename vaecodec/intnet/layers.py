@@ -48,12 +48,12 @@ def check_bounds(layers: Sequence[IntegerLayer]) -> None:
             raise WeightsError(message)
 
 
-def make_layers(
-    weights: Sequence[NDArray[np.int8]], biases: Sequence[NDArray[np.int32]]
-) -> tuple[IntegerLayer, ...]:
+def make_layers(weights: Sequence[NDArray[np.int8]], biases: Sequence[NDArray[np.int32]]) -> tuple[IntegerLayer, ...]:
     """Layers of the scale network, checked. Raises WeightsError for wrong counts, shapes, types or bounds."""
     if not len(weights) == len(biases) == len(LAYER_FORMATS):
-        message = f"h_scale has {len(weights)} weights and {len(biases)} biases; it must have {len(LAYER_FORMATS)} of each"
+        message = (
+            f"h_scale has {len(weights)} weights and {len(biases)} biases; it must have {len(LAYER_FORMATS)} of each"
+        )
         raise WeightsError(message)
     layers = tuple(map(IntegerLayer, weights, biases, LAYER_FORMATS))
     for number, layer in enumerate(layers):
@@ -65,10 +65,12 @@ def make_layers(
 def _check_layer(number: int, layer: IntegerLayer) -> None:
     kernel = layer.form.kernel
     if layer.weight.dtype != np.int8 or layer.weight.shape[2:] != (kernel, kernel):
-        message = f"h_scale layer {number}: weight is {layer.weight.dtype} {layer.weight.shape}; it must be int8 [out, in, {kernel}, {kernel}]"
+        is_now = f"{layer.weight.dtype} {layer.weight.shape}"
+        message = f"h_scale layer {number}: weight is {is_now}; it must be int8 [out, in, {kernel}, {kernel}]"
         raise WeightsError(message)
     if layer.bias.dtype != np.int32 or layer.bias.shape[1:] != layer.weight.shape[:1]:
-        message = f"h_scale layer {number}: bias is {layer.bias.dtype} {layer.bias.shape}; it must be int32 [levels, {layer.weight.shape[0]}]"
+        is_now = f"{layer.bias.dtype} {layer.bias.shape}"
+        message = f"h_scale layer {number}: bias is {is_now}; it must be int32 [levels, {layer.weight.shape[0]}]"
         raise WeightsError(message)
     if int(np.abs(layer.weight.astype(np.int16)).max()) > WEIGHT_MAX:
         message = f"h_scale layer {number}: a weight is -128; legal are -{WEIGHT_MAX}..{WEIGHT_MAX}"
@@ -82,7 +84,7 @@ def _convolve(x: NDArray[np.generic], layer: IntegerLayer, level: int, dtype: ty
     radius = kernel // 2
     padded = np.zeros((channels, height + 2 * radius, width + 2 * radius), dtype)
     padded[:, radius : radius + height, radius : radius + width] = x
-    weight = layer.weight.astype(dtype)
+    weight: NDArray[np.generic] = layer.weight.astype(dtype)
     accumulator = np.repeat(layer.bias[level].astype(dtype)[:, None], height * width, 1)
     for row in range(kernel):
         for column in range(kernel):
@@ -95,14 +97,16 @@ def _requantize(accumulator: NDArray[np.generic], form: LayerFormat) -> NDArray[
     """(accumulator + half) >> shift, clamped to 0..output_max."""
     integers = accumulator.astype(np.int64)
     shifted = (integers + (1 << (form.shift - 1))) >> form.shift
-    return np.clip(shifted, 0, form.output_max)
+    clamped: NDArray[np.int64] = np.clip(shifted, 0, form.output_max)
+    return clamped
 
 
 def pixel_shuffle(x: NDArray[np.int64]) -> NDArray[np.int64]:
     """[4*C, h, w] -> [C, 2h, 2w]; channel 4*c + 2*i + j goes to row offset i and column offset j."""
     channels, height, width = x.shape
     cells = x.reshape(channels // 4, 2, 2, height, width)
-    return cells.transpose(0, 3, 1, 4, 2).reshape(channels // 4, 2 * height, 2 * width)
+    shuffled: NDArray[np.int64] = cells.transpose(0, 3, 1, 4, 2).reshape(channels // 4, 2 * height, 2 * width)
+    return shuffled
 
 
 def scale_index(
@@ -117,5 +121,3 @@ def scale_index(
         activations = _requantize(_convolve(x, layer, level, dtype), layer.form)
         x = pixel_shuffle(activations) if number in SHUFFLED_LAYERS else activations
     return x.astype(np.uint8)
-
-

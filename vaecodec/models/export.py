@@ -27,8 +27,10 @@ LEVEL_PREFIX = "log_"
 def export_layers(network: CodecNetwork) -> tuple[list[NDArray[np.int8]], list[NDArray[np.int32]]]:
     """Integer weights and biases (per level) of h_scale."""
     t = level_position(torch.arange(LEVELS))
-    weights = [layer.integer_weight().cpu().numpy().astype(np.int8) for layer in network.h_scale.layers]
-    biases = [layer.integer_bias(t.to(layer.weight.device))[:, :, 0, 0].cpu() for layer in network.h_scale.layers]
+    weights = [layer.integer_weight().cpu().numpy().astype(np.int8) for layer in network.h_scale.typed_layers()]
+    biases = [
+        layer.integer_bias(t.to(layer.weight.device))[:, :, 0, 0].cpu() for layer in network.h_scale.typed_layers()
+    ]
     return weights, [bias.numpy().astype(np.int32) for bias in biases]
 
 
@@ -37,7 +39,8 @@ def export_z_table(network: CodecNetwork) -> NDArray[np.uint8]:
     """Table index of every z channel and level, uint8 [LEVELS, N]; at least 1: z is always coded."""
     device = network.z_index.anchors.device
     index = network.z_index(level_position(torch.arange(LEVELS, device=device)))[:, :, 0, 0]
-    return index.round().clamp(1, SCALES - 1).cpu().numpy().astype(np.uint8)
+    table: NDArray[np.uint8] = index.round().clamp(1, SCALES - 1).cpu().numpy().astype(np.uint8)
+    return table
 
 
 class ResidualCounts:
@@ -53,7 +56,9 @@ class ResidualCounts:
         flat = index.astype(np.int64).ravel() * COUNT_BINS + magnitude.ravel()
         counts += np.bincount(flat, minlength=SCALES * COUNT_BINS).reshape(SCALES, COUNT_BINS)
 
-    def add(self, index: NDArray[np.uint8], r: NDArray[np.int32], z_index: NDArray[np.uint8], z: NDArray[np.int32]) -> None:
+    def add(
+        self, index: NDArray[np.uint8], r: NDArray[np.int32], z_index: NDArray[np.uint8], z: NDArray[np.int32]
+    ) -> None:
         self._add(self.y, index, r)
         self._add(self.z, z_index, z)
 
@@ -79,8 +84,8 @@ def count_residuals(network: CodecNetwork, batches: Iterable[tuple[Tensor, int]]
     return counts
 
 
-def _rounding(y: Tensor, gain: Tensor, coded: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
-    return lambda mu, mask: (gain * (y - mu)).round() * coded
+def _rounding(y: Tensor, gain: Tensor, coded: Tensor) -> Callable[[Tensor], Tensor]:
+    return lambda mu: (gain * (y - mu)).round() * coded
 
 
 def export_tensors(network: CodecNetwork, counts: ResidualCounts) -> dict[str, NDArray[Any]]:

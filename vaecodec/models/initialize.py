@@ -11,7 +11,7 @@ import math
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from vaecodec.entropy.scales import LOG_STEP, SCALE_MIN
 from vaecodec.models.config import LEVELS, PATCH, level_lambda
@@ -34,7 +34,7 @@ def _as_rows(images: Tensor) -> Tensor:
 
 
 def _anchor_lambda(anchor: int) -> float:
-    return level_lambda(0) * (level_lambda(LEVELS - 1) / level_lambda(0)) ** (anchor / (ANCHORS - 1))
+    return float(level_lambda(0) * (level_lambda(LEVELS - 1) / level_lambda(0)) ** (anchor / (ANCHORS - 1)))
 
 
 def _optimal_gain(lmbda: float) -> float:
@@ -43,29 +43,31 @@ def _optimal_gain(lmbda: float) -> float:
     return 255 / math.sqrt(12 * distortion)
 
 
+def _set(conv: nn.Conv2d, matrix: Tensor) -> None:
+    conv.weight.copy_(matrix[:, :, None, None])
+    if conv.bias is not None:
+        conv.bias.zero_()
+
+
 @torch.no_grad()
 def initialize(network: CodecNetwork, x: Tensor) -> None:
     """Set the linear parts of `network` from sample images x [B, 3, H, W] in 0..1."""
     config = network.config
     patches = F.pixel_unshuffle(x - 0.5, PATCH)
     stem, _ = _principal_components(_as_rows(patches), config.C)
-    network.g_a.stem.weight.copy_(stem[:, :, None, None])
-    network.g_a.stem.bias.zero_()
-    network.g_s.head.weight.copy_(stem.T[:, :, None, None])
-    network.g_s.head.bias.zero_()
+    _set(network.g_a.stem, stem)
+    _set(network.g_s.head, stem.T)
 
     cells = F.pixel_unshuffle(F.conv2d(patches, stem[:, :, None, None]), 2)
     down, deviations = _principal_components(_as_rows(cells), config.M)
     # Spread over the four channel groups of the context, so that each holds strong and weak components.
     order = torch.arange(config.M).view(-1, 4).T.reshape(-1)
     down, deviations = down[order], deviations[order]
-    network.g_a.down[1].weight.copy_(down[:, :, None, None])
-    network.g_a.down[1].bias.zero_()
-    network.g_s.up[0].weight.copy_(down.T[:, :, None, None])
-    network.g_s.up[0].bias.zero_()
+    _set(network.g_a.down.conv, down)
+    _set(network.g_s.up.conv, down.T)
 
     gains = torch.tensor([_optimal_gain(_anchor_lambda(anchor)) for anchor in range(ANCHORS)])
     network.log_gain.anchors.copy_(gains.log()[:, None].expand(ANCHORS, config.M))
     scales = (gains[:, None] * deviations[None]).clamp_min(SCALE_MIN)
     index = (torch.log(scales / SCALE_MIN) / LOG_STEP).clamp(2, 60)
-    network.h_scale.layers[-1].bias.anchors.copy_((index / _INDEX_PER_UNIT).repeat_interleave(4, 1))
+    network.h_scale.typed_layers()[-1].bias.anchors.copy_((index / _INDEX_PER_UNIT).repeat_interleave(4, 1))

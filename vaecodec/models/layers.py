@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -34,7 +36,8 @@ class DepthConvBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.conv_out(self.depthwise(F.silu(self.conv_in(x))))
         gate, value = self.ffn_in(x).chunk(2, 1)
-        return x + self.ffn_out(F.silu(gate) * value)
+        out: Tensor = x + self.ffn_out(F.silu(gate) * value)
+        return out
 
 
 class Downsample(nn.Sequential):
@@ -43,12 +46,20 @@ class Downsample(nn.Sequential):
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(nn.PixelUnshuffle(2), nn.Conv2d(4 * in_channels, out_channels, 1))
 
+    @property
+    def conv(self) -> nn.Conv2d:
+        return cast(nn.Conv2d, self[1])
+
 
 class Upsample(nn.Sequential):
     """[B, C_in, H, W] -> [B, C_out, 2H, 2W]: sub-pixel convolution (Shi et al. 2016)."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(nn.Conv2d(in_channels, 4 * out_channels, 1), nn.PixelShuffle(2))
+
+    @property
+    def conv(self) -> nn.Conv2d:
+        return cast(nn.Conv2d, self[0])
 
 
 class LevelTable(nn.Module):

@@ -109,9 +109,8 @@ class Context(nn.Module):
         self.trunk = nn.Sequential(DepthConvBlock(config.P, 1), DepthConvBlock(config.P, 1))
         self.heads = nn.ModuleList(nn.Conv2d(config.P, config.M, 1) for _ in range(STEPS))
         with torch.no_grad():  # training starts with mu = 0
-            for head in self.heads:
-                head.weight.zero_()
-                head.bias.zero_()
+            for parameter in self.heads.parameters():
+                parameter.zero_()
 
     def forward(self, step: int, p: Tensor, y_hat: Tensor) -> Tensor:
         """p [B, P, h, w], y_hat [B, M, h, w] (zero where not yet known) -> mu [B, M, h, w] (valid where step codes)."""
@@ -120,10 +119,6 @@ class Context(nn.Module):
             features = self.trunk(self.adaptors[step - 1](torch.cat([p, y_hat.to(p.dtype)], 1)))
         mu: Tensor = self.heads[step](features)
         return mu
-
-
-Quantizer = Callable[[Tensor, Tensor], Tensor]
-"""(gain * (y - mu), mask) -> r, used where mask is 1."""
 
 
 @dataclass(frozen=True)
@@ -164,17 +159,18 @@ class CodecNetwork(nn.Module):
     def prior(self, z_hat: Tensor, t: Tensor) -> Tensor:
         """z_hat [B, N, h, w] -> prior features p [B, P, 4h, 4w]."""
         p: Tensor = self.h_mean(z_hat * (-self.log_z_gain(t)).exp())
-        return p * self.log_q_prior(t).exp().to(p.dtype)
+        scale: Tensor = self.log_q_prior(t).exp()
+        return p * scale.to(p.dtype)
 
-    def run_context(self, p: Tensor, gain: Tensor, residual: Callable[[Tensor, Tensor], Tensor]) -> ContextResult:
-        """The four steps. `residual(mu, mask)` gives r for the masked positions (from y, or from the decoded file)."""
+    def run_context(self, p: Tensor, gain: Tensor, residual: Callable[[Tensor], Tensor]) -> ContextResult:
+        """The four steps. `residual(mu)` gives r, from y or from the file; only the step's positions count."""
         mask = step_mask(0, self.config.M, p.shape[-2], p.shape[-1], p.device)
         y_hat = torch.zeros(p.shape[0], *mask.shape[1:], device=p.device)
         all_mu, all_r = torch.zeros_like(y_hat), torch.zeros_like(y_hat)
         for step in range(STEPS):
             mask = step_mask(step, self.config.M, p.shape[-2], p.shape[-1], p.device)
             mu = self.context(step, p, y_hat).float()
-            r = residual(mu, mask)
+            r = residual(mu)
             y_hat = y_hat + mask * (mu + r / gain)
             all_mu, all_r = all_mu + mask * mu, all_r + mask * r
         return ContextResult(all_mu, all_r, y_hat)

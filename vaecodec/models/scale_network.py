@@ -27,17 +27,18 @@ class FakeQuantConv(nn.Module):
         self.bias = LevelTable(out_channels)
 
     def integer_weight(self) -> Tensor:
-        scaled = self.weight * 2**self.form.weight_bits
+        scaled = self.weight * float(2**self.form.weight_bits)
         return ste_round(clamp_through(scaled, -WEIGHT_MAX, WEIGHT_MAX))
 
     def integer_bias(self, t: Tensor) -> Tensor:
         """[B] -> [B, out_channels, 1, 1]."""
-        return ste_round(self.bias(t) * 2**self.form.accumulator_bits)
+        return ste_round(self.bias(t) * float(2**self.form.accumulator_bits))
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         """x: integers as float32 [B, C_in, h, w] -> accumulators, shifted but neither floored nor clamped."""
         accumulator = F.conv2d(x, self.integer_weight(), padding=self.form.kernel // 2) + self.integer_bias(t)
-        return accumulator / 2**self.form.shift
+        shifted: Tensor = accumulator / float(2**self.form.shift)
+        return shifted
 
 
 def _round_half_up(x: Tensor) -> Tensor:
@@ -50,17 +51,23 @@ class ScaleNetwork(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         widths = [(config.N, config.H1), (config.H1, 4 * config.H2), (config.H2, config.H2), (config.H2, 4 * config.M)]
-        self.layers = nn.ModuleList(FakeQuantConv(*w, form) for w, form in zip(widths, LAYER_FORMATS, strict=True))
-        last = self.layers[-1]
+        layers = [FakeQuantConv(*w, form) for w, form in zip(widths, LAYER_FORMATS, strict=True)]
+        self.layers = nn.ModuleList(layers)
+        last = layers[-1]
         with torch.no_grad():
             last.weight.mul_(0.3)
             # Indices start around 16 at the lowest level and 40 at the highest, as the gains do.
-            last.bias.anchors.copy_(torch.linspace(4.0, 10.0, len(last.bias.anchors))[:, None].expand_as(last.bias.anchors))
+            last.bias.anchors.copy_(
+                torch.linspace(4.0, 10.0, len(last.bias.anchors))[:, None].expand_as(last.bias.anchors)
+            )
+
+    def typed_layers(self) -> list[FakeQuantConv]:
+        return [layer for layer in self.layers if isinstance(layer, FakeQuantConv)]
 
     def forward(self, z_hat: Tensor, t: Tensor) -> Tensor:
         with torch.autocast(z_hat.device.type, enabled=False):
             x = z_hat.float()
-            for number, layer in enumerate(self.layers):
+            for number, layer in enumerate(self.typed_layers()):
                 x = clamp_through(layer(x, t), 0, layer.form.output_max)
                 x = _round_half_up(x)
                 if number in (1, 3):

@@ -103,7 +103,7 @@ class Decoder:
         x = self._states[: len(index)]
         slots = x & np.uint64(PROB_TOTAL - 1)
         rows = tables.quantized_cdf[index]
-        symbols = (rows[:, 1:] <= slots[:, None]).sum(1)
+        symbols: NDArray[np.int64] = (rows[:, 1:] <= slots[:, None]).sum(1)
         starts = np.take_along_axis(rows, symbols[:, None], 1)[:, 0].astype(np.uint64)
         ends = np.take_along_axis(rows, symbols[:, None] + 1, 1)[:, 0].astype(np.uint64)
         x = (ends - starts) * (x >> np.uint64(PROB_BITS)) + slots - starts

@@ -62,7 +62,7 @@ def load_corpus(folder: Path, crop: int, limit: int | None = None) -> Corpus:
         torch.cumsum(sizes, 0) - sizes,
         torch.tensor([a.shape[0] for a in arrays]),
         torch.tensor([a.shape[1] for a in arrays]),
-        hashlib.sha256(flat).hexdigest(),
+        hashlib.sha256(flat.data).hexdigest(),
     )
 
 

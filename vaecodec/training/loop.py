@@ -93,7 +93,9 @@ class Trainer:
             return True
         self.bad_steps += 1
         if self.bad_steps >= MAX_BAD_STEPS:
-            message = f"loss not finite for {MAX_BAD_STEPS} steps up to step {self.steps_done}; lower the learning rates"
+            message = (
+                f"loss not finite for {MAX_BAD_STEPS} steps up to step {self.steps_done}; lower the learning rates"
+            )
             raise DivergedError(message)
         return False
 

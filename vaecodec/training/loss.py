@@ -49,7 +49,7 @@ def forward_terms(network: CodecNetwork, x: Tensor, t: Tensor, *, rounded_rate: 
     index = network.h_scale(z_hat, t)
     p = network.prior(z_hat, t)
 
-    result = network.run_context(p, gain, lambda mu, mask: ste_round(gain * (y - mu)))
+    result = network.run_context(p, gain, lambda mu: ste_round(gain * (y - mu)))
     exact = gain * (y - result.mu)
     y_value = ste_round(exact) if rounded_rate else exact + _noise(exact)
     z_value = z_hat if rounded_rate else z + _noise(z)
@@ -57,9 +57,7 @@ def forward_terms(network: CodecNetwork, x: Tensor, t: Tensor, *, rounded_rate: 
     z_index = clamp_through(network.z_index(t), 0, SCALES - 1)
     bits_z = logistic_bits(z_value, scale_of_index(z_index))
     x_hat = network.synthesize(result.y_hat, t)
-    return Terms(
-        bits_y.sum((1, 2, 3)) / pixels, bits_z.sum((1, 2, 3)) / pixels, (x_hat - x).square().mean((1, 2, 3))
-    )
+    return Terms(bits_y.sum((1, 2, 3)) / pixels, bits_z.sum((1, 2, 3)) / pixels, (x_hat - x).square().mean((1, 2, 3)))
 
 
 def balanced_loss(terms: Terms, t: Tensor) -> Tensor:

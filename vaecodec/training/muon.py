@@ -27,7 +27,8 @@ def newton_schulz(matrices: Tensor, steps: int = 5) -> Tensor:
     for _ in range(steps):
         gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return (x.mT if tall else x).to(matrices.dtype)
+    result: Tensor = (x.mT if tall else x).to(matrices.dtype)
+    return result
 
 
 class Muon(torch.optim.Optimizer):
@@ -37,7 +38,7 @@ class Muon(torch.optim.Optimizer):
         super().__init__(params, {"lr": lr, "momentum": momentum})
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override] # noqa: ARG002
         for group in self.param_groups:
             shapes: dict[tuple[int, int], list[nn.Parameter]] = defaultdict(list)
             for p in group["params"]:
@@ -49,6 +50,8 @@ class Muon(torch.optim.Optimizer):
     def _step_shape(self, group: dict[str, Any], shape: tuple[int, int], members: list[nn.Parameter]) -> None:
         updates = []
         for p in members:
+            if p.grad is None:
+                continue
             buffer = self.state[p].setdefault("momentum", torch.zeros_like(p))
             buffer.lerp_(p.grad, 1 - group["momentum"])
             updates.append(torch.lerp(p.grad, buffer, group["momentum"]).reshape(shape))
@@ -59,7 +62,8 @@ class Muon(torch.optim.Optimizer):
 
 def split_parameters(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
     """(matrices for Muon, everything else for AdamW: biases, depthwise kernels, gains and tables)."""
-    matrices, others = [], []
+    matrices: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
     for p in model.parameters():
         is_matrix = p.ndim == 4 and p.shape[1] > 1
         (matrices if is_matrix else others).append(p)
