@@ -363,6 +363,34 @@ def test_interruption_leaves_nothing(tmp_path: Path, number: signal.Signals, cod
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.skipif(os.name == "nt", reason="POSIX terminals")
+def test_a_terminal_gets_progress_and_no_binary(tmp_path: Path, vaec: bytes) -> None:
+    for name in ("a.vaec", "b.vaec"):
+        (tmp_path / name).write_bytes(vaec)
+    environment = _environment() | {"TERM": "xterm", "COLUMNS": "120"}
+    master, terminal = os.openpty()
+    options = {"cwd": tmp_path, "env": environment, "timeout": 60}
+    command = [sys.executable, "-m", "vaecodec"]
+    done = subprocess.run([*command, "verify", "-r", "."], stdout=subprocess.PIPE, stderr=terminal, **options)
+    assert done.returncode == 0
+    assert done.stdout == b"a.vaec: ok\nb.vaec: ok\n"
+    assert b"verifying" in os.read(master, 1 << 16)
+    done = subprocess.run(
+        [*command, "decompress", "a.vaec", "-o", "-"], stdout=terminal, stderr=subprocess.PIPE, **options
+    )
+    assert done.returncode == 2
+    assert b"standard output is a terminal" in done.stderr
+    os.close(terminal)
+    os.close(master)
+
+
+def test_a_pipe_gets_no_progress(tmp_path: Path, vaec: bytes) -> None:
+    for name in ("a.vaec", "b.vaec"):
+        (tmp_path / name).write_bytes(vaec)
+    done = process("verify", "-r", ".", cwd=tmp_path, env=_environment())
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 def _environment() -> dict[str, str]:
     """The environment of a process that runs elsewhere but uses this checkout."""
     root = str(Path(vaecodec.__file__).parents[1])
