@@ -16,7 +16,6 @@ from enum import IntEnum
 
 from vaecodec.errors import CorruptStream, InputError, Truncated
 
-
 NOISE = 1 / 8
 """Alpha whose quick pass leaves more than this part of it is noise."""
 
