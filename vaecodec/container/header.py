@@ -34,7 +34,7 @@ class Mode(IntEnum):
 class Header:
     """The fixed fields of a file.
 
-    model_id: 1..2^32-1. model_hash: first 4 bytes of the SHA-256 of the model's integer part.
+    model_id: 1..2^32-1. model_hash: first 4 bytes of the SHA-256 of the model's tensors.
     level: quality level 0..63. width, height: pixels of the picture as shown, 1..65535.
     version, flags: 1 and 0, nothing else exists yet.
     """
