@@ -81,7 +81,7 @@ def test_parse_inverts_pack(drawn: tuple[Header, dict[Tag, bytes]]) -> None:
     assert file.header == header
     assert file.size == len(data)
     assert list(file.sections) == list(sections)
-    assert {tag: container.read_section(data, file, tag) for tag in file.sections} == sections
+    assert container.read_all(data, file) == sections
 
 
 @given(files())
@@ -273,6 +273,11 @@ def test_pack_refuses_illegal_fields(change: dict[str, object]) -> None:
 def test_pack_refuses_illegal_sections(more: list[tuple[int, bytes]]) -> None:
     with pytest.raises(InputError, match="section"):
         container.pack(HEADER, [*SECTIONS, *more])
+
+
+def test_pack_refuses_more_sections_than_a_byte_counts() -> None:
+    with pytest.raises(InputError, match=r"section count is 256; it must be 1\.\.255"):
+        container.pack(HEADER, [(Tag.LATENTS, b"\0")] * 256)
 
 
 def test_metadata_has_a_limit() -> None:

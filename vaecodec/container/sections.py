@@ -134,8 +134,7 @@ def read_section(data: bytes | bytearray | memoryview, file: File, tag: Tag) -> 
 
 def read_all(data: bytes | bytearray | memoryview, file: File) -> dict[Tag, bytes]:
     """The contents of all sections that this release knows, each with its CRC checked."""
-    known = [Tag(tag) for tag in file.sections if tag in Tag.__members__.values()]
-    return {tag: read_section(data, file, tag) for tag in known}
+    return {tag: read_section(data, file, tag) for tag in file.sections}
 
 
 def tag_name(tag: int) -> str:
