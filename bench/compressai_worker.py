@@ -1,0 +1,160 @@
+"""CompressAI as a process: runs inside its own environment, imports nothing of this project.
+
+Requests are JSON lines on standard input, answers JSON lines on standard output; pictures and streams are
+files (`.npy` with uint8 [H, W, 3], and the stream in the layout below), so that both sides pay for bytes alike.
+
+    {"do": "encode", "model": "mbt2018-mean", "quality": 3, "picture": "in.npy", "stream": "out.bin"}
+    {"do": "decode", "model": "mbt2018-mean", "quality": 3, "stream": "out.bin", "picture": "out.npy"}
+    -> {"seconds": 0.31, "peak_mib": 812.0}   or   {"error": "RuntimeError: ..."}
+
+Stream: u16 height, u16 width, u8 number of strings, u16 z height, u16 z width, then u32 length and bytes of
+each string. CompressAI has no file format; this is the least that a decoder needs.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import json
+import os
+import struct
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+HEADER = struct.Struct("<HHBHH")
+ALIGNMENT = 64  # the deepest latent is 64 times smaller
+FAILURES = (RuntimeError, ValueError, OSError, KeyError, MemoryError, struct.error)
+
+
+def declare_torchvision_operators() -> None:
+    """torchvision's compiled part may not load beside a CPU build of torch; its Python part only needs the names."""
+    spec = importlib.util.find_spec("torchvision")
+    folder = Path(spec.origin).parent if spec and spec.origin else Path()
+    try:
+        for library in folder.glob("_C*.so"):
+            ctypes.CDLL(str(library))
+    except OSError:
+        pass
+    if hasattr(torch.ops.torchvision, "nms"):
+        return
+    operators = torch.library.Library("torchvision", "DEF")
+    for name in ("nms", "qnms"):
+        operators.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    KEPT.append(operators)
+
+
+KEPT: list[object] = []  # a torch.library disappears with its object
+NETWORKS: dict[tuple[str, int], torch.nn.Module] = {}
+
+
+def weights_file(model: str, quality: int) -> Path | None:
+    """The user's weights: $COMPRESSAI_WEIGHTS/MODEL-QUALITY*.pth[.tar], as CompressAI's zoo names them."""
+    folder = os.environ.get("COMPRESSAI_WEIGHTS")
+    if not folder:
+        return None
+    return next(iter(sorted(Path(folder).glob(f"{model}-{quality}-*.pth*"))), None)
+
+
+def network(model: str, quality: int) -> torch.nn.Module:
+    """The network of one quality, ready to compress: with the user's weights, or random ones (for speed only)."""
+    key = (model, quality)
+    if key not in NETWORKS:
+        from compressai.zoo import image_models
+        from compressai.zoo.pretrained import load_pretrained
+
+        torch.manual_seed(0)
+        made = image_models[model](quality=quality, metric="mse", pretrained=False).eval()
+        path = weights_file(model, quality)
+        if path is not None:
+            made = type(made).from_state_dict(load_pretrained(torch.load(path, map_location="cpu", weights_only=True)))
+        made.update(force=True)
+        NETWORKS.clear()  # one at a time: eight qualities of a large model would fill the memory
+        NETWORKS[key] = made.eval()
+    return NETWORKS[key]
+
+
+@torch.inference_mode()
+def encode(model: str, quality: int, picture: str, stream: str) -> float:
+    import numpy as np
+
+    net = network(model, quality)
+    rgb = torch.from_numpy(np.load(picture))
+    start = time.perf_counter()
+    height, width, _ = rgb.shape
+    x = rgb.permute(2, 0, 1)[None].float() / 255
+    below, right = -height % ALIGNMENT, -width % ALIGNMENT
+    coded = net.compress(torch.nn.functional.pad(x, (0, right, 0, below), mode="replicate"))
+    strings = [item[0] for item in coded["strings"]]
+    data = HEADER.pack(height, width, len(strings), *coded["shape"])
+    data += b"".join(struct.pack("<I", len(string)) + string for string in strings)
+    seconds = time.perf_counter() - start
+    Path(stream).write_bytes(data)
+    return seconds
+
+
+@torch.inference_mode()
+def decode(model: str, quality: int, picture: str, stream: str) -> float:
+    import numpy as np
+
+    net = network(model, quality)
+    data = Path(stream).read_bytes()
+    start = time.perf_counter()
+    height, width, count, *shape = HEADER.unpack_from(data)
+    position, strings = HEADER.size, []
+    for _ in range(count):
+        (length,) = struct.unpack_from("<I", data, position)
+        strings.append([data[position + 4 : position + 4 + length]])
+        position += 4 + length
+    x_hat = net.decompress(strings, tuple(shape))["x_hat"][0, :, :height, :width]
+    rgb = x_hat.clamp(0, 1).mul(255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+    seconds = time.perf_counter() - start
+    np.save(picture, rgb)
+    return seconds
+
+
+def peak_mib() -> float:
+    """Peak memory of this process (high-water mark, Linux and macOS)."""
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+
+
+def answer(request: dict[str, object]) -> dict[str, object]:
+    do = request.pop("do")
+    try:
+        if do == "weights":
+            return {"file": str(weights_file(**request) or "")}
+        if do == "load":
+            network(**request)
+            return {"peak_mib": peak_mib()}
+        action = {"encode": encode, "decode": decode}[str(do)]
+        return {"seconds": action(**request), "peak_mib": peak_mib()}
+    except FAILURES as error:
+        return {"error": f"{type(error).__name__}: {error}"}
+
+
+def main() -> None:
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    declare_torchvision_operators()
+    import compressai
+
+    if "--check" in sys.argv:
+        print(f"CompressAI {compressai.__version__}, torch {torch.__version__}")
+        return
+    # CompressAI and torch print warnings; only answers may go to standard output.
+    out, sys.stdout = sys.stdout, sys.stderr
+    versions = {"compressai": compressai.__version__, "torch": torch.__version__}
+    for reply in ({"versions": versions},):
+        out.write(json.dumps(reply) + "\n")
+        out.flush()
+    for line in sys.stdin:
+        out.write(json.dumps(answer(json.loads(line))) + "\n")
+        out.flush()
+
+
+if __name__ == "__main__":
+    main()
