@@ -83,9 +83,10 @@ class Codec:
             message = f"dtype is {dtype!r}; legal are {', '.join(DTYPES)}"
             raise InputError(message)
         self.model, self.device, self.dtype = model, choose_device(device), dtype
-        self._loaded: dict[bytes, LoadedModel] = {}
+        self._loaded: dict[tuple[int, bytes], LoadedModel] = {}
+        self._is_shipped = not (isinstance(model, Path) or model.endswith(".safetensors"))
         stored, self._model_id = self._read(model)
-        self._own = self._load(stored)
+        self._own = self._load(stored, self._model_id)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"model": self.model, "device": str(self.device), "dtype": self.dtype}
@@ -93,28 +94,28 @@ class Codec:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(state["model"], device=state["device"], dtype=state["dtype"])  # type: ignore[misc]
 
-    @staticmethod
-    def _read(model: str | Path) -> tuple[StoredModel, int]:
-        if isinstance(model, Path) or model.endswith(".safetensors"):
+    def _read(self, model: str | Path) -> tuple[StoredModel, int]:
+        if not self._is_shipped:
             stored = read_model(Path(model))
             return stored, int(stored.card["model_id"])
-        entry = entry_by_name(model)
+        entry = entry_by_name(str(model))
         return read_model(entry.path, entry.sha256), entry.model_id
 
-    def _load(self, stored: StoredModel) -> LoadedModel:
+    def _load(self, stored: StoredModel, model_id: int) -> LoadedModel:
         loaded = load_model(stored)
         loaded.network.to(self.device)
-        return self._loaded.setdefault(loaded.wire_hash, loaded)
+        return self._loaded.setdefault((model_id, loaded.wire_hash), loaded)
 
     def _model_of(self, header: Header) -> LoadedModel:
         """The model that a file needs. Raises UnknownModel or HashMismatch."""
-        if header.model_hash in self._loaded:
-            return self._loaded[header.model_hash]
-        if header.model_id == self._model_id and isinstance(self.model, Path):
+        loaded = self._loaded.get((header.model_id, header.model_hash))
+        if loaded is not None:
+            return loaded
+        if header.model_id == self._model_id and not self._is_shipped:
             message = f"the file needs weights {header.model_hash.hex()}; {self.model} is {self._own.wire_hash.hex()}"
             raise HashMismatch(message)
         entry = entry_by_wire(header.model_id, header.model_hash)
-        return self._load(read_model(entry.path, entry.sha256))
+        return self._load(read_model(entry.path, entry.sha256), entry.model_id)
 
     # Encoding
 
@@ -239,7 +240,7 @@ class Codec:
         z_shape = (-(-file.header.height // ALIGNMENT), -(-file.header.width // ALIGNMENT))
         payload, outliers = contents[Tag.LATENTS], contents.get(Tag.OUTLIERS, b"")
         latents = decode_latents(loaded.entropy, file.header.level, z_shape, payload, outliers)
-        return _Item(number, file.header, contents, latents, loaded)
+        return _Item(number, file.header, contents, latents, loaded, _read_alpha(file.header, contents))
 
     @torch.inference_mode()
     def _synthesize(self, items: Sequence[_Item]) -> list[NDArray[np.uint8]]:
@@ -257,14 +258,8 @@ class Codec:
 
     @staticmethod
     def _finish(item: _Item, rgb: NDArray[np.uint8], as_array: bool) -> Result:
-        header, extras = item.header, item.extras
-        alpha = None
-        if Tag.ALPHA in extras:
-            raw = container.unpack_alpha(extras[Tag.ALPHA], header.width, header.height)
-            alpha = np.frombuffer(raw, np.uint8).reshape(header.height, header.width)
-        picture = image.Picture(
-            rgb, alpha, _MODES[header.mode], extras.get(Tag.ICC), extras.get(Tag.EXIF), extras.get(Tag.XMP)
-        )
+        mode, extras = _MODES[item.header.mode], item.extras
+        picture = image.Picture(rgb, item.alpha, mode, extras.get(Tag.ICC), extras.get(Tag.EXIF), extras.get(Tag.XMP))
         return image.to_array(picture) if as_array else image.to_pil(picture)
 
 
@@ -277,6 +272,7 @@ class _Item:
     extras: dict[Tag, bytes]
     latents: Latents
     loaded: LoadedModel
+    alpha: NDArray[np.uint8] | None
 
     @property
     def group(self) -> tuple[object, ...]:
@@ -285,6 +281,14 @@ class _Item:
 
 
 _MODES: dict[Mode, image.Mode] = {Mode.RGB: "RGB", Mode.L: "L", Mode.RGBA: "RGBA", Mode.LA: "LA"}
+
+
+def _read_alpha(header: Header, contents: dict[Tag, bytes]) -> NDArray[np.uint8] | None:
+    """uint8 [H, W]; read before any network runs, as all that can be wrong with a file."""
+    if Tag.ALPHA not in contents:
+        return None
+    raw = container.unpack_alpha(contents[Tag.ALPHA], header.width, header.height)
+    return np.frombuffer(raw, np.uint8).reshape(header.height, header.width)
 
 
 def _check_size(source: image.Picture) -> None:

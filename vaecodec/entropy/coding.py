@@ -27,6 +27,14 @@ R_LIMIT = 1 << 20
 
 MAX_LANES_LOG2 = 13
 
+MAX_BITS_PER_BYTE = 17
+"""Ideal content that a byte of payload can stand for at most: what a claimed size must be paid with.
+
+A rANS step takes the state x = q * f + s (q >= 1) to at least x * (2^16 + f) / (2 * f) >= x * sqrt(2^16 / f), half of
+the symbol's ideal bits (means, arithmetic and geometric); a word takes 16 bits out of the state, and at most one more
+by its rounding. So two bytes hold at most 2 * 17 bits, and the four bytes of a lane's state less.
+"""
+
 
 @dataclass(frozen=True)
 class Latents:
@@ -62,14 +70,19 @@ def _segment(values: NDArray[np.int32], index: NDArray[np.uint8], tables: CdfTab
     return _Segment(to_symbols(clipped).astype(np.uint16), index, tables, outlier_at, values[outlier_at])
 
 
-def encode_latents(model: EntropyModel, latents: Latents, index: NDArray[np.uint8]) -> CodedLatents:
-    """Code `latents`; `index` uint8 [M, 4h, 4w] is `scale_index` of z_hat, and r is 0 wherever it is 0."""
+def encode_latents(
+    model: EntropyModel, latents: Latents, index: NDArray[np.uint8], *, lanes: int | None = None
+) -> CodedLatents:
+    """Code `latents`; `index` uint8 [M, 4h, 4w] is `scale_index` of z_hat, and r is 0 wherever it is 0.
+
+    lanes: a power of two, 1..8192; default: as many as cost next to nothing.
+    """
     z_index = model.z_index(latents.level, *latents.z_hat.shape[1:]).ravel()
     z = _segment(latents.z_hat.astype(np.int32).ravel(), z_index, model.z_tables)
     coded = index > 0
     y = _segment(latents.r[coded], index[coded], model.y_tables)
     bits = sum(information(s.symbols, s.index, s.tables) for s in (z, y))
-    lanes = choose_lanes(bits)
+    lanes = choose_lanes(bits) if lanes is None else lanes
     stream = backend.rans_encode([(s.symbols, s.index, s.tables) for s in (z, y)], lanes)
     positions = np.concatenate([z.outlier_at, y.outlier_at + len(z.symbols)])
     outliers = pack_outliers(positions.tolist(), [*z.outlier_values.tolist(), *y.outlier_values.tolist()])
@@ -83,6 +96,7 @@ def decode_latents(
     if not payload or payload[0] > MAX_LANES_LOG2:
         message = f"lanes: log2 is {payload[0] if payload else 'absent'}; legal is 0..{MAX_LANES_LOG2}"
         raise CorruptStream(message)
+    _check_paid(model, level, z_shape, payload)
     decoder = backend.rans_decoder(payload[1:], 1 << payload[0])
     z_index = model.z_index(level, *z_shape)
     z = to_values(decoder.decode(z_index.ravel(), model.z_tables))
@@ -103,6 +117,17 @@ def decode_latents(
     r = np.zeros(index.shape, np.int32)
     r[coded] = y
     return Latents(level, z_hat, r)
+
+
+def _check_paid(model: EntropyModel, level: int, z_shape: tuple[int, int], payload: bytes) -> None:
+    """Raises CorruptStream for a payload too short for its picture, before anything of the picture's size exists."""
+    needed = model.least_z_bits(level) * z_shape[0] * z_shape[1]
+    if needed > MAX_BITS_PER_BYTE * len(payload):
+        message = (
+            f"payload has {len(payload)} bytes; {z_shape[0]} x {z_shape[1]} positions of z "
+            f"take at least {needed / MAX_BITS_PER_BYTE:.0f}"
+        )
+        raise CorruptStream(message)
 
 
 def _apply(values: NDArray[np.int32], positions: NDArray[np.int64], true_values: NDArray[np.int64]) -> None:

@@ -40,6 +40,10 @@ class EntropyModel:
         """Table index of every z [N, h, w]."""
         return np.broadcast_to(self.z_table[level][:, None, None], (self.N, height, width))
 
+    def least_z_bits(self, level: int) -> float:
+        """Ideal content of the likeliest z there is at one position, all N channels, in bits."""
+        return float(self.z_tables.bits.min(axis=1)[self.z_table[level]].sum())
+
 
 def tables_to_tensors(prefix: str, tables: CdfTables) -> dict[str, NDArray[Any]]:
     """Tables as integer tensors: sizes int32 [T], frequencies - 1 of all rows one after the other, uint16."""
