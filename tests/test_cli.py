@@ -108,6 +108,17 @@ def test_a_format_without_metadata_is_named(run: Run, jpeg: bytes) -> None:
     assert "note: photo.vaec: BMP cannot hold the metadata: exif, xmp" in done.err
 
 
+def test_a_format_without_alpha_is_refused(run: Run) -> None:
+    Image.new("RGBA", (20, 20), (1, 2, 3, 4)).save("glass.png")
+    assert run("compress", "glass.png").code == 0
+    done = run("decompress", "glass.vaec", "-o", "glass.jpg")
+    assert done.code == 4
+    assert "cannot be written as JPEG" in done.err
+    assert run("decompress", "glass.vaec", "--overwrite").code == 0
+    with Image.open("glass.png") as image:
+        assert image.getchannel("A").getextrema() == (4, 4)
+
+
 def test_strip_leaves_metadata_out(run: Run, jpeg: bytes) -> None:
     Path("photo.jpg").write_bytes(jpeg)
     run("compress", "photo.jpg", "--strip")
