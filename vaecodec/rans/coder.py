@@ -33,26 +33,38 @@ Segment = tuple[NDArray[np.uint16], NDArray[np.uint8], CdfTables]
 
 def check_segment(symbols: NDArray[np.uint16], table_index: NDArray[np.uint8], tables: CdfTables) -> None:
     """Raises InputError unless every index names a table and every symbol is in its table."""
-    if symbols.shape != table_index.shape or symbols.ndim != 1:
-        message = f"symbols {symbols.shape} and table_index {table_index.shape} must be equal and one-dimensional"
-        raise InputError(message)
-    check_index(table_index, tables)
-    if symbols.size and (symbols >= tables.sizes[table_index]).any():
-        at = int(np.argmax(symbols >= tables.sizes[table_index]))
+    check_arrays(symbols, table_index, tables)
+    bad = np.flatnonzero(symbols >= tables.sizes[table_index])
+    if bad.size:
+        at = int(bad[0])
         largest = tables.sizes[table_index[at]] - 1
         message = f"symbol {symbols[at]} at {at}; legal for table {table_index[at]} is 0..{largest}"
         raise InputError(message)
 
 
+def check_arrays(symbols: NDArray[np.uint16], table_index: NDArray[np.uint8], tables: CdfTables) -> None:
+    """Raises InputError unless types and shapes are right and every index names a table."""
+    if symbols.dtype != np.uint16 or symbols.shape != table_index.shape:
+        message = f"symbols are {symbols.dtype} {symbols.shape}; they must be uint16 {table_index.shape}"
+        raise InputError(message)
+    check_index(table_index, tables)
+
+
 def check_index(table_index: NDArray[np.uint8], tables: CdfTables) -> None:
-    """Raises InputError unless every index names a table."""
+    """Raises InputError unless `table_index` is uint8 [n] and every index names a table."""
+    if table_index.dtype != np.uint8 or table_index.ndim != 1:
+        message = f"table_index is {table_index.dtype} {table_index.shape}; it must be uint8 [n]"
+        raise InputError(message)
     if table_index.size and int(table_index.max()) >= len(tables.sizes):
-        message = f"table_index reaches {table_index.max()}; there are {len(tables.sizes)} tables"
+        message = f"table_index reaches {table_index.max()}; legal is 0..{len(tables.sizes) - 1}"
         raise InputError(message)
 
 
 def encode(segments: Sequence[Segment], lanes: int) -> bytes:
-    """Code segments of (symbols uint16 [n], table_index uint8 [n], tables) -> payload bytes."""
+    """Code segments of (symbols uint16 [n], table_index uint8 [n], tables) with 1..8192 lanes -> payload bytes.
+
+    Raises InputError for a number of lanes, an index or a symbol out of range.
+    """
     check_lanes(lanes)
     states = np.full(lanes, RANS_L, np.uint64)
     written: list[list[NDArray[np.uint16]]] = [[] for _ in range(group_count(lanes))]
@@ -84,8 +96,8 @@ def _encode_row(
 class Decoder:
     """Decodes one payload segment by segment; `finish` checks that everything was used."""
 
-    def __init__(self, data: bytes, lanes: int) -> None:
-        """Raises Truncated when the lengths in the payload don't fit it."""
+    def __init__(self, data: bytes | memoryview, lanes: int) -> None:
+        """Raises Truncated when the lengths in the payload don't fit it, CorruptStream for an impossible state."""
         states, self._words, self._bounds = unpack_payload(data, lanes)
         self._states = states.astype(np.uint64)
         self._next = self._bounds[:-1].copy()

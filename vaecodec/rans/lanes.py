@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from vaecodec.errors import InputError, Truncated
+from vaecodec.errors import CorruptStream, InputError, Truncated
 from vaecodec.rans.tables import CdfTables
 
 RANS_L = 1 << 16
@@ -61,10 +61,12 @@ def pack_payload(states: NDArray[np.uint32], words: Sequence[NDArray[np.uint16]]
     return b"".join(parts)
 
 
-def unpack_payload(data: bytes, lanes: int) -> tuple[NDArray[np.uint32], NDArray[np.uint16], NDArray[np.int64]]:
+def unpack_payload(
+    data: bytes | memoryview, lanes: int
+) -> tuple[NDArray[np.uint32], NDArray[np.uint16], NDArray[np.int64]]:
     """The inverse: states [lanes], all words one after the other, and bounds [groups + 1] of each group's words.
 
-    Raises Truncated when the lengths don't fit the data.
+    Raises Truncated when the lengths don't fit the data, CorruptStream for a state below 2^16.
     """
     check_lanes(lanes)
     groups, per_group = group_count(lanes), min(lanes, GROUP_LANES)
@@ -87,4 +89,7 @@ def unpack_payload(data: bytes, lanes: int) -> tuple[NDArray[np.uint32], NDArray
         count = int(bounds[group + 1] - bounds[group])
         words[bounds[group] : bounds[group + 1]] = np.frombuffer(data, "<u2", count, at)
         at += 2 * count
+    if int(states.min()) < RANS_L:
+        message = f"rANS lane {int(states.argmin())} starts in state {states.min()}; it must be {RANS_L} or more"
+        raise CorruptStream(message)
     return states, words, bounds

@@ -1,26 +1,56 @@
 """rANS compiled by numba: the same words as `coder`, the reference.
 
-Compiled code is cached on disk and releases the GIL. Bounds of every read and write are checked here or proven before:
+Compiled on first use, kept on disk, free of the GIL. Bounds of every read and write are checked here or proven before:
 table indices against the tables, symbols against their table, words against the group's end.
+
+What makes it fast: lanes are independent, so the processor works on many at once as long as no branch is guessed
+wrongly. Words are therefore read and written without a branch (always touch the next place, step on only when it
+counts), and the search for a symbol starts from a table of 256 ranges of slots, where it nearly always ends, too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from vaecodec.errors import Truncated
-from vaecodec.rans.coder import Segment, check_end, check_index, check_segment
+from vaecodec.rans.coder import Segment, check_arrays, check_end, check_index, check_segment
 from vaecodec.rans.lanes import GROUP_LANES, RANS_L, check_lanes, group_count, pack_payload, unpack_payload
-from vaecodec.rans.tables import CdfTables
+from vaecodec.rans.tables import BUCKET_BITS, PROB_BITS, CdfTables
+
+SLOT_SHIFT = PROB_BITS - BUCKET_BITS
 
 
-@numba.njit(nogil=True, cache=True)
-def _encode_segment(symbols, table_index, cdf, stride, states, buffer, free):  # type: ignore[no-untyped-def]
-    """Backwards over rows and lanes. `free[g]` is the first used place of group g's buffer, moving down."""
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile on first use. The result is kept beside this file or, where that is read-only, in the user's cache."""
+    try:
+        return numba.njit(nogil=True, cache=True)(function)
+    except RuntimeError:  # no folder can be written, as in a locked-down container: compile in every process
+        return numba.njit(nogil=True)(function)
+
+
+# uint32 arithmetic is spelled out because numba widens: uint32 + uint32 is uint64, and uint64 + int64 a float.
+
+
+@_compiled
+def _first_bad_symbol(symbols, table_index, sizes):  # type: ignore[no-untyped-def]
+    """Position of the first symbol outside of its table, or -1."""
+    for at in range(symbols.size):
+        if np.int64(symbols[at]) >= np.int64(sizes[table_index[at]]):
+            return at
+    return -1
+
+
+@_compiled
+def _encode_segment(symbols, table_index, offsets, packed, states, buffer, free):  # type: ignore[no-untyped-def]
+    """Backwards over rows and lanes. `free[g]` is the first used place of group g's buffer, moving down.
+
+    The buffer of a group has a place for every symbol, so the place below `at` exists while a symbol is left.
+    """
     lanes = states.size
     per_group = min(lanes, GROUP_LANES)
     count = symbols.size
@@ -31,56 +61,59 @@ def _encode_segment(symbols, table_index, cdf, stride, states, buffer, free):  #
             first = group * per_group
             at = free[group]
             for lane in range(min(first + per_group, width) - 1, first - 1, -1):
-                entry = np.uint64(table_index[base + lane]) * np.uint64(stride) + np.uint64(symbols[base + lane])
-                start = cdf[entry]
-                frequency = np.uint32(cdf[entry + np.uint64(1)] - start)
+                entry = packed[np.int64(offsets[table_index[base + lane]]) + np.int64(symbols[base + lane])]
+                frequency = np.uint32((entry >> np.uint32(16)) + np.uint32(1))
                 x = states[lane]
-                if np.uint64(x) >= np.uint64(frequency) << np.uint64(16):
-                    at -= 1
-                    buffer[group, at] = np.uint16(x & np.uint32(0xFFFF))
-                    x = np.uint32(x >> np.uint32(16))
+                high = np.uint32(x >> np.uint32(16))
+                full = high >= frequency
+                buffer[group, at - 1] = np.uint16(x & np.uint32(0xFFFF))
+                at -= full
+                x = high if full else x
                 quotient = np.uint32(x // frequency)
-                states[lane] = np.uint32((quotient << np.uint32(16)) + (x - quotient * frequency) + start)
+                rest = np.uint32(x - quotient * frequency)
+                states[lane] = np.uint32((quotient << np.uint32(16)) + rest + (entry & np.uint32(0xFFFF)))
             free[group] = at
 
 
-@numba.njit(nogil=True, cache=True)
-def _decode_segment(table_index, cdf, stride, states, words, following, ends, symbols):  # type: ignore[no-untyped-def]
-    """Forwards over rows and lanes. Returns the group whose words ran out, or -1."""
+@_compiled
+def _decode_segment(table_index, offsets, packed, buckets, states, words, following, ends, symbols):  # type: ignore[no-untyped-def]
+    """Forwards over rows and lanes. Returns the group whose words ran out, or -1.
+
+    `words` has GROUP_LANES places more than there are words: as many may be looked at before the end is checked.
+    """
     lanes = states.size
     per_group = min(lanes, GROUP_LANES)
     count = symbols.size
-    for row in range((count + lanes - 1) // lanes):
-        base = row * lanes
+    for base in range(0, count, lanes):
         width = min(lanes, count - base)
         for group in range((width + per_group - 1) // per_group):
             first = group * per_group
             at = following[group]
-            end = ends[group]
             for lane in range(first, min(first + per_group, width)):
-                entry = np.uint64(table_index[base + lane]) * np.uint64(stride)
-                x = states[lane]
-                slot = np.uint32(x & np.uint32(0xFFFF))
-                bottom = entry
-                # Most-likely-first symbols: the search nearly always ends within two steps. The row's last entry
-                # is 65536, above every slot.
-                while cdf[entry + np.uint64(1)] <= slot:
-                    entry += np.uint64(1)
-                start = cdf[entry]
-                x = np.uint32((cdf[entry + np.uint64(1)] - start) * np.uint32(x >> np.uint32(16)) + slot - start)
-                symbols[base + lane] = np.uint16(entry - bottom)
-                if x < np.uint32(RANS_L):
-                    if at >= end:
-                        return group
-                    x = np.uint32((x << np.uint32(16)) | np.uint32(words[at]))
-                    at += 1
-                states[lane] = x
+                table = np.int64(table_index[base + lane])
+                x = np.int64(states[lane])
+                slot = x & 0xFFFF
+                symbol = np.int64(buckets[table, slot >> SLOT_SHIFT])
+                offset = np.int64(offsets[table])
+                entry = np.int64(packed[offset + symbol])
+                # Ends in the table: its last symbol reaches up to 65536, above every slot.
+                while slot - (entry & 0xFFFF) > entry >> 16:
+                    symbol += 1
+                    entry = np.int64(packed[offset + symbol])
+                symbols[base + lane] = symbol
+                x = ((entry >> 16) + 1) * (x >> 16) + slot - (entry & 0xFFFF)
+                hungry = x < RANS_L
+                refilled = (x << 16) | np.int64(words[at])
+                states[lane] = refilled if hungry else x
+                at += hungry
+            if at > ends[group]:
+                return group
             following[group] = at
     return -1
 
 
 def encode(segments: Sequence[Segment], lanes: int) -> bytes:
-    """Code segments of (symbols uint16 [n], table_index uint8 [n], tables) -> payload bytes."""
+    """As `coder.encode`."""
     check_lanes(lanes)
     groups, per_group = group_count(lanes), min(lanes, GROUP_LANES)
     capacity = sum(-(-len(symbols) // lanes) for symbols, _, _ in segments) * per_group
@@ -88,18 +121,21 @@ def encode(segments: Sequence[Segment], lanes: int) -> bytes:
     free = np.full(groups, capacity, np.int64)
     states = np.full(lanes, RANS_L, np.uint32)
     for symbols, table_index, tables in reversed(segments):
-        check_segment(symbols, table_index, tables)
+        check_arrays(symbols, table_index, tables)
         contiguous = (np.ascontiguousarray(symbols), np.ascontiguousarray(table_index))
-        _encode_segment(*contiguous, tables.flat, tables.stride, states, buffer, free)
+        if _first_bad_symbol(*contiguous, tables.sizes) >= 0:
+            check_segment(symbols, table_index, tables)
+        _encode_segment(*contiguous, tables.offsets, tables.packed, states, buffer, free)
     return pack_payload(states, [row[start:] for row, start in zip(buffer, free, strict=True)])
 
 
 class Decoder:
     """As `coder.Decoder`."""
 
-    def __init__(self, data: bytes, lanes: int) -> None:
-        """Raises Truncated when the lengths in the payload don't fit it."""
-        self._states, self._words, self._bounds = unpack_payload(data, lanes)
+    def __init__(self, data: bytes | memoryview, lanes: int) -> None:
+        """Raises Truncated when the lengths in the payload don't fit it, CorruptStream for an impossible state."""
+        self._states, words, self._bounds = unpack_payload(data, lanes)
+        self._words = np.concatenate([words, np.zeros(GROUP_LANES, np.uint16)])
         self._next = self._bounds[:-1].copy()
 
     def decode(self, table_index: NDArray[np.uint8], tables: CdfTables) -> NDArray[np.uint16]:
@@ -107,9 +143,8 @@ class Decoder:
         check_index(table_index, tables)
         index = np.ascontiguousarray(table_index)
         symbols = np.empty(index.shape, np.uint16)
-        group = _decode_segment(
-            index, tables.flat, tables.stride, self._states, self._words, self._next, self._bounds[1:], symbols
-        )
+        search = (tables.offsets, tables.packed, tables.buckets)
+        group = _decode_segment(index, *search, self._states, self._words, self._next, self._bounds[1:], symbols)
         if group >= 0:
             message = f"rANS group {group}: the words end in the middle of the symbols"
             raise Truncated(message)

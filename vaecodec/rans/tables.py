@@ -5,21 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from vaecodec.errors import InputError
 
 PROB_BITS = 16
 PROB_TOTAL = 1 << PROB_BITS
 MAX_SYMBOLS = 4096
+MAX_TABLES = 256  # a table index is a byte
+BUCKET_BITS = 8
+"""256 ranges a table: most hold slots of one symbol only, and 64 tables of them (32 KiB) stay in the nearest cache."""
 
 
 @dataclass(frozen=True, eq=False)
 class CdfTables:
     """T tables. quantized_cdf uint32 [T, S_max + 1]: row t is 0 = cdf[0] < cdf[1] < ... < cdf[sizes[t]] = 65536,
-    padded with 65536. sizes int32 [T]: the number of symbols of each table. Raises InputError when made of bad rows.
+    padded with 65536. sizes int32 [T]: the number of symbols of each table, 1..4096. T is 1..256.
+
+    Both are checked and copied once, here, and cannot be changed later. Raises InputError naming table and symbol.
     """
 
     quantized_cdf: NDArray[np.uint32]
@@ -29,6 +35,12 @@ class CdfTables:
         _check_arrays(self.quantized_cdf, self.sizes)
         for table, size in enumerate(self.sizes):
             _check_row(table, self.quantized_cdf[table].astype(np.int64), int(size))
+        object.__setattr__(self, "quantized_cdf", _frozen(self.quantized_cdf, np.uint32))
+        object.__setattr__(self, "sizes", _frozen(self.sizes, np.int32))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled without what is derived, checked again when it is read."""
+        return CdfTables, (self.quantized_cdf, self.sizes)
 
     @classmethod
     def from_rows(cls, rows: Sequence[NDArray[np.uint32]]) -> CdfTables:
@@ -39,15 +51,26 @@ class CdfTables:
             cdf[table, : len(row)] = row
         return cls(cdf, sizes)
 
-    @cached_property
-    def flat(self) -> NDArray[np.uint32]:
-        """All rows one after the other, contiguous."""
-        return np.ascontiguousarray(self.quantized_cdf).reshape(-1)
+    # The three arrays of the compiled coder; the reference needs none of them.
 
-    @property
-    def stride(self) -> int:
-        """Entries of one row in `flat`."""
-        return int(self.quantized_cdf.shape[1])
+    @cached_property
+    def offsets(self) -> NDArray[np.int32]:
+        """Where each table starts in `packed` [T]."""
+        return _frozen(np.cumsum(self.sizes) - self.sizes, np.int32)
+
+    @cached_property
+    def packed(self) -> NDArray[np.uint32]:
+        """All symbols of all tables, one after the other: (frequency - 1) << 16 | start."""
+        cdf = self.quantized_cdf.astype(np.int64)
+        present = np.arange(cdf.shape[1] - 1) < self.sizes[:, None]
+        return _frozen((((np.diff(cdf, axis=1) - 1) << PROB_BITS) | cdf[:, :-1])[present], np.uint32)
+
+    @cached_property
+    def buckets(self) -> NDArray[np.uint16]:
+        """The symbol of the lowest slot of each of 256 equal ranges of slots [T, 256]: where a search starts."""
+        lowest = np.arange(0, PROB_TOTAL, PROB_TOTAL >> BUCKET_BITS)
+        rows = zip(self.quantized_cdf, self.sizes, strict=True)
+        return _frozen([np.searchsorted(row[1 : size + 1], lowest, side="right") for row, size in rows], np.uint16)
 
     @cached_property
     def bits(self) -> NDArray[np.float64]:
@@ -57,6 +80,13 @@ class CdfTables:
             return PROB_BITS - np.log2(frequencies)
 
 
+def _frozen(values: ArrayLike, dtype: DTypeLike) -> NDArray[Any]:
+    """A contiguous copy nobody can change: the compiled coder trusts it."""
+    array = np.array(values, dtype, order="C")
+    array.flags.writeable = False
+    return array
+
+
 def _check_arrays(cdf: NDArray[np.uint32], sizes: NDArray[np.int32]) -> None:
     if cdf.dtype != np.uint32 or cdf.ndim != 2 or sizes.dtype != np.int32 or sizes.shape != cdf.shape[:1]:
         message = (
@@ -64,7 +94,10 @@ def _check_arrays(cdf: NDArray[np.uint32], sizes: NDArray[np.int32]) -> None:
             "they must be uint32 [T, S + 1] and int32 [T]"
         )
         raise InputError(message)
-    if len(sizes) == 0 or int(sizes.min()) < 1 or int(sizes.max()) > min(MAX_SYMBOLS, cdf.shape[1] - 1):
+    if not 1 <= len(sizes) <= MAX_TABLES:
+        message = f"tables: there are {len(sizes)}; there must be 1..{MAX_TABLES}"
+        raise InputError(message)
+    if int(sizes.min()) < 1 or int(sizes.max()) > min(MAX_SYMBOLS, cdf.shape[1] - 1):
         message = f"tables: sizes {sizes.tolist()[:8]}; each must be 1..{min(MAX_SYMBOLS, cdf.shape[1] - 1)}"
         raise InputError(message)
 
