@@ -65,8 +65,9 @@ def read_model(path: Path, expected_sha256: str | None = None) -> StoredModel:
 
 def write_model(path: Path, tensors: Mapping[str, NDArray[Any]], card: Mapping[str, Any]) -> str:
     """Write a weights file; returns the SHA-256 of the tensors."""
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     contiguous = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
-    save_file(contiguous, path, metadata={CARD_KEY: json.dumps(card)})
+    # Not save_file: the files that it makes can only be read by their owner, in a wheel too.
+    path.write_bytes(save(contiguous, metadata={CARD_KEY: json.dumps(card)}))
     return tensor_hash(contiguous)

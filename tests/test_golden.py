@@ -1,0 +1,89 @@
+"""Golden files: what a format version once meant, it means forever. tests/golden/make.py says how they were made."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vaecodec import backend, container
+from vaecodec.codec import Codec
+from vaecodec.container import Tag
+from vaecodec.entropy import coding
+from vaecodec.intnet.layers import scale_index
+from vaecodec.rans import coder
+
+FOLDER = Path(__file__).parent / "golden"
+FILES: dict[str, Any] = json.loads((FOLDER / "golden.json").read_text(encoding="utf-8"))["files"]
+MODEL_SHA256 = "8ce373f3570cd27ba6876d466d3d135c503cbb14044005d59885d5e3638ca5a1"
+
+
+@pytest.fixture(scope="module")
+def codec() -> Codec:
+    return Codec(FOLDER / "tiny-v1.safetensors", device="cpu")
+
+
+def _data(name: str) -> bytes:
+    return (FOLDER / f"{name}-v1.vaec").read_bytes()
+
+
+def _digest(array: np.ndarray) -> str:
+    return hashlib.sha256(array.astype(array.dtype.newbyteorder("<")).tobytes()).hexdigest()
+
+
+def _check_latents(latents: coding.Latents, expected: dict[str, Any]) -> None:
+    assert latents.level == expected["level"]
+    assert latents.z_hat.dtype == np.int8
+    assert latents.r.dtype == np.int32
+    for name, array in (("z_hat", latents.z_hat), ("r", latents.r)):
+        assert list(array.shape) == expected[name]["shape"]
+        assert _digest(array) == expected[name]["sha256"]
+
+
+def test_the_files_are_the_ones_that_were_made(codec: Codec) -> None:
+    assert len(FILES) >= 2
+    assert codec._own.wire_hash.hex() == MODEL_SHA256[:8]
+    for name, expected in FILES.items():
+        assert hashlib.sha256(_data(name)).hexdigest() == expected["sha256"], name
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_latents(codec: Codec, name: str) -> None:
+    _check_latents(codec.decode_latents(_data(name)), FILES[name])
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_latents_through_the_references(codec: Codec, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The specification, NumPy rANS and the scale network in integers, finds the same numbers."""
+    monkeypatch.setattr(backend, "rans_decoder", coder.Decoder)
+    monkeypatch.setattr(coding, "scale_index", lambda *args: scale_index(*args, dtype=np.int64))
+    _check_latents(codec.decode_latents(_data(name)), FILES[name])
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_picture(codec: Codec, name: str) -> None:
+    """Pixels within one level of those of the machine that made the file; alpha and metadata exactly."""
+    decoded, expected = codec.decode(_data(name)), FILES[name]
+    assert (decoded.mode, list(decoded.size)) == (expected["mode"], expected["size"])
+    with Image.open(FOLDER / f"{name}-v1.png") as made:
+        pixels, pixels_made = np.asarray(decoded).astype(int), np.asarray(made).astype(int)
+    assert pixels.shape == pixels_made.shape
+    assert np.abs(pixels - pixels_made).max() <= 1
+    if decoded.mode in ("RGBA", "LA"):
+        assert np.array_equal(pixels[..., -1], pixels_made[..., -1])
+    metadata = {key: bytes.fromhex(value) for key, value in expected["metadata"].items()}
+    assert {key: value.removeprefix(b"Exif\0\0") for key, value in decoded.info.items()} == metadata
+
+
+def test_the_files_cover_the_format() -> None:
+    """Every mode, one and several lane groups, outliers, metadata, and an optional section of the future."""
+    files = {name: container.parse(_data(name)) for name in FILES}
+    assert {file.header.mode.name for file in files.values()} == {"RGB", "L", "RGBA", "LA"}
+    assert {FILES[name]["lanes"] > 32 for name in FILES} == {True, False}
+    assert set(Tag) == {tag for file in files.values() for tag in file.sections}
+    assert b"from the future" in _data("gray")
