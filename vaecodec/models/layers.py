@@ -65,9 +65,12 @@ class Upsample(nn.Sequential):
 class LevelTable(nn.Module):
     """A learned vector per quality level, linear between anchors (gain units: Cui et al. 2021, arXiv 2003.02012)."""
 
-    def __init__(self, channels: int, start: float = 0.0, end: float = 0.0) -> None:
+    def __init__(self, channels: int, start: float = 0.0, end: float = 0.0, unit: float = 1.0) -> None:
+        """The vector runs from `start` to `end`. unit: what a parameter of 1 stands for; Adam moves every parameter
+        by about its learning rate, so values of a wide range need a large unit to get anywhere."""
         super().__init__()
-        ramp = torch.linspace(start, end, ANCHORS)
+        self.unit = unit
+        ramp = torch.linspace(start, end, ANCHORS) / unit
         self.anchors = nn.Parameter(ramp[:, None].repeat(1, channels))  # [ANCHORS, channels]
 
     def forward(self, t: Tensor) -> Tensor:
@@ -75,5 +78,5 @@ class LevelTable(nn.Module):
         position = t * (ANCHORS - 1)
         low = position.floor().clamp(0, ANCHORS - 2).long()
         weight = (position - low)[:, None]
-        vector = torch.lerp(self.anchors[low], self.anchors[low + 1], weight)
+        vector = torch.lerp(self.anchors[low], self.anchors[low + 1], weight) * self.unit
         return vector[:, :, None, None]
