@@ -15,6 +15,7 @@ import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import click
 import numpy as np
 from PIL import Image
 
@@ -59,7 +60,7 @@ def make_model() -> None:
         for _ in range(SETTINGS.steps):
             entry = trainer.step()
         trainer.save()
-        print(f"trained: {entry['bpp']:.3f} bpp, {entry['psnr']:.2f} dB")
+        click.echo(f"trained: {entry['bpp']:.3f} bpp, {entry['psnr']:.2f} dB")
         export_run(Path(folder), corpus, MODEL, crops=64)
 
 
@@ -148,7 +149,7 @@ def main() -> None:
         pixels = Image.fromarray(codec.decode(data, as_array=True))
         pixels.save(HERE / f"{golden.name}-v1.png", optimize=True)
         found[golden.name] = describe(golden, data, codec)
-        print(golden.name, len(data), "bytes", found[golden.name]["lanes"], "lanes")
+        click.echo(f"{golden.name}: {len(data)} bytes, {found[golden.name]['lanes']} lanes")
     (HERE / "golden.json").write_text(json.dumps({"version": 1, "files": found}, indent=1) + "\n", encoding="utf-8")
 
 

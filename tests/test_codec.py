@@ -1,0 +1,450 @@
+"""The codec: round trips, batches, errors, limits. A tiny model of its own makes it independent of shipped weights."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+import time
+import tracemalloc
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from vaecodec import codec as codec_module
+from vaecodec import container
+from vaecodec.codec import QUALITY_MAX, QUALITY_MIN, Codec, Encoded, choose_device, quality_to_level, shared_codec
+from vaecodec.container import Mode, Tag
+from vaecodec.errors import (
+    BackendError,
+    ChecksumMismatch,
+    CorruptStream,
+    FormatError,
+    HashMismatch,
+    InputError,
+    LimitExceeded,
+    Truncated,
+    UnknownModel,
+    VaecodecError,
+)
+from vaecodec.inspection import level_to_quality
+from vaecodec.models.config import LEVELS
+
+TINY = Path(__file__).parent / "golden" / "tiny-v1.safetensors"
+SAMPLES = Path(__file__).parents[1] / "samples"
+SIZES = [(1, 1), (1, 70), (63, 65), (64, 64), (130, 67)]
+MODES = {"RGB": "RGB", "L": "L", "RGBA": "RGBA", "LA": "LA", "P": "RGB", "CMYK": "RGB"}
+
+
+@pytest.fixture(scope="module")
+def codec() -> Codec:
+    return Codec(TINY, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def lake() -> Image.Image:
+    """A photograph, 256 x 192."""
+    with Image.open(SAMPLES / "mountain-lake.jpg") as photo:
+        return photo.convert("RGB").crop((300, 300, 812, 684)).resize((256, 192), Image.Resampling.LANCZOS)
+
+
+def _of_mode(photo: Image.Image, mode: str, size: tuple[int, int]) -> Image.Image:
+    small = photo.resize(size, Image.Resampling.BILINEAR)
+    if mode in ("RGBA", "LA"):
+        small = small.convert(mode)
+        alpha = np.arange(size[0] * size[1], dtype=np.uint32).reshape(size[1], size[0]) * 7 % 256
+        small.putalpha(Image.fromarray(alpha.astype(np.uint8)))
+        return small
+    return small.convert(mode)
+
+
+def _psnr(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
+    return float(-10 * np.log10(np.square((a.astype(float) - b) / 255).mean()))
+
+
+def _assert_latents_equal(codec: Codec, encoded: Encoded) -> None:
+    latents = codec.decode_latents(encoded.data)
+    assert latents.level == encoded.latents.level
+    for name in ("z_hat", "r"):
+        ours, theirs = getattr(encoded.latents, name), getattr(latents, name)
+        assert ours.dtype == theirs.dtype
+        assert np.array_equal(ours, theirs)
+
+
+def _resealed(data: bytes, **fields: object) -> bytes:
+    """The file with other header fields, its header CRC right."""
+    file = container.parse(data)
+    contents = container.read_all(data, file)
+    return container.pack(replace(file.header, **fields), list(contents.items()))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+def test_round_trip(codec: Codec, lake: Image.Image, mode: str, size: tuple[int, int]) -> None:
+    """Size and true mode come back, the integers bit for bit, alpha exactly."""
+    source = _of_mode(lake, mode, size)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "CMYK is converted", UserWarning)
+        encoded = codec.encode_with_latents(source, 70)
+    _assert_latents_equal(codec, encoded)
+    decoded = codec.decode(encoded.data)
+    assert decoded.mode == MODES[mode]
+    assert decoded.size == size
+    if decoded.mode in ("RGBA", "LA"):
+        assert np.array_equal(np.asarray(decoded)[..., -1], np.asarray(source)[..., -1])
+    assert np.array_equal(np.asarray(decoded), codec.decode(encoded.data, as_array=True))
+
+
+@pytest.mark.parametrize("level", [0, 21, 42, 63])
+def test_levels_decode_to_what_the_encoder_saw(codec: Codec, lake: Image.Image, level: int) -> None:
+    """The decoded picture is the synthesis of the encoder's own y_hat."""
+    encoded = codec.encode_with_latents(lake, level=level)
+    _assert_latents_equal(codec, encoded)
+    t = torch.tensor([level / (LEVELS - 1)])
+    with torch.inference_mode():
+        seen = codec_module.to_pixels(codec._own.network.synthesize(encoded.y_hat, t))[0]
+    difference = seen[:192, :256].astype(int) - codec.decode(encoded.data, as_array=True)
+    assert np.abs(difference).max() <= 1
+
+
+def test_ladder_is_monotonic(lake: Image.Image) -> None:
+    """More quality: more bytes and more decibels, at each of the steps (of the shipped model: tiny ends at 22 dB)."""
+    codec, pixels = shared_codec("fast", "cpu"), np.asarray(lake)
+    sizes, qualities = [], []
+    for level in range(0, LEVELS, 9):
+        data = codec.encode(pixels, level=level)
+        sizes.append(len(data))
+        qualities.append(_psnr(pixels, codec.decode(data, as_array=True)))
+    assert sizes == sorted(set(sizes))
+    assert qualities == sorted(qualities)
+    assert qualities[-1] > qualities[0] + 10
+
+
+def test_the_coder_takes_what_was_said(codec: Codec, lake: Image.Image) -> None:
+    """Payload within 0.5 % (and a last word) of the ideal content of the symbols."""
+    for level in (0, 30, 63):
+        coded = codec.encode_with_latents(lake, level=level).coded
+        assert 8 * len(coded.payload) <= 1.005 * coded.information + 8 * 6
+
+
+def test_quality_covers_all_levels() -> None:
+    levels = [quality_to_level(quality) for quality in range(QUALITY_MIN, QUALITY_MAX + 1)]
+    assert levels == sorted(levels)
+    assert set(levels) == set(range(LEVELS))
+    assert [quality_to_level(level_to_quality(level)) for level in range(LEVELS)] == list(range(LEVELS))
+
+
+@pytest.mark.parametrize("quality", [0, 0.9, 101, -1, float("nan"), float("inf")])
+def test_quality_out_of_range(codec: Codec, lake: Image.Image, quality: float) -> None:
+    with pytest.raises(InputError, match=r"quality is .*; legal is 1\.\.100"):
+        codec.encode(lake, quality)
+
+
+@pytest.mark.parametrize("level", [-1, 64])
+def test_level_out_of_range(codec: Codec, lake: Image.Image, level: int) -> None:
+    with pytest.raises(InputError, match=r"level is .*; legal is 0\.\.63"):
+        codec.encode(lake, level=level)
+
+
+def test_sides_out_of_range(codec: Codec) -> None:
+    with pytest.raises(InputError, match=r"width is 65536; legal is 1\.\.65535"):
+        codec.encode(np.zeros((1, 65536), np.uint8))
+    with pytest.raises(InputError, match=r"height is 65536"):
+        codec.encode(np.zeros((65536, 1), np.uint8))
+
+
+def test_bad_arguments() -> None:
+    with pytest.raises(InputError, match="dtype is 'int8'; legal are float32, bfloat16, float16"):
+        Codec(TINY, dtype="int8")
+    with pytest.raises(UnknownModel, match="'nobody' is not shipped; known: "):
+        Codec("nobody")
+    with pytest.raises(BackendError, match="'toaster' is not known"):
+        choose_device("toaster")
+    if not torch.cuda.is_available():
+        with pytest.raises(BackendError, match="no CUDA device"):
+            choose_device("cuda")
+
+
+def test_metadata_survives(codec: Codec, lake: Image.Image) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    lake = lake.copy()
+    lake.info.update(icc_profile=b"profile", exif=exif.tobytes(), xmp=b"<x/>")
+    decoded = codec.decode(codec.encode(lake))
+    assert decoded.info == {"icc_profile": b"profile", "exif": exif.tobytes(), "xmp": b"<x/>"}
+    assert decoded.getexif()[0x0112] == 6
+    assert decoded.size == lake.size
+    assert codec.decode(codec.encode(lake, strip=True)).info == {}
+
+
+def test_other_inputs(codec: Codec, lake: Image.Image) -> None:
+    """Arrays and tensors give the file that the picture gives."""
+    pixels = np.asarray(lake)
+    wanted = codec.encode(lake)
+    assert codec.encode(pixels) == wanted
+    assert codec.encode(torch.from_numpy(pixels.copy()).permute(2, 0, 1)) == wanted
+    assert codec.decode(bytearray(wanted), as_array=True).shape == pixels.shape
+    assert codec.decode(memoryview(wanted), as_array=True).shape == pixels.shape
+
+
+# Batches
+
+
+def test_batch_of_mixed_sizes(codec: Codec, lake: Image.Image) -> None:
+    """A batch gives what single calls give: the same files, the same pixels up to rounding, in order."""
+    pictures = [lake.resize(size) for size in (*SIZES, *SIZES)] + [lake, lake.convert("L")]
+    files = codec.encode_batch(pictures, 55)
+    assert files == [codec.encode(picture, 55) for picture in pictures]
+    for data, decoded in zip(files, codec.decode_batch(files, as_array=True), strict=True):
+        assert isinstance(decoded, np.ndarray)
+        alone = codec.decode(data, as_array=True)
+        assert decoded.shape == alone.shape
+        assert np.abs(decoded.astype(int) - alone).max() <= 1
+
+
+def test_batch_collects_errors(codec: Codec, lake: Image.Image) -> None:
+    good = codec.encode(lake)
+    see_through = codec.encode(_of_mode(lake, "RGBA", (40, 30)))
+    parsed = container.parse(see_through)
+    contents = container.read_all(see_through, parsed) | {Tag.ALPHA: b"\2 no zlib stream"}
+    bad_alpha = container.pack(parsed.header, list(contents.items()))
+    files = [good, good[:-1], b"", see_through, bad_alpha, good[:-1] + b"\0", good]
+    results = codec.decode_batch(files, on_error="collect")
+    kinds = [type(result) if isinstance(result, VaecodecError) else None for result in results]
+    assert kinds[1] is Truncated
+    assert issubclass(kinds[2] or object, FormatError)
+    assert kinds[4] is CorruptStream
+    assert kinds[5] is ChecksumMismatch
+    assert [kinds[i] for i in (0, 3, 6)] == [None] * 3
+    with pytest.raises(Truncated):
+        codec.decode_batch(files)
+    assert codec.decode_batch([]) == []
+
+
+# One codec, many users
+
+
+def test_pickle(codec: Codec, lake: Image.Image) -> None:
+    other = pickle.loads(pickle.dumps(Codec(TINY, device="cpu", dtype="bfloat16")))  # noqa: S301 (made one line above)
+    assert (other.dtype, str(other.device)) == ("bfloat16", "cpu")
+    _assert_latents_equal(other, codec.encode_with_latents(lake))
+
+
+def test_threads_share_a_codec(codec: Codec, lake: Image.Image) -> None:
+    files = [codec.encode(lake, quality) for quality in (20, 50, 80)] * 4
+    alone = [codec.decode(data, as_array=True) for data in files]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda data: codec.decode(data, as_array=True), files))
+        again = list(pool.map(lambda quality: codec.encode(lake, quality), [20, 50, 80] * 4))
+    assert all(np.array_equal(a, b) for a, b in zip(alone, together, strict=True))
+    assert again == files
+
+
+# Models
+
+
+def test_other_weights_are_refused(codec: Codec, lake: Image.Image) -> None:
+    data = codec.encode(lake)
+    with pytest.raises(HashMismatch, match=f"needs weights 00000000; .* is {codec._own.wire_hash.hex()}"):
+        codec.decode(_resealed(data, model_hash=bytes(4)))
+    with pytest.raises(UnknownModel, match="model id 77 is not shipped"):
+        codec.decode(_resealed(data, model_id=77))
+    with pytest.raises(HashMismatch, match="installed: "):
+        codec.decode(_resealed(data, model_id=1, model_hash=bytes(4)))
+
+
+def test_model_given_as_text_or_path(codec: Codec, lake: Image.Image) -> None:
+    data = codec.encode(lake)
+    with pytest.raises(HashMismatch):
+        Codec(str(TINY)).decode(_resealed(data, model_hash=bytes(4)))
+
+
+def test_files_of_shipped_models_decode_with_any_codec(codec: Codec, lake: Image.Image) -> None:
+    """A codec made for other weights finds the shipped model that a file names, and keeps it."""
+    encoded = shared_codec("fast", "cpu").encode_with_latents(lake.resize((64, 64)), 30)
+    other = Codec(TINY, device="cpu")
+    _assert_latents_equal(other, encoded)
+    assert other.decode(encoded.data).size == (64, 64)
+    assert len(other._loaded) == 2
+
+
+def test_module_level_functions(lake: Image.Image) -> None:
+    data = codec_module.encode(lake, 40, device="cpu", strip=True)
+    assert codec_module.decode(data, device="cpu").size == lake.size
+    assert codec_module.decode(data, device="cpu", as_array=True).shape == (192, 256, 3)
+
+
+# Limits: nothing is allocated that the file did not pay for
+
+
+def _refusal(codec: Codec, data: bytes, **options: int) -> tuple[FormatError, float, int]:
+    """The error of decoding `data`, with seconds and bytes of Python and NumPy memory at its peak."""
+    tracemalloc.start()
+    start = time.perf_counter()
+    try:
+        with pytest.raises(FormatError) as caught:
+            codec.decode(data, **options)  # type: ignore[call-overload]
+        return caught.value, time.perf_counter() - start, tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_max_pixels(codec: Codec, lake: Image.Image, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = codec.encode(lake)
+    assert codec.decode(data, max_pixels=192 * 256).size == (256, 192)
+    with pytest.raises(LimitExceeded, match="49152 pixels; the limit is 49151"):
+        codec.decode(data, max_pixels=192 * 256 - 1)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 192 * 256 // 2 - 1)
+    with pytest.raises(LimitExceeded, match="the limit is 49150"):
+        codec.decode(data)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    assert codec.decode(data).size == (256, 192)
+
+
+def test_largest_sides_allocate_nothing(codec: Codec, lake: Image.Image) -> None:
+    data = _resealed(codec.encode(lake), width=65_535, height=65_535)
+    for options in ({}, {"max_pixels": 1 << 40}):
+        error, seconds, peak = _refusal(codec, data, **options)
+        assert isinstance(error, (LimitExceeded, CorruptStream))
+        assert seconds < 0.05
+        assert peak < 1 << 20
+
+
+@pytest.mark.parametrize("size", [(16_000, 11_000), (65_535, 2_700), (2_700, 65_535)])
+def test_a_small_payload_cannot_claim_a_large_picture(codec: Codec, lake: Image.Image, size: tuple[int, int]) -> None:
+    """Below the pixel limit: z of such a picture takes more bits than the file has, whatever the picture shows."""
+    data = _resealed(codec.encode(lake), width=size[0], height=size[1])
+    error, seconds, peak = _refusal(codec, data)
+    assert isinstance(error, CorruptStream)
+    assert "positions of z take at least" in str(error)
+    assert seconds < 0.05
+    assert peak < 1 << 20
+
+
+def test_garbage_that_pays_for_its_claim_stays_small(codec: Codec, lake: Image.Image) -> None:
+    """With enough bytes to pass that check, z alone is decoded first, and garbage ends there."""
+    data = codec.encode(lake)
+    payload = b"\5" + np.random.default_rng(3).bytes(80_000)
+    file = container.parse(data)
+    garbage = container.pack(replace(file.header, width=12_000, height=12_000), [(Tag.LATENTS, payload)])
+    _, seconds, peak = _refusal(codec, garbage)
+    assert seconds < 2
+    assert peak < 64 << 20
+
+
+def test_flat_pictures_pay(codec: Codec) -> None:
+    """The cheapest picture there is stays far above the bound."""
+    encoded = codec.encode_with_latents(np.full((640, 640, 3), 128, np.uint8), level=0)
+    least = codec._own.entropy.least_z_bits(0) * 100
+    assert 17 * len(encoded.coded.payload) > 1.5 * least
+    _assert_latents_equal(codec, encoded)
+
+
+@pytest.mark.parametrize("mode", [Mode.L, Mode.RGBA])
+def test_other_mode(codec: Codec, lake: Image.Image, mode: Mode) -> None:
+    """A colour picture said to be gray decodes gray; one said to have alpha it has not is refused."""
+    data = codec.encode(lake)
+    file = container.parse(data)
+    if mode is Mode.L:
+        assert codec.decode(_resealed(data, mode=mode)).mode == "L"
+    else:
+        with pytest.raises(InputError, match="ALPHA is missing"):
+            container.pack(replace(file.header, mode=mode), [(Tag.LATENTS, b"\0")])
+
+
+@pytest.mark.parametrize(("payload", "message"), [(b"\x0e", "log2 is 14"), (b"\xff\0", "log2 is 255")])
+def test_lanes_out_of_range(codec: Codec, lake: Image.Image, payload: bytes, message: str) -> None:
+    header = container.parse(codec.encode(lake)).header
+    with pytest.raises(CorruptStream, match=message):
+        codec.decode(container.pack(header, [(Tag.LATENTS, payload)]))
+
+
+# Floats never reach the integers
+
+
+def test_dtypes_decode_alike(codec: Codec, lake: Image.Image) -> None:
+    encoded = codec.encode_with_latents(lake, 80)
+    for dtype in ("bfloat16", "float16"):
+        other = Codec(TINY, device="cpu", dtype=dtype)
+        _assert_latents_equal(other, encoded)
+        assert _psnr(other.decode(encoded.data, as_array=True), codec.decode(encoded.data, as_array=True)) > 35
+        # What a half-precision encoder writes, a float32 decoder reads.
+        _assert_latents_equal(codec, other.encode_with_latents(lake, 80))
+
+
+def test_torch_settings_change_nothing(codec: Codec, lake: Image.Image) -> None:
+    """Threads, batch size, deterministic flags, convolutions: integers equal, pixels within one level."""
+    encoded = codec.encode_with_latents(lake, 80)
+    wanted = codec.decode(encoded.data, as_array=True).astype(int)
+
+    def check() -> None:
+        _assert_latents_equal(codec, encoded)
+        for decoded in (codec.decode(encoded.data), *codec.decode_batch([encoded.data] * 4)):
+            assert np.abs(np.asarray(decoded) - wanted).max() <= 1
+
+    threads = torch.get_num_threads()
+    try:
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            check()
+    finally:
+        torch.set_num_threads(threads)
+    try:
+        torch.use_deterministic_algorithms(True)
+        check()
+    finally:
+        torch.use_deterministic_algorithms(False)
+    try:
+        torch.backends.mkldnn.set_flags(False)  # the native convolutions: other sums, other rounding
+        check()
+    finally:
+        torch.backends.mkldnn.set_flags(True)
+
+
+def test_matmul_precision_leaves_the_integers(codec: Codec, lake: Image.Image) -> None:
+    encoded = codec.encode_with_latents(lake, 80)
+    before = torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision("medium")
+        _assert_latents_equal(codec, encoded)
+        _assert_latents_equal(codec, codec.encode_with_latents(lake, 80))
+        assert np.abs(codec.decode(encoded.data, as_array=True).astype(int) - _reference(codec, encoded)).max() <= 1
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def _reference(codec: Codec, encoded: Encoded) -> NDArray[np.uint8]:
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        return codec.decode(encoded.data, as_array=True)
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def test_fresh_process_finds_the_same(codec: Codec, lake: Image.Image, tmp_path: Path) -> None:
+    encoded = codec.encode_with_latents(lake, 80)
+    (tmp_path / "lake.vaec").write_bytes(encoded.data)
+    code = (
+        "import sys, pathlib, numpy; from vaecodec.codec import Codec\n"
+        "codec, data = Codec(sys.argv[1], device='cpu'), pathlib.Path(sys.argv[2]).read_bytes()\n"
+        "latents = codec.decode_latents(data)\n"
+        "numpy.savez(sys.argv[3], z_hat=latents.z_hat, r=latents.r, pixels=codec.decode(data, as_array=True))\n"
+    )
+    output = tmp_path / "found.npz"
+    subprocess.run(
+        [sys.executable, "-c", code, TINY, tmp_path / "lake.vaec", output],
+        check=True,
+        cwd=Path(__file__).parents[1],
+    )
+    with np.load(output) as found:
+        assert np.array_equal(found["z_hat"], encoded.latents.z_hat)
+        assert np.array_equal(found["r"], encoded.latents.r)
+        assert np.abs(found["pixels"].astype(int) - codec.decode(encoded.data, as_array=True)).max() <= 1
