@@ -1,0 +1,103 @@
+"""Bits and histograms of latents without coding them: for rate search and for fitting tables.
+
+Costs are fixed point (see tables.COST_BITS) and summed as integers: equal on every machine, whatever the order.
+"""
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from vaecodec_kernels.launch import check_range, check_tensor, on_device
+from vaecodec_kernels.tables import DeviceTables
+
+BLOCK = 1024
+NUM_WARPS = 4
+
+
+@triton.jit
+def _load_block(p_values, p_index, p_offsets, i_b, i_block, BLOCK: tl.constexpr):
+    """Values and table indices (0: not coded) of a block of one image."""
+    start = tl.load(p_offsets + i_b)
+    place = i_block.to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    mask = start + place < tl.load(p_offsets + i_b + 1)
+    index = tl.load(p_index + start + place, mask=mask, other=0).to(tl.int32)
+    value = tl.load(p_values + start + place, mask=mask & (index > 0), other=0).to(tl.int32)
+    return value, index
+
+
+@triton.jit
+def estimate_bits_kernel(
+    p_values, p_index, p_offsets, p_sizes, p_cost, last_table, stride, outlier_cost, p_total, BLOCK: tl.constexpr
+):
+    """total int64 [B]: the costs of all coded values, and outlier_cost for every value beyond its table."""
+    i_b = tl.program_id(1).to(tl.int64)
+    value, index = _load_block(p_values, p_index, p_offsets, i_b, tl.program_id(0), BLOCK)
+    coded = index > 0
+    table = tl.minimum(index, last_table)
+    largest = (tl.load(p_sizes + table) - 1) // 2
+    clamped = tl.minimum(tl.maximum(value, -largest), largest)
+    symbol = tl.where(clamped > 0, 2 * clamped - 1, -2 * clamped)
+    cost = tl.load(p_cost + table.to(tl.int64) * stride + symbol, mask=coded, other=0)
+    cost += tl.where(coded & (clamped != value), outlier_cost, 0)
+    tl.atomic_add(p_total + i_b, tl.sum(cost, axis=0))
+
+
+@triton.jit
+def histogram_kernel(p_values, p_index, p_offsets, tables, bins, p_counts, BLOCK: tl.constexpr):
+    """counts int64 [tables, bins]: how often |value| = m is coded with a table; the last bin holds what is beyond."""
+    i_b = tl.program_id(1).to(tl.int64)
+    value, index = _load_block(p_values, p_index, p_offsets, i_b, tl.program_id(0), BLOCK)
+    magnitude = tl.minimum(tl.abs(value), bins - 1)
+    place = index.to(tl.int64) * bins + magnitude
+    one = tl.full([BLOCK], 1, tl.int64)
+    tl.atomic_add(p_counts + place, one, mask=(index > 0) & (index < tables))
+
+
+def _check(values: Tensor, index: Tensor, offsets: Tensor, most: int) -> tuple[int, int]:
+    """The grid."""
+    check_tensor("values", values, (torch.int32, torch.int16, torch.int8), shape=(None,))
+    check_tensor("index", index, torch.uint8, shape=values.shape, like=values)
+    check_tensor("offsets", offsets, torch.int64, shape=(None,), like=values)
+    check_range("images", len(offsets) - 1, 1, 65535)
+    check_range("most", most, 0, values.numel())
+    return max(1, triton.cdiv(most, BLOCK)), len(offsets) - 1
+
+
+def estimate_bits(
+    values: Tensor, index: Tensor, offsets: Tensor, tables: DeviceTables, *, most: int, outlier_cost: int = 0
+) -> Tensor:
+    """Ideal content of each image, int64 [B] in units of 2^-COST_BITS bits.
+
+    values int (flat, in any order), index uint8 in the same order (0: not coded); image b is offsets[b] .. offsets[b+1]
+    (int64 [B + 1]), `most` the largest one's elements. outlier_cost: added for every value beyond its table.
+    """
+    grid = _check(values, index, offsets, most)
+    total = torch.zeros(grid[1], dtype=torch.int64, device=values.device)
+    check_tensor("cost", tables.cost, torch.int64, like=values)
+    with on_device(values):
+        estimate_bits_kernel[grid](
+            *(values, index, offsets, tables.sizes, tables.cost, tables.count - 1, tables.cost.shape[1]),
+            *(outlier_cost, total),
+            BLOCK=BLOCK,
+            num_warps=NUM_WARPS,
+        )
+    return total
+
+
+def histogram(values: Tensor, index: Tensor, offsets: Tensor, *, tables: int, bins: int, most: int) -> Tensor:
+    """Counts of |value| for each table over all images, int64 [tables, bins]; the last bin holds what is beyond.
+
+    Arguments as for `estimate_bits`; elements with index 0 are not counted.
+    """
+    grid = _check(values, index, offsets, most)
+    check_range("tables", tables, 1, 256)
+    check_range("bins", bins, 1, 1 << 20)
+    counts = torch.zeros(tables, bins, dtype=torch.int64, device=values.device)
+    with on_device(values):
+        histogram_kernel[grid](
+            values, index, offsets, tables, bins, counts, BLOCK=BLOCK, num_warps=NUM_WARPS
+        )
+    return counts
