@@ -17,6 +17,8 @@ class DepthConvBlock(nn.Module):
     """1x1, SiLU, depthwise 3x3, 1x1, residual; then a gated 1x1 feed-forward, residual.
 
     The block of DCVC-RT (Jia et al. 2025, arXiv 2502.20762, MIT). [B, C, H, W] -> [B, C, H, W].
+    Without gradients it works in place: the input is overwritten. Its weights may be bfloat16 or float16 while x stays
+    float32: the sums of the residual path then keep their precision.
     """
 
     def __init__(self, channels: int, ffn_ratio: int = 2) -> None:
@@ -34,10 +36,16 @@ class DepthConvBlock(nn.Module):
                 nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x + self.conv_out(self.depthwise(F.silu(self.conv_in(x))))
-        gate, value = self.ffn_in(x).chunk(2, 1)
-        out: Tensor = x + self.ffn_out(F.silu(gate) * value)
-        return out
+        if torch.is_grad_enabled():
+            x = x + self.conv_out(self.depthwise(F.silu(self.conv_in(x))))
+            gate, value = self.ffn_in(x).chunk(2, 1)
+            out: Tensor = x + self.ffn_out(F.silu(gate) * value)
+            return out
+        narrow = self.conv_in.weight.dtype
+        x += self.conv_out(self.depthwise(F.silu(self.conv_in(x.to(narrow)), inplace=True)))
+        gate, value = self.ffn_in(x.to(narrow)).chunk(2, 1)
+        x += self.ffn_out(F.silu(gate).mul_(value))
+        return x
 
 
 class Downsample(nn.Sequential):
