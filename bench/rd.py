@@ -118,9 +118,7 @@ def only_ladder(columns: Record, ladder: Sequence[float]) -> Record:
     return {name: [values[i] for i in keep] for name, values in columns.items()}
 
 
-def missing_qualities(
-    record: Record, name: str, ladder: Sequence[float], metrics: Sequence[str]
-) -> tuple[float, ...]:
+def missing_qualities(record: Record, name: str, ladder: Sequence[float], metrics: Sequence[str]) -> tuple[float, ...]:
     columns = record["rows"].get(name, {})
     if any(metric not in columns for metric in metrics):
         return tuple(ladder)
@@ -161,9 +159,7 @@ def pool(jobs: int, threads: int) -> ProcessPoolExecutor:
 def add(record: Record, name: str, outcome: Outcome, metrics: Sequence[str]) -> None:
     """Merge new rows into a picture's columns, sorted by quality; old failures of the picture are forgotten."""
     columns = record["rows"].get(name, {})
-    old: list[Row] = [
-        dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)
-    ]
+    old: list[Row] = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
     fresh = {row["quality"] for row in outcome.rows}
     rows = sorted([row for row in old if row["quality"] not in fresh] + outcome.rows, key=by_quality)
     names = [*COLUMNS, *dict.fromkeys([*(key for key in columns if key not in COLUMNS), *metrics])]

@@ -30,9 +30,7 @@ def split(_context: click.Context, _parameter: click.Parameter, value: str) -> l
 @click.option("--jobs", default=1, show_default=True, type=click.IntRange(1), help="Pictures at the same time.")
 @click.option("--anchor", default=ANCHOR, show_default=True, help="The codec that BD-rates are against.")
 @click.option("--page-images", default=3, show_default=True, type=click.IntRange(0), help="Pictures on the HTML page.")
-def main(
-    where: str, codecs: list[str], wanted: list[str], out: str, jobs: int, anchor: str, page_images: int
-) -> None:
+def main(where: str, codecs: list[str], wanted: list[str], out: str, jobs: int, anchor: str, page_images: int) -> None:
     """Rate-distortion of every codec on the pictures of DIR, or on the Kodak images.
 
     Real files, encoded, decoded and compared. What is measured already is not measured again; --out holds a JSON

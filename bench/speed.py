@@ -1,0 +1,224 @@
+"""`python -m bench speed`: time and memory of every codec, interleaved in one run on one machine.
+
+In every round each codec encodes and decodes the picture once, so that a busy moment of the machine hits all of
+them alike. Files are compared with the picture before anything is recorded. Memory is the high-water mark of a
+fresh process that encodes and decodes the picture once, above what the process has after its imports.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import median
+
+import click
+from rich.console import Console
+from rich.progress import Progress
+
+from bench import kodak
+from bench.codecs import DEFAULT, Codec, CodecError, Image, make
+from bench.codecs.compressai import CompressAi
+from bench.measure import FAILURES, check_decoded, limit_threads, load_image
+from bench.plot import plot_time
+from bench.processes import process_times
+from bench.rd_command import split
+from bench.records import RESULTS, Record, environment, load, save
+from bench.report import trouble_lines
+
+RANDOM_WEIGHTS_QUALITY = 3  # the middle of CompressAI's low-rate networks; their size depends on it
+
+
+@dataclass
+class Timing:
+    """What one codec did in all rounds."""
+
+    codec: Codec
+    quality: float
+    size: int
+    encode_s: list[float] = field(default_factory=list)
+    decode_s: list[float] = field(default_factory=list)
+
+
+def runs_here(codec: Codec) -> bool:
+    """For speed, CompressAI's networks may have random weights."""
+    return codec.installed() if isinstance(codec, CompressAi) else codec.available()
+
+
+def has_random_weights(codec: Codec) -> bool:
+    return isinstance(codec, CompressAi) and not codec.weights()
+
+
+def once(codec: Codec, img: Image, quality: float) -> tuple[bytes, float, float]:
+    """Encode and decode; return the file and both times in seconds. Raises CodecError for a wrong picture."""
+    start = time.perf_counter()
+    data = codec.encode(img, quality)
+    encode_s = time.perf_counter() - start
+    encode_s = codec.last["seconds"] if isinstance(codec, CompressAi) else encode_s
+    start = time.perf_counter()
+    decoded = codec.decode(data)
+    decode_s = time.perf_counter() - start
+    decode_s = codec.last["seconds"] if isinstance(codec, CompressAi) else decode_s
+    if has_random_weights(codec):
+        if decoded.shape != img.shape:
+            message = f"decoded {decoded.shape}, encoded {img.shape}"
+            raise CodecError(message)
+    else:
+        check_decoded(img, decoded)
+    return data, encode_s, decode_s
+
+
+def prepare(codec: Codec, img: Image, bpp: float) -> Timing:
+    """Choose the quality whose file is closest to `bpp` bits per pixel; this also warms everything up."""
+    if has_random_weights(codec):
+        return Timing(codec, RANDOM_WEIGHTS_QUALITY, len(once(codec, img, RANDOM_WEIGHTS_QUALITY)[0]))
+    wanted = bpp * img.shape[0] * img.shape[1] / 8
+    sizes = {quality: len(once(codec, img, quality)[0]) for quality in codec.qualities}
+    quality = min(sizes, key=lambda q: abs(sizes[q] - wanted))
+    return Timing(codec, quality, sizes[quality])
+
+
+def peak_memory(name: str, threads: int, img: Image, quality: float) -> float:
+    """MiB above the imports, measured inside a fresh process."""
+    from bench.compressai_worker import peak_mib
+
+    limit_threads(threads)
+    codec = make(name, threads)
+    if isinstance(codec, CompressAi):
+        start = codec.ask({"do": "weights", "model": codec.model, "quality": int(quality)}).get("peak_mib", 0.0)
+        once(codec, img, quality)
+        peak = float(codec.last["peak_mib"])
+        codec.close()
+        return peak - start
+    start = peak_mib()
+    once(codec, img, quality)
+    return peak_mib() - start
+
+
+def spread(seconds: Sequence[float], megapixels: float) -> Record:
+    """Median, fastest and slowest in seconds per megapixel."""
+    each = [value / megapixels for value in seconds]
+    return {"median": round(median(each), 5), "min": round(min(each), 5), "max": round(max(each), 5)}
+
+
+def entry(timing: Timing, img: Image, memory_mib: float) -> Record:
+    pixels = img.shape[0] * img.shape[1]
+    return {
+        "title": timing.codec.title + (" (random weights)" if has_random_weights(timing.codec) else ""),
+        "version": timing.codec.version(),
+        "quality": timing.quality,
+        "bpp": round(8 * timing.size / pixels, 4),
+        "encode_s_per_mp": spread(timing.encode_s, pixels / 1e6),
+        "decode_s_per_mp": spread(timing.decode_s, pixels / 1e6),
+        "peak_memory_mib": round(memory_mib, 1),
+    }
+
+
+def measure(
+    codecs: Sequence[Codec], img: Image, rounds: int, bpp: float, threads: int
+) -> tuple[dict[str, Record], dict[str, str]]:
+    """Time every codec in every round; return the entries by name and what failed."""
+    timings, failed = [], {}
+    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
+        bar = progress.add_task("speed", total=len(codecs) * (rounds + 2))
+        for codec in codecs:
+            try:
+                timings.append(prepare(codec, img, bpp))
+            except FAILURES as error:
+                failed[codec.name] = f"{type(error).__name__}: {error}"
+            progress.advance(bar)
+        for _ in range(rounds):
+            for timing in timings:
+                _, encode_s, decode_s = once(timing.codec, img, timing.quality)
+                timing.encode_s.append(encode_s)
+                timing.decode_s.append(decode_s)
+                progress.advance(bar)
+        entries = {}
+        for timing in timings:
+            # A pool of one spawned process for each: its high-water mark belongs to this codec alone.
+            with ProcessPoolExecutor(1, get_context("spawn")) as fresh:
+                memory = fresh.submit(peak_memory, timing.codec.name, threads, img, timing.quality).result()
+            entries[timing.codec.name] = entry(timing, img, memory)
+            progress.advance(bar)
+    return entries, failed
+
+
+def speed_lines(record: Record) -> list[str]:
+    """The table as Markdown."""
+    lines = [
+        f"{record['picture']['name']}, {record['picture']['megapixels']:.2f} MP, {record['threads']} thread(s), "
+        f"median of {record['rounds']} interleaved rounds (fastest .. slowest)",
+        "",
+        "| codec | bpp | encode, s/MP | decode, s/MP | peak memory, MiB |",
+        "|---|---|---|---|---|",
+    ]
+    for row in record["codecs"].values():
+        times = [row["encode_s_per_mp"], row["decode_s_per_mp"]]
+        columns = " | ".join(f"{t['median']:.3f} ({t['min']:.3f} .. {t['max']:.3f})" for t in times)
+        lines.append(f"| {row['title']} | {row['bpp']:.2f} | {columns} | {row['peak_memory_mib']:.0f} |")
+    for name, seconds in record.get("processes", {}).items():
+        lines.append(f"\n{name}: {seconds['median']:.2f} s ({seconds['min']:.2f} .. {seconds['max']:.2f})")
+    return lines
+
+
+def time_plot(record: Record, out: Path) -> None:
+    """BD-rate on Kodak over time, where `bench rd kodak` has been run."""
+    table: Mapping[str, Record] = load(out / "kodak" / "summary.json").get("bd_rate", {}).get("psnr", {})
+    rates = {name: row["bd_rate"] for name, row in table.items() if row["bd_rate"] is not None}
+    # CompressAI's random weights say nothing of its rate: its published curve does.
+    for name in record["codecs"]:
+        published = f"compressai-{name.partition(':')[2]}_mse_cuda"
+        if name.startswith("compressai:") and published in rates:
+            rates.setdefault(name, rates[published])
+    rates["jpeg"] = 0.0
+    seconds = {
+        name: {kind: row[f"{kind}_s_per_mp"]["median"] for kind in ("encode", "decode")}
+        for name, row in record["codecs"].items()
+    }
+    if len(rates) > 1:
+        plot_time(rates, seconds, out / "rd-time")
+
+
+def default_picture() -> Path:
+    folder = kodak.locate()
+    if folder is None:
+        message = f"give a photograph: {kodak.MISSING}"
+        raise click.ClickException(message)
+    return folder / "kodim23.png"
+
+
+@click.command("speed")
+@click.argument("photo", required=False, type=click.Path(exists=True, dir_okay=False))
+@click.option("--codecs", default=",".join(DEFAULT), show_default=True, callback=split, help="Names, with commas.")
+@click.option("--rounds", default=5, show_default=True, type=click.IntRange(1))
+@click.option("--threads", default=1, show_default=True, type=click.IntRange(1), help="For every codec that can.")
+@click.option("--bpp", default=0.5, show_default=True, help="Each codec's quality is the one closest to this rate.")
+@click.option("--out", default=str(RESULTS), show_default="bench/results", type=click.Path(file_okay=False))
+def main(photo: str | None, codecs: list[str], rounds: int, threads: int, bpp: float, out: str) -> None:
+    """Encode and decode time per megapixel and peak memory of every codec, on PHOTO or a Kodak image."""
+    path = Path(photo) if photo else default_picture()
+    img = load_image(path)
+    limit_threads(threads)
+    made = [make(name, threads) for name in codecs]
+    present = [codec for codec in made if runs_here(codec)]
+    missing = {codec.name: codec.requires for codec in made if codec not in present}
+    entries, failed = measure(present, img, rounds, bpp, threads)
+    record: Record = {
+        "picture": {"name": path.name, "megapixels": round(img.shape[0] * img.shape[1] / 1e6, 3)},
+        "threads": threads,
+        "rounds": rounds,
+        "made": environment(),
+        "codecs": entries,
+        "processes": process_times(path, rounds, threads),
+        "absent": missing,
+        "failures": {name: {path.name: {"all": reason}} for name, reason in failed.items()},
+    }
+    save(Path(out) / "speed.json", record)
+    lines = [*speed_lines(record), *trouble_lines(record)]
+    (Path(out) / "speed.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    time_plot(record, Path(out))
+    click.echo("\n".join(lines))

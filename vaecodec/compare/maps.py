@@ -1,0 +1,63 @@
+"""Where a picture lost what, and where the neural codec spent its bits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vaecodec import container
+from vaecodec.codec import Codec
+from vaecodec.entropy.model import EntropyModel, from_tensors
+from vaecodec.entropy.quantize import to_symbols
+from vaecodec.intnet.layers import scale_index
+from vaecodec.rans.tables import CdfTables
+from vaecodec.weights.manifest import entry_by_wire
+from vaecodec.weights.store import read_model
+
+Pixels = NDArray[np.uint8]  # [H, W, 3] RGB
+Map = NDArray[np.float32]  # [rows, columns] of blocks
+
+ERROR_BLOCK = 8
+BITS_BLOCK = 16
+Z_BLOCKS = 4  # a z covers 64 x 64 pixels: 4 x 4 blocks of y
+
+
+def error_map(original: Pixels, decoded: Pixels, block: int = ERROR_BLOCK) -> Map:
+    """Root mean square error of each block x block square over RGB, in gray levels 0..255 [ceil(H/b), ceil(W/b)]."""
+    squared = np.mean((original.astype(np.float32) - decoded) ** 2, axis=2)
+    height, width = squared.shape
+    padded = np.pad(squared, ((0, -height % block), (0, -width % block)), mode="edge")
+    blocks = padded.reshape(padded.shape[0] // block, block, padded.shape[1] // block, block)
+    return np.sqrt(blocks.mean(axis=(1, 3)))
+
+
+def bits_map(data: bytes, codec: Codec) -> Map:
+    """Ideal bits per pixel of each 16 x 16 block of a .vaec file [ceil(H/16), ceil(W/16)].
+
+    The bits of z, one value for 64 x 64 pixels, are spread evenly over its blocks; padding is cut off.
+    """
+    header = container.parse(data, max_pixels=None).header
+    latents = codec.decode_latents(data)
+    model = _entropy_model(codec, header)
+    z_index = model.z_index(latents.level, *latents.z_hat.shape[1:])
+    z_bits = _bits(model.z_tables, z_index, latents.z_hat.astype(np.int32)).sum(axis=0)
+    index = scale_index(latents.z_hat, latents.level, model.layers)
+    y_bits = np.where(index > 0, _bits(model.y_tables, index, latents.r), 0).sum(axis=0)
+    spread = np.kron(z_bits / Z_BLOCKS**2, np.ones((Z_BLOCKS, Z_BLOCKS)))
+    rows, columns = -(-header.height // BITS_BLOCK), -(-header.width // BITS_BLOCK)
+    return ((y_bits + spread) / BITS_BLOCK**2)[:rows, :columns].astype(np.float32)
+
+
+def _entropy_model(codec: Codec, header: container.Header) -> EntropyModel:
+    if isinstance(codec.model, Path) or codec.model.endswith(".safetensors"):
+        return from_tensors(read_model(Path(codec.model)).tensors)
+    entry = entry_by_wire(header.model_id, header.model_hash)
+    return from_tensors(read_model(entry.path, entry.sha256).tensors)
+
+
+def _bits(tables: CdfTables, index: NDArray[np.uint8], values: NDArray[np.int32]) -> NDArray[np.float64]:
+    """-log2 of each value's probability; a value beyond its table costs what its clamp symbol costs."""
+    largest = ((tables.sizes - 1) // 2).astype(np.int32)[index]
+    return tables.bits[index, to_symbols(np.clip(values, -largest, largest))]

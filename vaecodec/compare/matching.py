@@ -1,0 +1,63 @@
+"""Finding the setting at which a codec's file has a wanted size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from vaecodec.compare.peers import Peer, Pixels
+
+TOLERANCE = 0.02
+"""Files within 2 % of each other count as equal."""
+CLOSE_ENOUGH = 0.003
+"""Where the search stops early: a difference that nobody can see or should pay for."""
+FINE_STEPS = 7
+
+
+@dataclass(frozen=True)
+class Match:
+    """The file found; `deviation` is its size over the wanted one, less 1."""
+
+    data: bytes
+    setting: float
+    deviation: float
+
+    @property
+    def matched(self) -> bool:
+        return abs(self.deviation) <= TOLERANCE
+
+
+def match_size(peer: Peer, pixels: Pixels, size: int) -> Match:
+    """Bisect over whole settings, then, where the codec takes fractions, between the two that enclose `size`.
+
+    The file that comes closest is returned, also when the codec cannot come within the tolerance.
+    """
+    found: dict[float, Match] = {}
+
+    def attempt(setting: float) -> Match:
+        if setting not in found:
+            data = peer.encode(pixels, setting)
+            found[setting] = Match(data, setting, len(data) / size - 1)
+        return found[setting]
+
+    low, high = int(peer.low), int(peer.high)
+    while low < high:
+        middle = (low + high) // 2
+        if attempt(middle).deviation < 0:
+            low = middle + 1
+        else:
+            high = middle
+    attempt(low)
+    if not peer.whole:
+        _refine(attempt, max(low - 1, peer.low), min(low, peer.high))
+    return min(found.values(), key=lambda match: abs(match.deviation))
+
+
+def _refine(attempt: Callable[[float], Match], low: float, high: float) -> None:
+    """Bisect fractions; stops when it is close, or after FINE_STEPS."""
+    for _ in range(FINE_STEPS):
+        middle = (low + high) / 2
+        deviation = attempt(middle).deviation
+        if abs(deviation) <= CLOSE_ENOUGH:
+            return
+        low, high = (middle, high) if deviation < 0 else (low, middle)

@@ -1,0 +1,152 @@
+"""The codecs that a photograph is compared with, each moved by one number.
+
+JPEG, WebP and JPEG XL take fractions of a quality step here, so that their files can be brought to any size; AVIF
+gets its fine steps from aom's delta-quantizer strength, which its defaults leave at 100.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+from abc import ABC, abstractmethod
+from io import BytesIO
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, features
+
+from vaecodec.codec import Codec
+from vaecodec.inspection import level_to_quality
+from vaecodec.models.config import LEVELS
+
+Pixels = NDArray[np.uint8]  # [H, W, 3] RGB
+
+
+class Peer(ABC):
+    """A codec whose setting, from `low` to `high`, moves the size of the file up."""
+
+    name: str
+    title: str
+    low: float
+    high: float
+    whole: bool = False  # only whole numbers are settings
+    mime: str | None = None  # of its files, where browsers show them
+
+    @abstractmethod
+    def encode(self, pixels: Pixels, setting: float) -> bytes: ...
+
+    @abstractmethod
+    def decode(self, data: bytes) -> Pixels: ...
+
+    def describe(self, setting: float) -> str:
+        """The setting in the codec's own words."""
+        return f"quality {setting:.3g}"
+
+
+class PillowPeer(Peer):
+    """Formats that Pillow reads and writes."""
+
+    format: ClassVar[str]
+    low, high = 1, 100
+
+    def encode(self, pixels: Pixels, setting: float) -> bytes:
+        out = BytesIO()
+        Image.fromarray(pixels).save(out, self.format, **self.options(setting))
+        return out.getvalue()
+
+    def options(self, setting: float) -> dict[str, object]:
+        return {"quality": setting}
+
+    def decode(self, data: bytes) -> Pixels:
+        with Image.open(BytesIO(data)) as opened:
+            return np.asarray(opened.convert("RGB"))
+
+
+class JpegPeer(PillowPeer):
+    """Pillow's JPEG, 4:2:0 and optimized, with quantization tables between those of two whole qualities."""
+
+    name, title, format, mime = "jpeg", "JPEG", "JPEG", "image/jpeg"
+
+    def options(self, setting: float) -> dict[str, object]:
+        lower, upper = (_jpeg_tables(int(whole)) for whole in (math.floor(setting), math.ceil(setting)))
+        share = setting - math.floor(setting)
+        tables = {i: [round(a + share * (b - a)) for a, b in zip(lower[i], upper[i], strict=True)] for i in lower}
+        return {"qtables": tables, "subsampling": "4:2:0", "optimize": True}
+
+
+def _jpeg_tables(quality: int) -> dict[int, list[int]]:
+    """libjpeg's quantization tables of a whole quality, as Pillow takes them."""
+    out = BytesIO()
+    Image.new("RGB", (8, 8)).save(out, "JPEG", quality=quality)
+    with Image.open(out) as opened:
+        tables: dict[int, list[int]] = opened.quantization  # type: ignore[attr-defined]
+        return tables
+
+
+class WebpPeer(PillowPeer):
+    name, title, format, mime = "webp", "WebP", "WEBP", "image/webp"
+    low = 0
+
+    def options(self, setting: float) -> dict[str, object]:
+        return {"quality": setting, "method": 6}
+
+
+class AvifPeer(PillowPeer):
+    """Whole part of the setting: quality. Fraction: where in the quality step, by the delta-quantizer strength."""
+
+    name, title, format, mime = "avif", "AVIF", "AVIF", "image/avif"
+    low, high = 0, 100
+
+    def options(self, setting: float) -> dict[str, object]:
+        strength = 100 + round(100 * (setting - math.floor(setting)))
+        fine = {} if strength == 100 else {"advanced": {"deltaq-strength": str(strength)}}
+        return {"quality": int(setting), "speed": 6, "subsampling": "4:2:0", **fine}
+
+    def describe(self, setting: float) -> str:
+        strength = 100 + round(100 * (setting - math.floor(setting)))
+        return f"quality {int(setting)}" + ("" if strength == 100 else f", deltaq-strength {strength}")
+
+
+class JxlPeer(PillowPeer):
+    """JPEG XL by pillow-jxl-plugin. Few browsers show it, so the page holds its decoded pixels."""
+
+    name, title, format = "jxl", "JPEG XL", "JXL"
+
+    def encode(self, pixels: Pixels, setting: float) -> bytes:
+        import pillow_jxl  # noqa: F401  (importing it registers the format with Pillow)
+
+        return super().encode(pixels, setting)
+
+
+class VaecodecPeer(Peer):
+    """A vaecodec model; its settings are the 64 levels."""
+
+    low, high = 0, LEVELS - 1
+    whole = True
+
+    def __init__(self, codec: Codec, name: str | None = None) -> None:
+        self.codec = codec
+        self.name = name or f"vaecodec:{codec.model}"
+        self.title = self.name.replace(":", " ")
+
+    def encode(self, pixels: Pixels, setting: float) -> bytes:
+        return self.codec.encode(pixels, level=int(setting))
+
+    def decode(self, data: bytes) -> Pixels:
+        return self.codec.decode(data, as_array=True)
+
+    def describe(self, setting: float) -> str:
+        return f"quality {level_to_quality(int(setting))}"
+
+
+def installed_peers() -> list[Peer]:
+    """JPEG, and WebP, AVIF and JPEG XL where this Pillow can do them."""
+    peers: list[Peer] = [JpegPeer()]
+    if features.check("webp"):
+        peers.append(WebpPeer())
+    if features.check("avif"):
+        peers.append(AvifPeer())
+    if importlib.util.find_spec("pillow_jxl") is not None:
+        peers.append(JxlPeer())
+    return peers

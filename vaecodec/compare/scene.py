@@ -1,0 +1,85 @@
+"""One photograph through every codec at equal bytes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vaecodec.compare.maps import Map, bits_map, error_map
+from vaecodec.compare.matching import match_size
+from vaecodec.compare.metrics import ms_ssim, psnr
+from vaecodec.compare.peers import Peer, VaecodecPeer
+
+Pixels = NDArray[np.uint8]  # [H, W, 3] RGB
+
+
+@dataclass(frozen=True)
+class Version:
+    """A decoded picture with what it cost and what it lost. Times: once, on the machine that made the page."""
+
+    name: str
+    title: str
+    pixels: Pixels
+    data: bytes
+    mime: str | None  # where browsers can show `data` itself
+    setting: str
+    deviation: float  # of its size from the wanted one, 0.01 is 1 % more
+    matched: bool
+    psnr: float
+    ms_ssim: float | None
+    encode_s: float
+    decode_s: float
+    error: Map
+    bits: Map | None = None  # bits per pixel by block; only vaecodec can say
+
+
+@dataclass(frozen=True)
+class Scene:
+    name: str
+    original: Pixels
+    wanted_bytes: int
+    versions: tuple[Version, ...]
+
+
+def make_scene(
+    name: str,
+    original: Pixels,
+    peers: Sequence[Peer],
+    wanted_bytes: int,
+    advance: Callable[[str], None] = lambda _: None,
+) -> Scene:
+    """Bring every codec to `wanted_bytes` on one picture; `advance(title)` is called after each."""
+    versions = []
+    for peer in peers:
+        versions.append(make_version(peer, original, wanted_bytes))
+        advance(peer.title)
+    return Scene(name, original, wanted_bytes, tuple(versions))
+
+
+def make_version(peer: Peer, original: Pixels, wanted_bytes: int) -> Version:
+    match = match_size(peer, original, wanted_bytes)
+    start = time.perf_counter()
+    data = peer.encode(original, match.setting)
+    middle = time.perf_counter()
+    decoded = peer.decode(data)
+    end = time.perf_counter()
+    return Version(
+        name=peer.name,
+        title=peer.title,
+        pixels=decoded,
+        data=data,
+        mime=peer.mime,
+        setting=peer.describe(match.setting),
+        deviation=match.deviation,
+        matched=match.matched,
+        psnr=psnr(original, decoded),
+        ms_ssim=ms_ssim(original, decoded),
+        encode_s=middle - start,
+        decode_s=end - middle,
+        error=error_map(original, decoded),
+        bits=bits_map(data, peer.codec) if isinstance(peer, VaecodecPeer) else None,
+    )
