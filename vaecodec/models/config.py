@@ -7,8 +7,8 @@ from dataclasses import dataclass
 LEVELS = 64
 """Quality levels of one model; the level is one byte in the file."""
 
-LAMBDA_MIN = 0.001
-LAMBDA_MAX = 0.5
+LAMBDA_MIN = 0.0006
+LAMBDA_MAX = 0.8
 """Rate-distortion trade-off of level 0 and level 63: loss = bpp + lambda * 255^2 * MSE, lambda log-spaced between."""
 
 PATCH = 8
