@@ -40,6 +40,16 @@ def test_float64_form_equals_the_reference(seed: int, height: int, width: int, l
     assert np.array_equal(reference, scale_index(z_hat, level, layers))
 
 
+@pytest.mark.parametrize("shape", [(65, 33), (32, 34), (1, 70)])
+def test_tiles_join_without_a_seam(shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large pictures go through in tiles; the result is that of one piece."""
+    layers = random_layers(4)
+    z_hat = np.random.default_rng(4).integers(-128, 128, (CONFIG.N, *shape)).astype(np.int8)
+    tiled = scale_index(z_hat, 7, layers)
+    monkeypatch.setattr("vaecodec.intnet.layers.TILE", 1000)
+    assert np.array_equal(tiled, scale_index(z_hat, 7, layers))
+
+
 def test_extreme_inputs_are_exact() -> None:
     layers = random_layers(3)
     for value in (-128, 127):

@@ -24,6 +24,12 @@ from vaecodec.intnet.fixedpoint import (
 
 SHUFFLED_LAYERS = (1, 3)
 """A pixel shuffle by 2 follows these layers (counted from 0)."""
+GROWTH = 2 ** len(SHUFFLED_LAYERS)
+"""Positions of the scale index per position of z, along each side."""
+TILE = 32
+"""Side of a tile in positions of z, 2048 pixels: about 150 MB while it is computed in the largest model."""
+HALO = 2
+"""Positions of z beyond a tile that its result depends on: one by each of the two 3x3 layers."""
 
 
 @dataclass(frozen=True)
@@ -114,10 +120,27 @@ def scale_index(
 ) -> NDArray[np.uint8]:
     """The scale network: z_hat int8 [N, h, w], level 0..63 -> scale index uint8 0..63 [M, 4h, 4w].
 
-    dtype=np.int64 is the normative form; np.float64 gives equal results through BLAS.
+    dtype=np.int64 is the normative form; np.float64 gives equal results through BLAS. Beside the result it needs the
+    memory of one tile, whatever the size of the picture.
     """
-    x: NDArray[np.generic] = z_hat
+    _, height, width = z_hat.shape
+    index = np.empty((len(layers[-1].weight) // 4, GROWTH * height, GROWTH * width), np.uint8)
+    for top in range(0, height, TILE):
+        for left in range(0, width, TILE):
+            first_row, first_column = max(0, top - HALO), max(0, left - HALO)
+            bottom, right = min(height, top + TILE), min(width, left + TILE)
+            cut = z_hat[:, first_row : bottom + HALO, first_column : right + HALO]
+            tile = _run(cut, level, layers, dtype)
+            rows = slice(GROWTH * (top - first_row), GROWTH * (bottom - first_row))
+            columns = slice(GROWTH * (left - first_column), GROWTH * (right - first_column))
+            place = index[:, GROWTH * top : GROWTH * bottom, GROWTH * left : GROWTH * right]
+            place[...] = tile[:, rows, columns]
+    return index
+
+
+def _run(x: NDArray[np.generic], level: int, layers: Sequence[IntegerLayer], dtype: type) -> NDArray[np.generic]:
+    """All layers on one tile."""
     for number, layer in enumerate(layers):
         activations = _requantize(_convolve(x, layer, level, dtype), layer.form)
         x = pixel_shuffle(activations) if number in SHUFFLED_LAYERS else activations
-    return x.astype(np.uint8)
+    return x
