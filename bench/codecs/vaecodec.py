@@ -64,6 +64,7 @@ class VaeCodec(Codec):
 
     def version(self) -> str:
         import numpy as np
+
         import vaecodec
 
         # The header names the exact weights: the hash of the tables decides the bytes.

@@ -30,7 +30,7 @@ def error_map(original: Pixels, decoded: Pixels, block: int = ERROR_BLOCK) -> Ma
     height, width = squared.shape
     padded = np.pad(squared, ((0, -height % block), (0, -width % block)), mode="edge")
     blocks = padded.reshape(padded.shape[0] // block, block, padded.shape[1] // block, block)
-    return np.sqrt(blocks.mean(axis=(1, 3)))
+    return np.asarray(np.sqrt(blocks.mean(axis=(1, 3))), np.float32)
 
 
 def bits_map(data: bytes, codec: Codec) -> Map:
@@ -47,7 +47,7 @@ def bits_map(data: bytes, codec: Codec) -> Map:
     y_bits = np.where(index > 0, _bits(model.y_tables, index, latents.r), 0).sum(axis=0)
     spread = np.kron(z_bits / Z_BLOCKS**2, np.ones((Z_BLOCKS, Z_BLOCKS)))
     rows, columns = -(-header.height // BITS_BLOCK), -(-header.width // BITS_BLOCK)
-    return ((y_bits + spread) / BITS_BLOCK**2)[:rows, :columns].astype(np.float32)
+    return np.asarray(((y_bits + spread) / BITS_BLOCK**2)[:rows, :columns], np.float32)
 
 
 def _entropy_model(codec: Codec, header: container.Header) -> EntropyModel:
@@ -60,4 +60,5 @@ def _entropy_model(codec: Codec, header: container.Header) -> EntropyModel:
 def _bits(tables: CdfTables, index: NDArray[np.uint8], values: NDArray[np.int32]) -> NDArray[np.float64]:
     """-log2 of each value's probability; a value beyond its table costs what its clamp symbol costs."""
     largest = ((tables.sizes - 1) // 2).astype(np.int32)[index]
-    return tables.bits[index, to_symbols(np.clip(values, -largest, largest))]
+    bits: NDArray[np.float64] = tables.bits[index, to_symbols(np.clip(values, -largest, largest))]
+    return bits

@@ -80,7 +80,7 @@ def _jpeg_tables(quality: int) -> dict[int, list[int]]:
     out = BytesIO()
     Image.new("RGB", (8, 8)).save(out, "JPEG", quality=quality)
     with Image.open(out) as opened:
-        tables: dict[int, list[int]] = opened.quantization  # type: ignore[attr-defined]
+        tables: dict[int, list[int]] = opened.quantization
         return tables
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from vaecodec.codec import Codec, quality_to_level
 from vaecodec.compare.metrics import ms_ssim, psnr
-from vaecodec.compare.page import Chart, Curve, ms_ssim_db, build_page
+from vaecodec.compare.page import Chart, Curve, build_page, ms_ssim_db
 from vaecodec.compare.peers import Peer, VaecodecPeer, installed_peers
 from vaecodec.compare.scene import make_scene
 

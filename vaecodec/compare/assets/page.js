@@ -31,8 +31,8 @@ const db = (value) => value === null ? "lossless" : `${value.toFixed(2)} dB`;
 // ---------------------------------------------------------------- maps
 // Nine stops of matplotlib's inferno (errors) and viridis (bits), both even to the eye and safe for colour-blind readers.
 const MAPS = {
-  error: { stops: ["000004", "1d0c45", "510e6c", "861f67", "b93556", "e35932", "f98c0a", "f9c72f", "fcffa4"], text: "Error, gray levels (RMS of 8 × 8 pixels)" },
-  bits: { stops: ["440154", "482677", "3f4a8a", "31678e", "26838f", "1f9d8a", "6cce5a", "b6de2b", "fee825"], text: "Bits per pixel (16 × 16 blocks)" },
+  error: { stops: ["000004", "210c4a", "57106e", "8a226a", "bc3754", "e45a31", "f98e09", "f9cb35", "fcffa4"], text: "Error, gray levels (RMS of 8 × 8 pixels)" },
+  bits: { stops: ["440154", "472d7b", "3b528b", "2c728e", "21918c", "28ae80", "5ec962", "addc30", "fde725"], text: "Bits per pixel (16 × 16 blocks)" },
 };
 const rgb = (hex) => [0, 2, 4].map((i) => parseInt(hex.slice(i, i + 2), 16));
 function lookup(stops) {
@@ -265,7 +265,6 @@ function fillTable() {
     head.append(button);
     row.append(head);
     row.addEventListener("click", () => choose("right", index));
-    row.insertCell().textContent = version.setting;
     const size = cell(row, `${version.bytes.toLocaleString("en")} `), apart = document.createElement(version.matched ? "small" : "span");
     apart.textContent = percent(version.deviation);
     apart.className = version.matched ? "" : "off";
@@ -276,6 +275,7 @@ function fillTable() {
     cell(row, version.msssim === null ? "–" : version.msssim.toFixed(4), version.msssim !== null && version.msssim === bestSsim);
     cell(row, version.encode.toFixed(3));
     cell(row, version.decode.toFixed(3));
+    row.insertCell().textContent = version.setting;
   });
 }
 

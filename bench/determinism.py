@@ -1,0 +1,252 @@
+"""`python -m bench determinism`: the same file gives the same integers everywhere, and pixels within one level.
+
+Every file is decoded again under other settings (threads, batch size, matmul precision, deterministic flags, other
+convolutions, half precision, the reference implementations, another process, a GPU where there is one), and compared
+with what the encoder wrote and with the pixels of the plain float32 decoder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from unittest.mock import patch
+
+import click
+import numpy as np
+import torch
+from PIL import Image as PillowImage
+from rich.progress import Progress
+
+from bench.codecs import Image
+from bench.measure import load_image
+from bench.metrics import psnr
+from bench.rd import dataset_of
+from bench.records import RESULTS, ROOT, Record, environment, save
+from vaecodec.codec import Codec
+from vaecodec.entropy.coding import Latents
+from vaecodec.intnet.layers import scale_index
+from vaecodec.rans import coder
+
+FORMAT = 1
+QUALITIES = (1.0, 50.0, 100.0)
+BATCH = 4
+REFERENCE_SIDE = 192
+"""The reference rANS walks its rows in Python: it decodes a corner of every picture."""
+Decoder = Callable[[Codec, Sequence[bytes]], list[Image]]
+
+
+@dataclass(frozen=True)
+class File:
+    """A file, the digest of the encoder's integers, and the pixels of the plain decoder."""
+
+    name: str
+    data: bytes
+    digest: str
+    pixels: Image
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Settings to decode under. exact_pixels: whether they may differ by one level only (float32)."""
+
+    name: str
+    settings: Callable[[], AbstractContextManager[object]] = nullcontext
+    dtype: str = "float32"
+    device: str = "cpu"
+    batch: int = 1
+    one_level: bool = True
+
+
+@dataclass
+class Result:
+    """All files under one variant. psnr: of the pixels against those of the plain decoder, the worst file."""
+
+    variant: str
+    one_level: bool
+    files: int = 0
+    latents_equal: int = 0
+    largest_difference: int = 0
+    differing_share: float = 0.0
+    psnr: float | None = None
+
+    def add(self, file: File, latents: Latents, pixels: Image) -> None:
+        self.files += 1
+        self.latents_equal += digest(latents) == file.digest
+        difference = np.abs(pixels.astype(np.int16) - file.pixels)
+        self.largest_difference = max(self.largest_difference, int(difference.max()))
+        self.differing_share = max(self.differing_share, float((difference > 0).mean()))
+        if difference.any():
+            self.psnr = min(self.psnr or np.inf, psnr(file.pixels, pixels))
+
+    @property
+    def passed(self) -> bool:
+        return self.latents_equal == self.files and (not self.one_level or self.largest_difference <= 1)
+
+
+def digest(latents: Latents) -> str:
+    """SHA-256 of level, z_hat and r."""
+    sha = hashlib.sha256(bytes([latents.level]))
+    for array in (latents.z_hat, latents.r):
+        sha.update(f"{array.dtype.str} {array.shape}".encode() + np.ascontiguousarray(array).tobytes())
+    return sha.hexdigest()
+
+
+# Settings
+
+
+@contextlib.contextmanager
+def threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextlib.contextmanager
+def matmul_precision(name: str) -> Iterator[None]:
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(name)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+@contextlib.contextmanager
+def deterministic() -> Iterator[None]:
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
+@contextlib.contextmanager
+def native_convolutions() -> Iterator[None]:
+    """Without oneDNN: other sums, other rounding."""
+    torch.backends.mkldnn.set_flags(False)
+    try:
+        yield
+    finally:
+        torch.backends.mkldnn.set_flags(True)
+
+
+@contextlib.contextmanager
+def references() -> Iterator[None]:
+    """The normative forms: rANS in NumPy, the scale network in int64."""
+    with (
+        patch("vaecodec.backend.rans_decoder", coder.Decoder),
+        patch("vaecodec.entropy.coding.scale_index", lambda *args: scale_index(*args, dtype=np.int64)),
+    ):
+        yield
+
+
+def variants() -> list[Variant]:
+    """All that this machine can do."""
+    found = [
+        Variant("again"),
+        Variant("1 thread", lambda: threads(1)),
+        Variant("2 threads", lambda: threads(2)),
+        Variant(f"batch {BATCH}", batch=BATCH),
+        Variant("matmul precision medium", lambda: matmul_precision("medium")),
+        Variant("deterministic algorithms", deterministic),
+        Variant("native convolutions", native_convolutions),
+        Variant("bfloat16", dtype="bfloat16", one_level=False),
+        Variant("float16", dtype="float16", one_level=False),
+        Variant("dtype auto", dtype="auto", one_level=False),
+    ]
+    if torch.cuda.is_available():
+        found += [
+            Variant("GPU", device="cuda"),
+            Variant("GPU, matmul precision medium", lambda: matmul_precision("medium"), device="cuda"),
+            Variant("GPU, bfloat16", dtype="bfloat16", device="cuda", one_level=False),
+        ]
+    return found
+
+
+# Measuring
+
+
+def make_files(codec: Codec, pictures: Sequence[tuple[str, Image]], qualities: Sequence[float]) -> list[File]:
+    """Encode; note the encoder's own integers and the plain decoder's pixels."""
+    files = []
+    for name, img in pictures:
+        for quality in qualities:
+            encoded = codec.encode_with_latents(img, quality)
+            pixels = codec.decode(encoded.data, as_array=True)
+            files.append(File(f"{name} at {quality:g}", encoded.data, digest(encoded.latents), pixels))
+    return files
+
+
+def run_variant(variant: Variant, model: str, files: Sequence[File]) -> Result:
+    """Decode all files under a variant."""
+    codec = Codec(model, device=variant.device, dtype=variant.dtype)
+    result = Result(variant.name, variant.one_level)
+    with variant.settings():
+        for file in files:
+            # Several copies of a file in a batch; what another picture's place in it holds must not matter.
+            batch = codec.decode_batch([file.data] * variant.batch, as_array=True)
+            latents = codec.decode_latents(file.data)
+            for pixels in batch:
+                if not isinstance(pixels, np.ndarray):
+                    raise click.ClickException(f"{file.name}: not an array")  # noqa: EM102
+                result.add(file, latents, pixels)
+    return result
+
+
+def run_references(model: str, codec: Codec, pictures: Sequence[tuple[str, Image]], qualities: Sequence[float]) -> Result:
+    """Corners of the pictures, decoded by the normative forms."""
+    corners = [(name, np.ascontiguousarray(img[:REFERENCE_SIDE, :REFERENCE_SIDE])) for name, img in pictures]
+    files = make_files(codec, corners, qualities)
+    return run_variant(Variant("reference rANS and int64 scale network", references), model, files)
+
+
+def run_fresh_process(model: str, files: Sequence[File]) -> Result:
+    """Another process with hash randomization, other threads and none of this process's state decodes them all."""
+    result = Result("fresh process", True)
+    with tempfile.TemporaryDirectory() as folder:
+        for number, file in enumerate(files):
+            (Path(folder) / f"{number}.vaec").write_bytes(file.data)
+        command = [sys.executable, "-m", "bench.determinism", "--decode", folder, "--model", model]
+        subprocess.run(command, check=True, cwd=ROOT)
+        for number, file in enumerate(files):
+            with np.load(Path(folder) / f"{number}.npz") as found:
+                result.add(file, Latents(int(found["level"]), found["z_hat"], found["r"]), found["pixels"])
+    return result
+
+
+def decode_folder(folder: Path, model: str) -> None:
+    """The other end of `run_fresh_process`."""
+    codec = Codec(model, device="cpu", dtype="float32")
+    for path in folder.glob("*.vaec"):
+        data = path.read_bytes()
+        latents, pixels = codec.decode_latents(data), codec.decode(data, as_array=True)
+        np.savez(path.with_suffix(".npz"), level=latents.level, z_hat=latents.z_hat, r=latents.r, pixels=pixels)
+
+
+def run_all(
+    model: str,
+    pictures: Sequence[tuple[str, Image]],
+    qualities: Sequence[float],
+    advance: Callable[[Result], None] = lambda _: None,
+) -> list[Result]:
+    """Every variant on every picture."""
+    codec = Codec(model, device="cpu", dtype="float32")
+    files = make_files(codec, pictures, qualities)
+    results = []
+    steps: list[Callable[[], Result]] = [functools_partial(run_variant, v, model, files) for v in variants()]
+    steps.append(lambda: run_fresh_process(model, files))
+    steps.append(lambda: run_references(model, codec, pictures, qualities))
+    for step in steps:
+        results.append(step())
+        advance(results[-1])
+    return results
