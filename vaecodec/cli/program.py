@@ -17,6 +17,8 @@ from vaecodec.cli import report
 from vaecodec.cli.exits import Exit, Fatal
 from vaecodec.cli.paths import PHOTO_SUFFIXES, STDIO, VAEC_SUFFIXES, Job, find, plan
 from vaecodec.cli.run import Record, finish, run
+from vaecodec.cli.train import train
+from vaecodec.cli.weights import export, pack
 
 if TYPE_CHECKING:
     from vaecodec import Codec
@@ -268,6 +270,10 @@ def compare(photos: tuple[str, ...], quality: int, recursive: bool, device: str,
 
     results = run(find(photos, PHOTO_SUFFIXES, recursive=recursive), work, "comparing")
     finish(results, report.compare_lines(results.records), as_json=as_json)
+
+
+for _command in (train, export, pack):
+    cli.add_command(_command)
 
 
 def _check_stdout(jobs: Iterable[Job], *, as_json: bool) -> bool:

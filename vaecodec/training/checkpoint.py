@@ -14,7 +14,10 @@ CHECKPOINT = "checkpoint.pt"
 
 
 def save_checkpoint(run: Path, state: dict[str, Any]) -> None:
-    """Write `run`/checkpoint.pt: a temporary file in the same folder, fsync, replace."""
+    """Write `run`/checkpoint.pt: a temporary file in the same folder, fsync, replace.
+
+    Not files.write_atomic: that wants all bytes in memory, and leaves a file under a new name when it is killed.
+    """
     temporary = run / (CHECKPOINT + ".partial")
     with temporary.open("wb") as file:
         torch.save(state, file)

@@ -1,25 +1,35 @@
-"""The training corpus: every image decoded once to uint8, crops taken in memory."""
+"""The training corpus: every image decoded once to uint8, kept in memory."""
 
 from __future__ import annotations
 
 import hashlib
+import io
+import struct
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
+from vaecodec.errors import InputError
+from vaecodec.training.shards import SHARD_SUFFIX, list_shard, read_from_shard
+
 SUFFIXES = {".avif", ".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm"}
-MIN_SCALE = 0.5
+READERS = 2
+"""Threads that decode the corpus."""
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Images as one flat uint8 tensor; image i is `flat[offsets[i]:]` viewed as [heights[i], widths[i], 3]."""
+    """Images as one flat uint8 tensor; image i is `flat[offsets[i]:]` viewed as [heights[i], widths[i], 3].
+
+    `digest` is the SHA-256 of the pixels. Only `flat` may live on a GPU; the rest stays on the CPU.
+    """
 
     flat: Tensor
     offsets: Tensor
@@ -36,67 +46,71 @@ class Corpus:
         start = int(self.offsets[number])
         return self.flat[start : start + height * width * 3].view(height, width, 3)
 
+    def to(self, device: torch.device) -> Corpus:
+        """The same corpus with its pixels on `device`."""
+        return replace(self, flat=self.flat.to(device))
+
+
+@dataclass(frozen=True)
+class Source:
+    """One image file: its path in the folder with forward slashes, and a function that gives its bytes."""
+
+    name: str
+    read: Callable[[], bytes]
+
 
 def find_images(folder: Path) -> list[Path]:
     """All image files below `folder`, sorted by path."""
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
 
 
-def _read(path: Path) -> np.ndarray:
-    with Image.open(path) as image:
-        return np.asarray(image.convert("RGB"))
+def find_sources(folder: Path) -> list[Source]:
+    """All images below `folder`, those in shards included, sorted by path: packing changes no order."""
+    sources = [Source(path.relative_to(folder).as_posix(), path.read_bytes) for path in find_images(folder)]
+    for shard in sorted(folder.rglob(f"*{SHARD_SUFFIX}")):
+        sources += [Source(name, partial(read_from_shard, shard, name)) for name in list_shard(shard)]
+    return sorted(sources, key=lambda source: source.name.split("/"))
+
+
+def _open(source: Source) -> Image.Image:
+    try:
+        return Image.open(io.BytesIO(source.read()))
+    except UnidentifiedImageError as error:
+        message = f"{source.name}: not an image that this Pillow can read"
+        raise InputError(message) from error
+
+
+def _size(source: Source) -> tuple[int, int]:
+    """(height, width), from the header."""
+    with _open(source) as image:
+        return image.height, image.width
+
+
+def _read_into(source: Source, target: Tensor) -> None:
+    try:
+        with _open(source) as image:
+            pixels = np.asarray(image.convert("RGB"))
+    except (OSError, SyntaxError, ValueError, struct.error) as error:
+        message = f"{source.name}: cannot be decoded ({error})"
+        raise InputError(message) from error
+    target.copy_(torch.from_numpy(pixels.reshape(-1).copy()))
 
 
 def load_corpus(folder: Path, crop: int, limit: int | None = None) -> Corpus:
-    """Decode the images below `folder` whose sides are at least `crop`. Raises ValueError if there is none."""
-    paths = find_images(folder)[:limit]
-    with ThreadPoolExecutor(2) as pool:
-        arrays = [a for a in pool.map(_read, paths) if min(a.shape[:2]) >= crop]
-    if not arrays:
-        message = f"{folder}: no image with both sides of at least {crop} pixels"
-        raise ValueError(message)
-    flat = np.concatenate([a.reshape(-1) for a in arrays])
-    sizes = torch.tensor([a.size for a in arrays])
-    return Corpus(
-        torch.from_numpy(flat),
-        torch.cumsum(sizes, 0) - sizes,
-        torch.tensor([a.shape[0] for a in arrays]),
-        torch.tensor([a.shape[1] for a in arrays]),
-        hashlib.sha256(flat.data).hexdigest(),
-    )
+    """Decode the images below `folder` (files and shards) whose sides are at least `crop`.
 
-
-class Sampler:
-    """Random crops with flips, transposes and 0.5-1x rescaling; an image's chance is proportional to its area."""
-
-    def __init__(self, corpus: Corpus, crop: int, generator: torch.Generator, rescale_chance: float = 0.3) -> None:
-        self.corpus, self.crop, self.generator, self.rescale_chance = corpus, crop, generator, rescale_chance
-        self.weights = (corpus.heights * corpus.widths).double()
-
-    def batch(self, count: int) -> Tensor:
-        """uint8 [count, 3, crop, crop]."""
-        numbers = torch.multinomial(self.weights, count, replacement=True, generator=self.generator)
-        return torch.stack([self._crop(int(number)) for number in numbers])
-
-    def _crop(self, number: int) -> Tensor:
-        image = self.corpus.image(number)
-        chance, factor, row, column, *flips = torch.rand(7, generator=self.generator).tolist()
-        side = self.crop
-        if chance < self.rescale_chance:
-            largest = min(*image.shape[:2], int(self.crop / MIN_SCALE))
-            side = self.crop + int(factor * (largest - self.crop + 1))
-        top, left = int(row * (image.shape[0] - side + 1)), int(column * (image.shape[1] - side + 1))
-        patch = image[top : top + side, left : left + side].permute(2, 0, 1)
-        if side != self.crop:
-            size = (self.crop, self.crop)
-            shrunk = F.interpolate(patch[None].float(), size, mode="bicubic", antialias=True)[0]
-            patch = shrunk.round().clamp(0, 255).to(torch.uint8)
-        return _turn(patch, flips)
-
-
-def _turn(patch: Tensor, flips: list[float]) -> Tensor:
-    if flips[0] < 0.5:
-        patch = patch.flip(-1)
-    if flips[1] < 0.5:
-        patch = patch.flip(-2)
-    return patch.transpose(-1, -2) if flips[2] < 0.5 else patch
+    `limit` takes the first ones only, in order of name. Raises InputError if none is left or one can't be read.
+    """
+    sources = find_sources(folder)[:limit]
+    with ThreadPoolExecutor(READERS) as pool:
+        sizes = list(pool.map(_size, sources))
+        kept = [number for number, size in enumerate(sizes) if min(size) >= crop]
+        if not kept:
+            message = f"{folder}: no image with both sides of at least {crop} pixels"
+            raise InputError(message)
+        heights, widths = torch.tensor([sizes[number] for number in kept]).T
+        counts = heights * widths * 3
+        flat = torch.empty(int(counts.sum()), dtype=torch.uint8)
+        list(pool.map(_read_into, [sources[number] for number in kept], torch.split(flat, counts.tolist())))
+    digest = hashlib.sha256(flat.numpy().data).hexdigest()
+    return Corpus(flat, counts.cumsum(0) - counts, heights.contiguous(), widths.contiguous(), digest)

@@ -4,61 +4,91 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from vaecodec.errors import InputError, WeightsError
+from vaecodec.files import write_atomic
 from vaecodec.models.config import CONFIGS, LAMBDA_MAX, LAMBDA_MIN, LEVELS
 from vaecodec.models.export import count_residuals, export_tensors
 from vaecodec.models.network import CodecNetwork
-from vaecodec.training.checkpoint import load_checkpoint
-from vaecodec.training.data import Corpus, Sampler
+from vaecodec.training.crops import Sampler
+from vaecodec.training.data import Corpus
+from vaecodec.training.snapshot import TrainedWeights, read_weights
 from vaecodec.weights.manifest import FOLDER, MANIFEST
-from vaecodec.weights.store import write_model
+from vaecodec.weights.store import read_model, write_model
 
 MODEL_IDS = {"fast": 1, "base": 2, "large": 3, "tiny": 1000}
 """Written ids of the configs: they stand in every file and never change."""
 
+COUNT_CROP = 256
 COUNT_CROPS = 256
 """Training crops over which the tables are counted: 256 crops of 256 px give 17 million residuals."""
 COUNT_SEED = 20
 
 
 def _counting_batches(corpus: Corpus, crops: int) -> Iterator[tuple[Tensor, int]]:
-    sampler = Sampler(corpus, 256, torch.Generator().manual_seed(COUNT_SEED))
+    sampler = Sampler(corpus, COUNT_CROP, torch.Generator().manual_seed(COUNT_SEED))
     for number in range(crops):
         yield sampler.batch(1)[0], number % LEVELS
 
 
-def _model_card(state: dict[str, Any], corpus: Corpus) -> dict[str, Any]:
-    settings = state["settings"]
+def _model_card(source: TrainedWeights, corpus: Corpus, crops: int) -> dict[str, Any]:
     return {
-        "config": settings["config"],
-        "model_id": MODEL_IDS[settings["config"]],
+        "config": source.config,
+        "model_id": MODEL_IDS[source.config],
         "levels": LEVELS,
         "lambda": [LAMBDA_MIN, LAMBDA_MAX],
-        "data": f"{len(corpus)} photographs, SHA-256 of their pixels {corpus.digest}",
-        "steps": state["step"],
-        "settings": settings,
+        "data": f"SHA-256 of the training pixels {source.corpus or 'not recorded'}",
+        "tables": f"counted over {crops} crops of {len(corpus)} photographs, SHA-256 of their pixels {corpus.digest}",
+        "steps": source.step,
+        "settings": source.settings,
+        "history": source.history,
         "torch": torch.__version__,
         "machine": platform.machine(),
     }
 
 
 def export_run(run: Path, corpus: Corpus, output: Path, crops: int = COUNT_CROPS) -> str:
-    """Export the EMA weights of `run` to `output`; returns the SHA-256 of the tensors.
+    """Export the EMA weights of `run` (its folder, or a snapshot of it) to `output`; returns the tensors' SHA-256.
 
-    The tables are counted over crops of `corpus`. Raises WeightsError when the integer path is out of bounds.
+    The tables are counted over `crops` crops of `corpus`. Raises WeightsError when the integer path is out of bounds.
     """
-    state = load_checkpoint(run)
-    network = CodecNetwork(CONFIGS[state["settings"]["config"]])
-    network.load_state_dict(state["ema"])
+    source = read_weights(run)
+    network = CodecNetwork(CONFIGS[source.config])
+    network.load_state_dict(source.weights)
     network.eval()
     counts = count_residuals(network, _counting_batches(corpus, crops))
-    return write_model(output, export_tensors(network, counts), _model_card(state, corpus))
+    return write_model(output, export_tensors(network, counts), _model_card(source, corpus, crops))
+
+
+def add_to_card(path: Path, facts: Mapping[str, Any]) -> None:
+    """Add entries to the model card of a weights file; its tensors, and so its hash, stay."""
+    stored = read_model(path)
+    write_model(path, stored.tensors, stored.card | dict(facts))
+
+
+def ship(model: Path) -> Path:
+    """Put an exported model into the package, as the weights of its config, and into the manifest.
+
+    Returns the new file. Raises WeightsError for what is no model, InputError for a config that isn't shipped.
+    """
+    stored = read_model(model)
+    name = str(stored.card.get("config"))
+    if name not in MODEL_IDS or stored.card.get("model_id") != MODEL_IDS[name]:
+        message = f"{model}: config {name!r} with id {stored.card.get('model_id')!r}; known: {MODEL_IDS}"
+        raise WeightsError(message)
+    if name == "tiny":
+        message = "config 'tiny' is for tests; it isn't shipped"
+        raise InputError(message)
+    target = package_path(name)
+    write_atomic(target, model.read_bytes(), overwrite=True)
+    register_weights(name, stored.sha256)
+    return target
 
 
 def register_weights(name: str, sha256: str) -> None:
@@ -66,9 +96,8 @@ def register_weights(name: str, sha256: str) -> None:
     models = json.loads(MANIFEST.read_text(encoding="utf-8"))["models"] if MANIFEST.exists() else []
     entry = {"id": MODEL_IDS[name], "name": name, "file": f"{name}.safetensors", "sha256": sha256}
     models = [m for m in models if m["name"] != name] + [entry]
-    MANIFEST.write_text(
-        json.dumps({"models": sorted(models, key=lambda m: m["id"])}, indent=1) + "\n", encoding="utf-8"
-    )
+    text = json.dumps({"models": sorted(models, key=lambda m: m["id"])}, indent=1) + "\n"
+    write_atomic(MANIFEST, text.encode(), overwrite=True)
 
 
 def package_path(name: str) -> Path:

@@ -3,101 +3,148 @@
 from __future__ import annotations
 
 import copy
-import json
+import platform
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from vaecodec.errors import VaecodecError, WeightsError
 from vaecodec.models.config import CONFIGS, LEVELS
 from vaecodec.models.initialize import initialize
 from vaecodec.models.network import CodecNetwork
+from vaecodec.training import log
 from vaecodec.training.checkpoint import load_checkpoint, save_checkpoint
-from vaecodec.training.data import Corpus, Sampler
+from vaecodec.training.crops import Sampler, send
+from vaecodec.training.data import Corpus
+from vaecodec.training.distributed import Peers
 from vaecodec.training.evaluate import Point, evaluate
-from vaecodec.training.loss import balanced_loss, forward_terms
+from vaecodec.training.loss import Objective
 from vaecodec.training.muon import Muon, split_parameters
 from vaecodec.training.settings import Settings, learning_rate_factor
 
-LOG = "log.jsonl"
+MAX_BAD_STEPS = 10
+_RANK_STRIDE = 1_000_003  # a prime: the seeds of two processes meet at no step
 
 
 class DivergedError(VaecodecError):
     """The loss was not finite several times in a row: a lower learning rate is needed."""
 
 
-MAX_BAD_STEPS = 10
-
-
 class Trainer:
-    """Trains one CodecNetwork on a corpus; `step()` is one optimizer step, `save()` a checkpoint."""
+    """Trains one CodecNetwork on a corpus; `step()` is one optimizer step, `save()` a checkpoint.
 
-    def __init__(self, settings: Settings, corpus: Corpus, run: Path, device: str = "cpu") -> None:
+    On a GPU `launch()` and `collect()`, the two halves of a step, let the CPU run ahead by `lag` steps.
+    """
+
+    def __init__(
+        self, settings: Settings, corpus: Corpus, run: Path, device: str = "cpu", peers: Peers | None = None
+    ) -> None:
         self.settings, self.run, self.device = settings, run, torch.device(device)
-        torch.manual_seed(settings.seed)
-        self.generator = torch.Generator().manual_seed(settings.seed)
-        self.sampler = Sampler(corpus, settings.crop, self.generator, settings.rescale_chance)
+        self.peers = peers or Peers(device=self.device)
+        self.share = self.peers.share_of(settings.batch)
+        self.generator = torch.Generator()
+        self._seed(settings.seed)
+        bank = corpus.to(self.device) if self.device.type == "cuda" else corpus
+        self.sampler = Sampler(bank, settings.crop, self.generator, settings.rescale_chance)
         self.network = CodecNetwork(CONFIGS[settings.config])
-        initialize(self.network, self.sampler.batch(64).float() / 255)
-        self.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        initialize(self.network, self.sampler.batch(64).cpu().float() / 255)
+        self._format = torch.channels_last if settings.channels_last else torch.contiguous_format
+        self.network.to(self.device, memory_format=self._format)  # type: ignore[call-overload]
+        self.objective = self._make_objective()
         self.ema = copy.deepcopy(self.network).requires_grad_(False)
         matrices, others = split_parameters(self.network)
         self.muon = Muon(matrices, settings.muon_lr)
         self.adam = torch.optim.AdamW(others, settings.adam_lr, weight_decay=0.0, fused=True)
         self.steps_done, self.bad_steps, self.corpus_digest = 0, 0, corpus.digest
-        self.loss_function: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] = self._loss
-        if settings.compile:
-            self.loss_function = torch.compile(self._loss)
+        self.lag = 1 if self.device.type == "cuda" else 0
+        self.history: list[dict[str, Any]] = []
+        self._pending: deque[tuple[int, Tensor, torch.cuda.Event | None]] = deque()
+        self._launched_at = time.perf_counter()
+        self._scatter_seeds()
 
-    def _loss(self, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.settings.bf16):
-            terms = forward_terms(self.network, x, t, rounded_rate=self.settings.rounded_rate)
-        means = torch.stack([terms.bpp_y.mean(), terms.bpp_z.mean(), terms.mse.log10().mean() * -10])
-        return balanced_loss(terms, t), means.detach()
+    def _make_objective(self) -> nn.Module:
+        """The loss as a module; with several processes also the average of their gradients."""
+        objective: nn.Module = Objective(self.network, rounded_rate=self.settings.rounded_rate, bf16=self.settings.bf16)
+        if self.peers.world > 1:
+            objective = DistributedDataParallel(objective)
+        if self.settings.compile:
+            objective.compile()
+        return objective
+
+    def _seed(self, seed: int) -> None:
+        torch.manual_seed(seed)
+        self.generator.manual_seed(seed)
+
+    def _scatter_seeds(self) -> None:
+        """Other processes must see other crops and noise; process 0 keeps the random state of a run of its own."""
+        if not self.peers.leads:
+            self._seed(self.settings.seed + self.peers.rank * _RANK_STRIDE + self.steps_done)
 
     def _sample(self) -> tuple[Tensor, Tensor]:
-        batch = self.settings.batch
-        x = self.sampler.batch(batch).to(self.device).float() / 255
-        # One level from each of `batch` equal parts of the range: the loss of a batch varies less.
-        strata = torch.randperm(batch, generator=self.generator) + torch.rand(batch, generator=self.generator)
-        levels = (strata / batch * LEVELS).floor().clamp(0, LEVELS - 1)
-        return x.contiguous(memory_format=torch.channels_last), (levels / (LEVELS - 1)).to(self.device)
+        count = self.share
+        x = self.sampler.batch(count).to(self.device).float() / 255
+        # One level from each of `count` equal parts of the range: the loss of a batch varies less.
+        strata = torch.randperm(count, generator=self.generator) + torch.rand(count, generator=self.generator)
+        levels = (strata / count * LEVELS).floor().clamp(0, LEVELS - 1)
+        return x.contiguous(memory_format=self._format), send(levels / (LEVELS - 1), self.device)
 
     def step(self) -> dict[str, float]:
-        """One optimizer step. Raises DivergedError after 10 losses in a row that aren't finite."""
-        start = time.perf_counter()
+        """One optimizer step and its figures. Raises DivergedError after 10 losses in a row that aren't finite."""
+        self.launch()
+        return self.collect(0)[-1]
+
+    def launch(self) -> None:
+        """Queue one optimizer step on the device."""
+        self._launched_at = time.perf_counter()
         x, t = self._sample()
-        loss, means = self.loss_function(x, t)
+        loss, means = self.objective(x, t)
         self.muon.zero_grad()
         self.adam.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip)
-        if self._is_finite(loss, norm):
+        if self._allows_update(loss.detach(), norm):
             self._update()
         self.steps_done += 1
-        bpp_y, bpp_z, psnr = means.tolist()
-        seconds = time.perf_counter() - start
-        return {
-            "step": self.steps_done, "loss": loss.item(), "bpp": bpp_y + bpp_z, "bpp_z": bpp_z, "psnr": psnr,
-            "norm": norm.item(), "seconds": seconds,
-        }  # fmt: skip
+        self._pending.append((self.steps_done, *_fetch(torch.cat([torch.stack([loss.detach(), norm]), means]))))
 
-    def _is_finite(self, loss: Tensor, norm: Tensor) -> bool:
-        """A step with a NaN is left out; the run ends when they don't stop."""
-        if torch.isfinite(loss) and torch.isfinite(norm):
-            self.bad_steps = 0
-            return True
-        self.bad_steps += 1
+    def collect(self, keep: int) -> list[dict[str, float]]:
+        """The figures of all queued steps but the last `keep`. Raises DivergedError like `step`."""
+        entries = []
+        while len(self._pending) > keep:
+            step, figures, event = self._pending.popleft()
+            if event is not None:
+                event.synchronize()
+            loss, norm, bpp_y, bpp_z, psnr = figures.tolist()
+            self._count_bad(step, loss + norm)
+            seconds = time.perf_counter() - self._launched_at
+            entries.append({
+                "step": step, "loss": loss, "bpp": bpp_y + bpp_z, "bpp_z": bpp_z, "psnr": psnr, "norm": norm,
+                "seconds": seconds,
+            })  # fmt: skip
+        return entries
+
+    def _allows_update(self, loss: Tensor, norm: Tensor) -> bool:
+        """A step with a NaN changes nothing; on a GPU, where asking would stall, it goes on with a zero gradient."""
+        # Gradients are shared by all processes, the loss is not: the norm alone gives one answer everywhere.
+        good = torch.isfinite(norm if self.peers.world > 1 else loss + norm)
+        if not good.is_cuda:
+            return bool(good)
+        for parameter in self.network.parameters():
+            if parameter.grad is not None:
+                parameter.grad.masked_fill_(~good, 0.0)
+        return True
+
+    def _count_bad(self, step: int, figure: float) -> None:
+        self.bad_steps = 0 if abs(figure) < float("inf") else self.bad_steps + 1
         if self.bad_steps >= MAX_BAD_STEPS:
-            message = (
-                f"loss not finite for {MAX_BAD_STEPS} steps up to step {self.steps_done}; lower the learning rates"
-            )
+            message = f"loss not finite for {MAX_BAD_STEPS} steps up to step {step}; lower the learning rates"
             raise DivergedError(message)
-        return False
 
     def _update(self) -> None:
         factor = learning_rate_factor(self.settings, self.steps_done)
@@ -114,22 +161,45 @@ class Trainer:
         """Operating points of the EMA weights."""
         return evaluate(self.ema, images)
 
+    def start_from(self, weights: Mapping[str, Tensor], history: list[dict[str, Any]] | None = None) -> None:
+        """Begin with these weights, for both network and EMA; optimizers and schedule start afresh.
+
+        `history`: the record of the run that the weights come from.
+        """
+        self.network.load_state_dict(weights)
+        self.ema.load_state_dict(weights)
+        self.history = list(history or [])
+
+    def note_start(self) -> None:
+        """Record this process in the run's history: the hardware, for the model card."""
+        on_gpu = self.device.type == "cuda"
+        name = torch.cuda.get_device_name(self.device) if on_gpu else platform.processor() or platform.machine()
+        self.history.append({
+            "device": name, "processes": self.peers.world, "threads": torch.get_num_threads(),
+            "torch": torch.__version__, "first_step": self.steps_done + 1, "last_step": self.steps_done, "hours": 0.0,
+        })  # fmt: skip
+
     def state(self) -> dict[str, Any]:
         return {
             "settings": self.settings.as_dict(), "step": self.steps_done, "corpus": self.corpus_digest,
             "network": self.network.state_dict(), "ema": self.ema.state_dict(), "muon": self.muon.state_dict(),
             "adam": self.adam.state_dict(), "generator": self.generator.get_state(), "rng": torch.get_rng_state(),
+            "history": self.history,
         }  # fmt: skip
 
     def save(self) -> None:
-        """Write the checkpoint of this moment."""
-        save_checkpoint(self.run, self.state())
+        """Write the checkpoint of this moment (process 0 only)."""
+        if self.peers.leads:
+            save_checkpoint(self.run, self.state())
 
     def resume(self) -> None:
         """Continue from the run's checkpoint. Raises WeightsError if it was made with other data or another network."""
         state = load_checkpoint(self.run)
         if state["corpus"] != self.corpus_digest:
             message = f"{self.run}: made with corpus {state['corpus'][:12]}, this one is {self.corpus_digest[:12]}"
+            raise WeightsError(message)
+        if state["settings"]["config"] != self.settings.config:
+            message = f"{self.run}: config {state['settings']['config']!r}, not {self.settings.config!r}"
             raise WeightsError(message)
         self.network.load_state_dict(state["network"])
         self.ema.load_state_dict(state["ema"])
@@ -138,8 +208,22 @@ class Trainer:
         self.generator.set_state(state["generator"])
         torch.set_rng_state(state["rng"])
         self.steps_done = state["step"]
+        self.history = list(state.get("history", []))  # runs of older versions have none
+        if self.device.type == "cuda":  # a GPU has random numbers of its own: at least no sequence comes twice
+            torch.cuda.manual_seed_all(self.settings.seed + self.steps_done)
+        self._scatter_seeds()
 
     def log(self, entry: dict[str, Any]) -> None:
-        """Append one line to the run's log."""
-        with (self.run / LOG).open("a") as file:
-            file.write(json.dumps(entry) + "\n")
+        """Append one line to the run's log (process 0 only)."""
+        if self.peers.leads:
+            log.append(self.run, entry)
+
+
+def _fetch(figures: Tensor) -> tuple[Tensor, torch.cuda.Event | None]:
+    """Figures on their way to the CPU, and the event after which they are there."""
+    if not figures.is_cuda:
+        return figures, None
+    target = torch.empty_like(figures, device="cpu", pin_memory=True).copy_(figures, non_blocking=True)
+    event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+    event.record()
+    return target, event

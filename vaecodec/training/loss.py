@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vaecodec.intnet.fixedpoint import SCALES, Z_MAX, Z_MIN
 from vaecodec.models.config import LAMBDA_MAX, LAMBDA_MIN
@@ -68,3 +68,18 @@ def balanced_loss(terms: Terms, t: Tensor) -> Tensor:
     lmbda = lambda_of(t)
     loss = terms.bpp_y + terms.bpp_z + lmbda * 255**2 * terms.mse
     return (loss * (LAMBDA_MIN / lmbda).sqrt()).mean() * 10
+
+
+class Objective(nn.Module):
+    """Network and loss as one module, the unit that torch.compile and DistributedDataParallel work on."""
+
+    def __init__(self, network: CodecNetwork, *, rounded_rate: bool = False, bf16: bool = True) -> None:
+        super().__init__()
+        self.network, self.rounded_rate, self.bf16 = network, rounded_rate, bf16
+
+    def forward(self, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        """x [B, 3, H, W] in 0..1, t [B] -> the loss, and means over the batch [3]: bpp of y, bpp of z, PSNR in dB."""
+        with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=self.bf16):
+            terms = forward_terms(self.network, x, t, rounded_rate=self.rounded_rate)
+        means = torch.stack([terms.bpp_y.mean(), terms.bpp_z.mean(), terms.mse.log10().mean() * -10])
+        return balanced_loss(terms, t), means.detach()

@@ -40,24 +40,29 @@ class Muon(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override] # noqa: ARG002
         for group in self.param_groups:
-            shapes: dict[tuple[int, int], list[nn.Parameter]] = defaultdict(list)
+            shapes: dict[tuple[int, int], list[Tensor]] = defaultdict(list)
             for p in group["params"]:
                 if p.grad is not None:
                     shapes[(p.shape[0], p[0].numel())].append(p)
             for shape, members in shapes.items():
                 self._step_shape(group, shape, members)
 
-    def _step_shape(self, group: dict[str, Any], shape: tuple[int, int], members: list[nn.Parameter]) -> None:
-        updates = []
-        for p in members:
-            if p.grad is None:
-                continue
-            buffer = self.state[p].setdefault("momentum", torch.zeros_like(p))
-            buffer.lerp_(p.grad, 1 - group["momentum"])
-            updates.append(torch.lerp(p.grad, buffer, group["momentum"]).reshape(shape))
+    def _step_shape(self, group: dict[str, Any], shape: tuple[int, int], members: list[Tensor]) -> None:
+        gradients = [p.grad for p in members if p.grad is not None]
+        buffers = [self._momentum(p) for p in members]
+        torch._foreach_lerp_(buffers, gradients, 1 - group["momentum"])
+        updates = torch._foreach_lerp(gradients, buffers, group["momentum"])
+        matrices = newton_schulz(torch.stack([update.reshape(shape) for update in updates]))
         scale = -group["lr"] * max(1.0, shape[0] / shape[1]) ** 0.5
-        for p, update in zip(members, newton_schulz(torch.stack(updates)), strict=True):
-            p.add_(update.view_as(p), alpha=scale)
+        steps = [matrix.view_as(p) for p, matrix in zip(members, matrices, strict=True)]
+        torch._foreach_add_(members, steps, alpha=scale)
+
+    def _momentum(self, p: Tensor) -> Tensor:
+        state = self.state[p]
+        if "momentum" not in state:
+            state["momentum"] = torch.zeros_like(p)
+        momentum: Tensor = state["momentum"]
+        return momentum
 
 
 def split_parameters(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from vaecodec.errors import InputError
+from vaecodec.errors import InputError, WeightsError
+from vaecodec.models.config import CONFIGS
 
 
 @dataclass(frozen=True)
@@ -14,6 +16,7 @@ class Settings:
 
     Schedule: `warmup` steps linear to the peak, constant, then linear to 1 % of the peak over the last `decay` (a
     fraction of `steps`): a longer run can branch off the constant part. Crops are `crop` pixels, a multiple of 64.
+    `batch` counts the images of a step over all processes. `log_every`: every n-th step gets a line in the log.
     """
 
     config: str = "fast"
@@ -33,16 +36,35 @@ class Settings:
     bf16: bool = True
     eval_every: int = 1000
     checkpoint_every: int = 250
+    channels_last: bool = True
+    log_every: int = 1
 
     def __post_init__(self) -> None:
-        _require("steps", self.steps, self.steps >= 1, "at least 1")
-        _require("batch", self.batch, self.batch >= 1, "at least 1")
+        _require("config", self.config, self.config in CONFIGS, f"one of {', '.join(CONFIGS)}")
+        for field in ("steps", "batch", "eval_every", "checkpoint_every", "log_every"):
+            _require(field, getattr(self, field), getattr(self, field) >= 1, "at least 1")
+        for field in ("muon_lr", "adam_lr", "clip"):
+            _require(field, getattr(self, field), getattr(self, field) > 0, "above 0")
+        _require("warmup", self.warmup, self.warmup >= 0, "at least 0")
         _require("crop", self.crop, self.crop >= 64 and self.crop % 64 == 0, "a positive multiple of 64")
         _require("decay", self.decay, 0 < self.decay <= 1, "above 0, at most 1")
         _require("ema", self.ema, 0 <= self.ema < 1, "0 <= ema < 1")
+        _require("rescale_chance", self.rescale_chance, 0 <= self.rescale_chance <= 1, "0..1")
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Settings:
+        """The settings in a checkpoint; those that an older version didn't know get their defaults.
+
+        Raises WeightsError for a setting that this version doesn't know: ignoring it would change the run.
+        """
+        unknown = values.keys() - {field.name for field in fields(cls)}
+        if unknown:
+            message = f"the checkpoint has settings of a newer version: {', '.join(sorted(unknown))}"
+            raise WeightsError(message)
+        return cls(**values)
 
 
 def _require(field: str, value: object, legal: bool, allowed: str) -> None:

@@ -1,0 +1,28 @@
+"""For maintainers, in a checkout: put exported models into the package and update its manifest.
+
+python -m vaecodec.training.ship MODEL.safetensors...
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from vaecodec.errors import VaecodecError
+from vaecodec.training.export_run import ship
+
+
+@click.command()
+@click.argument("models", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def main(models: tuple[Path, ...]) -> None:
+    """Put exported MODELS into the package as the weights of their config, and into the manifest."""
+    for model in models:
+        try:
+            click.echo(f"{model} -> {ship(model)}")
+        except VaecodecError as error:
+            raise click.ClickException(str(error)) from error
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m vaecodec.training.ship")
