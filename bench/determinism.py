@@ -15,13 +15,13 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from unittest.mock import patch
 
 import click
 import numpy as np
 import torch
-from PIL import Image as PillowImage
 from rich.progress import Progress
 
 from bench.codecs import Image
@@ -29,17 +29,17 @@ from bench.measure import load_image
 from bench.metrics import psnr
 from bench.rd import dataset_of
 from bench.records import RESULTS, ROOT, Record, environment, save
-from vaecodec.codec import Codec
+from vaecodec.codec import BATCH_IMAGES, Codec
 from vaecodec.entropy.coding import Latents
 from vaecodec.intnet.layers import scale_index
 from vaecodec.rans import coder
 
 FORMAT = 1
 QUALITIES = (1.0, 50.0, 100.0)
-BATCH = 4
+BATCH_OF_FILES = 8 * BATCH_IMAGES
+"""Files handed over at once: the codec makes batches of those with equal size."""
 REFERENCE_SIDE = 192
 """The reference rANS walks its rows in Python: it decodes a corner of every picture."""
-Decoder = Callable[[Codec, Sequence[bytes]], list[Image]]
 
 
 @dataclass(frozen=True)
@@ -133,11 +133,11 @@ def deterministic() -> Iterator[None]:
 @contextlib.contextmanager
 def native_convolutions() -> Iterator[None]:
     """Without oneDNN: other sums, other rounding."""
-    torch.backends.mkldnn.set_flags(False)
+    torch.backends.mkldnn.set_flags(False)  # type: ignore[no-untyped-call]
     try:
         yield
     finally:
-        torch.backends.mkldnn.set_flags(True)
+        torch.backends.mkldnn.set_flags(True)  # type: ignore[no-untyped-call]
 
 
 @contextlib.contextmanager
@@ -156,7 +156,7 @@ def variants() -> list[Variant]:
         Variant("again"),
         Variant("1 thread", lambda: threads(1)),
         Variant("2 threads", lambda: threads(2)),
-        Variant(f"batch {BATCH}", batch=BATCH),
+        Variant(f"batches of {BATCH_IMAGES}", batch=BATCH_OF_FILES),
         Variant("matmul precision medium", lambda: matmul_precision("medium")),
         Variant("deterministic algorithms", deterministic),
         Variant("native convolutions", native_convolutions),
@@ -192,18 +192,17 @@ def run_variant(variant: Variant, model: str, files: Sequence[File]) -> Result:
     codec = Codec(model, device=variant.device, dtype=variant.dtype)
     result = Result(variant.name, variant.one_level)
     with variant.settings():
-        for file in files:
-            # Several copies of a file in a batch; what another picture's place in it holds must not matter.
-            batch = codec.decode_batch([file.data] * variant.batch, as_array=True)
-            latents = codec.decode_latents(file.data)
-            for pixels in batch:
-                if not isinstance(pixels, np.ndarray):
-                    raise click.ClickException(f"{file.name}: not an array")  # noqa: EM102
-                result.add(file, latents, pixels)
+        for start in range(0, len(files), variant.batch):
+            chosen = files[start : start + variant.batch]
+            decoded = codec.decode_batch([file.data for file in chosen], as_array=True)
+            for file, pixels in zip(chosen, decoded, strict=True):
+                result.add(file, codec.decode_latents(file.data), np.asarray(pixels))
     return result
 
 
-def run_references(model: str, codec: Codec, pictures: Sequence[tuple[str, Image]], qualities: Sequence[float]) -> Result:
+def run_references(
+    model: str, codec: Codec, pictures: Sequence[tuple[str, Image]], qualities: Sequence[float]
+) -> Result:
     """Corners of the pictures, decoded by the normative forms."""
     corners = [(name, np.ascontiguousarray(img[:REFERENCE_SIDE, :REFERENCE_SIDE])) for name, img in pictures]
     files = make_files(codec, corners, qualities)
@@ -243,10 +242,66 @@ def run_all(
     codec = Codec(model, device="cpu", dtype="float32")
     files = make_files(codec, pictures, qualities)
     results = []
-    steps: list[Callable[[], Result]] = [functools_partial(run_variant, v, model, files) for v in variants()]
-    steps.append(lambda: run_fresh_process(model, files))
-    steps.append(lambda: run_references(model, codec, pictures, qualities))
+    steps: list[Callable[[], Result]] = [partial(run_variant, variant, model, files) for variant in variants()]
+    steps += [partial(run_fresh_process, model, files), partial(run_references, model, codec, pictures, qualities)]
     for step in steps:
         results.append(step())
         advance(results[-1])
     return results
+
+
+def table(results: Sequence[Result]) -> list[str]:
+    """One line for each variant."""
+    lines = [
+        "| variant | latents equal | pixels: largest difference | differing | PSNR between |",
+        "|---|---|---|---|---|",
+    ]
+    for result in results:
+        between = "equal" if result.psnr is None else f"{result.psnr:.1f} dB"
+        wanted = "" if result.one_level else " (half precision)"
+        lines.append(
+            f"| {result.variant} | {result.latents_equal} of {result.files} | {result.largest_difference}{wanted} "
+            f"| {result.differing_share:.4%} | {between} |"
+        )
+    return lines
+
+
+@click.command("determinism")
+@click.argument("where", default="kodak", metavar="[DIR|kodak]")
+@click.option("--model", default="fast", show_default=True, help="A shipped name, or the path of a weights file.")
+@click.option("--quality", "qualities", multiple=True, type=float, default=QUALITIES, show_default=True)
+@click.option("--limit", type=click.IntRange(1), help="Only this many pictures.")
+@click.option("--out", default=str(RESULTS), show_default="bench/results", type=click.Path(file_okay=False))
+@click.option("--decode", "folder", type=click.Path(file_okay=False), hidden=True)
+def main(where: str, model: str, qualities: tuple[float, ...], limit: int | None, out: str, folder: str | None) -> None:
+    """Decode the same files under many settings; compare integers and pixels.
+
+    Exit code 1 unless the integers are equal everywhere and float32 pixels differ by one level at most.
+    """
+    if folder is not None:
+        decode_folder(Path(folder), model)
+        return
+    dataset = dataset_of(where)
+    pictures = [(path.name, load_image(path)) for path in dataset.paths[:limit]]
+    with Progress(disable=not sys.stderr.isatty()) as progress:
+        bar = progress.add_task("determinism", total=len(variants()) + 2)
+        results = run_all(model, pictures, qualities, lambda _: progress.advance(bar))
+    save(Path(out) / dataset.name / f"determinism-{Path(model).stem}.json", as_record(results, model, dataset.name))
+    click.echo("\n".join(table(results)))
+    sys.exit(0 if all(result.passed for result in results) else 1)
+
+
+def as_record(results: Sequence[Result], model: str, dataset: str) -> Record:
+    """What was found, on which machine."""
+    return {
+        "format": FORMAT,
+        "model": model,
+        "dataset": dataset,
+        "made": environment(),
+        "passed": all(result.passed for result in results),
+        "results": [asdict(result) for result in results],
+    }
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m bench.determinism")

@@ -25,7 +25,7 @@ MODEL_SHA256 = "8ce373f3570cd27ba6876d466d3d135c503cbb14044005d59885d5e3638ca5a1
 
 @pytest.fixture(scope="module")
 def codec() -> Codec:
-    return Codec(FOLDER / "tiny-v1.safetensors", device="cpu")
+    return Codec(FOLDER / "tiny-v1.safetensors", device="cpu", dtype="float32")
 
 
 def _data(name: str) -> bytes:

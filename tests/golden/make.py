@@ -141,7 +141,7 @@ def describe(golden: Golden, data: bytes, codec: Codec) -> dict[str, object]:
 def main() -> None:
     if "--keep-model" not in sys.argv[1:]:
         make_model()
-    codec, model = Codec(MODEL, device="cpu"), load_model(read_model(MODEL))
+    codec, model = Codec(MODEL, device="cpu", dtype="float32"), load_model(read_model(MODEL))
     found = {}
     for golden in goldens():
         data = make_file(golden, codec, model)
