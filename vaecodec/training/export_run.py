@@ -48,7 +48,7 @@ def _model_card(source: TrainedWeights, corpus: Corpus, crops: int) -> dict[str,
         "steps": source.step,
         "settings": source.settings,
         "history": source.history,
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
         "machine": platform.machine(),
     }
 
