@@ -45,7 +45,7 @@ MODES = {"RGB": "RGB", "L": "L", "RGBA": "RGBA", "LA": "LA", "P": "RGB", "CMYK":
 
 @pytest.fixture(scope="module")
 def codec() -> Codec:
-    return Codec(TINY, device="cpu")
+    return Codec(TINY, device="cpu", dtype="float32")
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +161,7 @@ def test_sides_out_of_range(codec: Codec) -> None:
 
 
 def test_bad_arguments() -> None:
-    with pytest.raises(InputError, match="dtype is 'int8'; legal are float32, bfloat16, float16"):
+    with pytest.raises(InputError, match=r"dtype is 'int8'; legal are .*float32, bfloat16, float16"):
         Codec(TINY, dtype="int8")
     with pytest.raises(UnknownModel, match="'nobody' is not shipped; known: "):
         Codec("nobody")
@@ -371,10 +371,11 @@ def test_lanes_out_of_range(codec: Codec, lake: Image.Image, payload: bytes, mes
 
 def test_dtypes_decode_alike(codec: Codec, lake: Image.Image) -> None:
     encoded = codec.encode_with_latents(lake, 80)
-    for dtype in ("bfloat16", "float16"):
+    for dtype in ("bfloat16", "float16", "auto"):
         other = Codec(TINY, device="cpu", dtype=dtype)
         _assert_latents_equal(other, encoded)
-        assert _psnr(other.decode(encoded.data, as_array=True), codec.decode(encoded.data, as_array=True)) > 35
+        difference = other.decode(encoded.data, as_array=True).astype(int) - codec.decode(encoded.data, as_array=True)
+        assert np.abs(difference).max() <= 2
         # What a half-precision encoder writes, a float32 decoder reads.
         _assert_latents_equal(codec, other.encode_with_latents(lake, 80))
 
@@ -434,7 +435,7 @@ def test_fresh_process_finds_the_same(codec: Codec, lake: Image.Image, tmp_path:
     (tmp_path / "lake.vaec").write_bytes(encoded.data)
     code = (
         "import sys, pathlib, numpy; from vaecodec.codec import Codec\n"
-        "codec, data = Codec(sys.argv[1], device='cpu'), pathlib.Path(sys.argv[2]).read_bytes()\n"
+        "codec, data = Codec(sys.argv[1], device='cpu', dtype='float32'), pathlib.Path(sys.argv[2]).read_bytes()\n"
         "latents = codec.decode_latents(data)\n"
         "numpy.savez(sys.argv[3], z_hat=latents.z_hat, r=latents.r, pixels=codec.decode(data, as_array=True))\n"
     )
