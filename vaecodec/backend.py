@@ -1,16 +1,39 @@
-"""Which implementation runs: NumPy reference, numba, or Triton. The one place that chooses."""
+"""Which implementation runs: NumPy reference, numba, or Triton. The one place that chooses.
+
+On the CPU numba codes one image at a time. `GpuCoder` is the whole integer path on a GPU, for batches of images of
+equal size: scale network, compaction, rANS. Both write the same bytes and read each other's files.
+"""
 
 from __future__ import annotations
 
+import functools
+import importlib.util
+import warnings
 from collections.abc import Sequence
-from typing import Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vaecodec.rans.tables import CdfTables
+from vaecodec.errors import BackendError, CorruptStream, FormatError, InputError, Truncated
+from vaecodec.intnet.fixedpoint import Z_MAX, Z_MIN
+from vaecodec.intnet.layers import SHUFFLED_LAYERS, IntegerLayer
+from vaecodec.rans.lanes import GROUP_LANES, choose_lanes
+from vaecodec.rans.streams import WORD_BYTES, CodedImage, group_bounds, outlier_error
+from vaecodec.rans.tables import PROB_BITS, CdfTables
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from vaecodec_kernels.compaction import Coded, Order
+    from vaecodec_kernels.rans import RansDecoder as KernelDecoder
+    from vaecodec_kernels.tables import DeviceTables
 
 Segment = tuple[NDArray[np.uint16], NDArray[np.uint8], CdfTables]
+UINT8_OFFSET = 128
+"""int8 units multiply int8: uint8 activations are stored less 128."""
 
 
 class RansDecoder(Protocol):
@@ -33,3 +56,319 @@ def rans_decoder(data: bytes, lanes: int) -> RansDecoder:
     from vaecodec.rans import numba_coder
 
     return numba_coder.Decoder(data, lanes)
+
+
+def kernels_missing(device: torch.device) -> str | None:
+    """Why the kernels can't run on `device`, or None where they can (on the CPU: in Triton's interpreter only)."""
+    for package in ("triton", "vaecodec_kernels"):
+        if importlib.util.find_spec(package) is None:
+            return f"{package} is not installed"
+    from vaecodec_kernels.launch import INTERPRETED
+
+    if (device.type == "cpu") != INTERPRETED:
+        return f"the kernels can't run on {device}" + (" while TRITON_INTERPRET is set" if INTERPRETED else "")
+    return None
+
+
+def choose_coder(device: torch.device, wanted: Literal["auto", "cpu", "gpu"] = "auto") -> Literal["cpu", "gpu"]:
+    """Where latents are coded when the networks run on `device`.
+
+    "auto" takes the GPU for networks on a GPU, or says once why it can't. "gpu" raises BackendError instead.
+    """
+    if wanted == "cpu" or (wanted == "auto" and device.type == "cpu"):
+        return "cpu"
+    problem = kernels_missing(device)
+    if problem is None:
+        return "gpu"
+    if wanted == "gpu":
+        raise BackendError(problem)
+    _say_once(f"latents are coded on the CPU: {problem}")
+    return "cpu"
+
+
+@functools.cache
+def _say_once(message: str) -> None:
+    warnings.warn(message, RuntimeWarning, stacklevel=4)
+
+
+def quantize_step(
+    y: Tensor,
+    mu: Tensor,
+    gain: Tensor,
+    index: Tensor,
+    r: Tensor,
+    y_hat: Tensor,
+    *,
+    step: int,
+    positions: Sequence[tuple[int, int]],
+) -> None:
+    """One context step on a GPU, in place; see `vaecodec_kernels.quantize`. gain [B, M]."""
+    from vaecodec_kernels import quantize
+
+    quantize.quantize_step(y, mu, gain, index, r, y_hat, step=step, positions=positions)
+
+
+def dequantize_step(
+    r: Tensor, mu: Tensor, gain: Tensor, y_hat: Tensor, *, step: int, positions: Sequence[tuple[int, int]]
+) -> None:
+    """Its inverse for decoding."""
+    from vaecodec_kernels import quantize
+
+    quantize.dequantize_step(r, mu, gain, y_hat, step=step, positions=positions)
+
+
+@dataclass(frozen=True)
+class DecodedBatch:
+    """z_hat int8 [B, N, h, w], r int32 and index uint8 [B, M, 4h, 4w] on the GPU; for each image its error or None.
+
+    What belongs to an image with an error is undefined.
+    """
+
+    z_hat: Tensor
+    r: Tensor
+    index: Tensor
+    errors: list[FormatError | None]
+
+
+class GpuCoder:
+    """The integer path on a GPU: scale network and entropy coder for batches of images of equal size.
+
+    Files are equal, byte for byte, to those of the CPU coder. Encoding waits for the device twice (sizes, then bytes),
+    decoding once.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[IntegerLayer],
+        y_tables: CdfTables,
+        z_tables: CdfTables,
+        z_table: NDArray[np.uint8],
+        device: torch.device,
+    ) -> None:
+        """z_table uint8 [levels, N]: table of each z channel. Raises BackendError where kernels can't run."""
+        problem = kernels_missing(device)
+        if problem is not None:
+            raise BackendError(problem)
+        import torch
+
+        from vaecodec_kernels import intnet, tables
+
+        def upload(t: CdfTables) -> tables.DeviceTables:
+            cdf, sizes = torch.from_numpy(t.quantized_cdf.astype(np.int32)), torch.from_numpy(t.sizes.copy())
+            return tables.make_tables(cdf, sizes, PROB_BITS, device)
+
+        self.device = device
+        self._y_tables, self._z_tables = upload(y_tables), upload(z_tables)
+        self._z_table = torch.from_numpy(z_table.copy()).to(device)
+        self._layers = [
+            intnet.make_layer(
+                torch.from_numpy(layer.weight.copy()),
+                torch.from_numpy(layer.bias.copy()),
+                shift=layer.form.shift,
+                output_max=layer.form.output_max,
+                offset=UINT8_OFFSET if number else 0,
+                shuffle=number in SHUFFLED_LAYERS,
+                device=device,
+            )
+            for number, layer in enumerate(layers)
+        ]
+
+    def scale_index(self, z_hat: Tensor, levels: Sequence[int]) -> Tensor:
+        """z_hat int8 [B, N, h, w] -> scale index uint8 [B, M, 4h, 4w] in channels-last memory."""
+        from vaecodec_kernels import intnet
+
+        return intnet.run_network(self._layers, z_hat, levels)
+
+    def _z_order(self, levels: Sequence[int], height: int, width: int) -> Order:
+        import torch
+
+        from vaecodec_kernels.compaction import coding_order
+        from vaecodec_kernels.launch import upload
+        from vaecodec_kernels.planes import Planes
+
+        rows = self._z_table[upload(list(levels), torch.int64, self._z_table)]
+        index = rows[:, :, None, None].expand(-1, -1, height, width).contiguous()
+        return coding_order(index, Planes.of(index), skip_zero=False)
+
+    # Encoding
+
+    def encode(self, z_hat: Tensor, r: Tensor, index: Tensor, levels: Sequence[int]) -> list[CodedImage]:
+        """z_hat int8 [B, N, h, w]; r int32, index uint8 [B, M, 4h, 4w], contiguous or channels last; r is 0 where index
+        is 0."""
+        import torch
+
+        from vaecodec_kernels.compaction import gather
+
+        z_order = self._z_order(levels, *z_hat.shape[2:])
+        y_order = _y_order(index)
+        z_values = z_hat.int().contiguous()
+        y_values = r if r.stride() == index.stride() else torch.empty_like(index, dtype=torch.int32).copy_(r)
+        z, y = gather(z_order, z_values, self._z_tables), gather(y_order, y_values, self._y_tables)
+        bits = _bits(z_order, z_values, self._z_tables) + _bits(y_order, y_values, self._y_tables)
+        found = [bits, z.counts, y.counts, z.outlier_counts.long(), y.outlier_counts.long()]
+        numbers = torch.stack(found, 1).tolist()  # waits for the device
+        return self._encode_parts(z, y, numbers)
+
+    def _encode_parts(self, z: Coded, y: Coded, numbers: list[list[int]]) -> list[CodedImage]:
+        """numbers: cost, coded z, coded y, outliers of z, outliers of y, for each image."""
+        from vaecodec_kernels.rans import Segment as KernelSegment
+        from vaecodec_kernels.rans import Status, rans_encode
+        from vaecodec_kernels.tables import COST_BITS
+
+        information = [row[0] / 2.0**COST_BITS for row in numbers]
+        lanes = [choose_lanes(bits) for bits in information]
+        segments = [
+            KernelSegment(
+                part.symbols, part.index, part.offsets, part.counts, tables, max(row[column] for row in numbers)
+            )
+            for part, tables, column in ((z, self._z_tables, 1), (y, self._y_tables, 2))
+        ]
+        batch = rans_encode(segments, lanes, group_lanes=GROUP_LANES)
+        begins, status = batch.begins.tolist(), batch.status.tolist()  # waits for the device
+        data = batch.payload[: begins[-1]].cpu().numpy().tobytes()
+        images = []
+        for b, row in enumerate(numbers):
+            if status[b]:
+                message = f"image {b} of the batch: {Status(status[b]).name} while encoding"
+                raise InputError(message)
+            z_listed = z.outliers_of(b) if row[3] else ([], [])
+            y_listed = y.outliers_of(b) if row[4] else ([], [])
+            positions = z_listed[0] + [at + row[1] for at in y_listed[0]]
+            payload = data[WORD_BYTES * begins[b] : WORD_BYTES * begins[b + 1]]
+            images.append(CodedImage(lanes[b], payload, positions, z_listed[1] + y_listed[1], information[b]))
+        return images
+
+    # Decoding
+
+    def decode(
+        self, images: Sequence[CodedImage], levels: Sequence[int], z_shape: tuple[int, int], value_limit: int
+    ) -> DecodedBatch:
+        """The inverse of `encode`: z_shape = (h, w) of z; outliers must stay below `value_limit` in magnitude.
+
+        Waits for the device once, at the end.
+        """
+        import torch
+
+        from vaecodec_kernels.compaction import gather, scatter
+
+        stream = _Stream.open(images, self.device)
+        z_order = self._z_order(levels, *z_shape)
+        z_count = z_order.planes.sizes[0]
+        z = gather(z_order, None, self._z_tables)
+        z_symbols = stream.decode(z, self._z_tables, z_count, last=False)
+        values = torch.empty_like(z_order.index, dtype=torch.int32)
+        scatter(z_order, stream.with_outliers(z_symbols, z_count, first=0, limit=value_limit), values)
+        z_bad = ((values < Z_MIN) | (values > Z_MAX)).flatten(1).any(1)
+        z_hat = values.clamp(Z_MIN, Z_MAX).to(torch.int8)
+        index = self.scale_index(z_hat, levels)
+        y_order = _y_order(index)
+        y_count = y_order.planes.sizes[0]
+        y = gather(y_order, None, self._y_tables)
+        y_symbols = stream.decode(y, self._y_tables, y_count, last=True)
+        r = torch.empty_like(index, dtype=torch.int32)
+        scatter(y_order, stream.with_outliers(y_symbols, y_count, first=z_count, limit=value_limit), r)
+        numbers = torch.stack([stream.decoder.status.long(), z_bad.long(), z_count + y.counts], 1)
+        return DecodedBatch(z_hat, r, index, stream.errors(numbers.tolist(), value_limit))
+
+
+def _y_order(index: Tensor) -> Order:
+    from vaecodec_kernels.compaction import coding_order
+    from vaecodec_kernels.planes import Planes
+
+    return coding_order(index, Planes.of(index))
+
+
+def _bits(order: Order, values: Tensor, tables: DeviceTables) -> Tensor:
+    """Cost of the coded values of each image, int64 [B]; values are laid out like the index."""
+    from vaecodec_kernels.estimate import estimate_bits
+
+    planes, total = order.planes, (order.planes.total,)
+    flat, index = values.as_strided(total, (1,)), order.index.as_strided(total, (1,))
+    skip_zero = order.first_coded > 0
+    return estimate_bits(flat, index, planes.bounds, tables, most=max(planes.sizes), skip_zero=skip_zero)
+
+
+@dataclass(frozen=True)
+class _Stream:
+    """The payloads of a batch on their way through the decoder. early: errors found before anything was decoded."""
+
+    images: Sequence[CodedImage]
+    decoder: KernelDecoder
+    early: list[FormatError | None]
+
+    @classmethod
+    def open(cls, images: Sequence[CodedImage], device: torch.device) -> _Stream:
+        import torch
+
+        from vaecodec_kernels.rans import RansDecoder as KernelDecoder
+
+        words: list[NDArray[np.int16]] = []
+        starts, ends, lanes, at = [], [], [], 0
+        early: list[FormatError | None] = []
+        for image in images:
+            payload, count = image.payload, image.lanes
+            try:
+                bounds = group_bounds(payload, count)
+                early.append(None)
+            except FormatError as error:  # the image's place is kept by a stream of one idle lane
+                payload, count = b"\0\0\1\0", 1
+                bounds = group_bounds(payload, count)
+                early.append(error)
+            words.append(np.frombuffer(payload, "<i2"))
+            starts += [at + start for start in bounds[0]]
+            ends += [at + end for end in bounds[1]]
+            lanes.append(count)
+            at += len(words[-1])
+        joined = torch.from_numpy(np.concatenate(words))
+        return cls(images, KernelDecoder(joined.to(device), starts, ends, lanes, GROUP_LANES), early)
+
+    def decode(self, part: Coded, tables: DeviceTables, most: int, *, last: bool) -> Tensor:
+        """The next segment's symbols, int16, packed as `part` says."""
+        import torch
+
+        from vaecodec_kernels.rans import Segment as KernelSegment
+
+        # Places beyond an image's coded symbols stay 0.
+        symbols = torch.zeros(part.index.shape, dtype=torch.int16, device=part.index.device)
+        self.decoder.decode(KernelSegment(symbols, part.index, part.offsets, part.counts, tables, most), last=last)
+        return symbols
+
+    def with_outliers(self, symbols: Tensor, room: int, *, first: int, limit: int) -> Tensor:
+        """Symbols, or where an image has outliers among them: signed values with these in place.
+
+        An image's part of the packed buffer has `room` elements, and its first element is number `first`.
+        """
+        import torch
+
+        places, values = [], []
+        for b, image in enumerate(self.images):
+            for at, value in zip(image.outlier_positions, image.outlier_values, strict=True):
+                if first <= at < first + room and abs(value) < limit:
+                    places.append(b * room + at - first)
+                    values.append(value)
+        if not places:
+            return symbols
+        wide = symbols.int()
+        signed = torch.where(wide & 1 == 1, (wide + 1) >> 1, -(wide >> 1))
+        device = symbols.device
+        signed[torch.tensor(places, device=device)] = torch.tensor(values, dtype=torch.int32, device=device)
+        return signed
+
+    def errors(self, numbers: list[list[int]], limit: int) -> list[FormatError | None]:
+        """numbers: status, whether z_hat is out of range, coded symbols, for each image."""
+        found = []
+        for image, early, (status, z_bad, count) in zip(self.images, self.early, numbers, strict=True):
+            found.append(early or outlier_error(image, count, limit) or _stream_error(status, bool(z_bad)))
+        return found
+
+
+def _stream_error(status: int, z_bad: bool) -> FormatError | None:
+    from vaecodec_kernels.rans import Status
+
+    if status == Status.WORDS_MISSING:
+        return Truncated("rANS: the words of a lane group end in the middle of the symbols")
+    if z_bad:
+        return CorruptStream(f"z_hat leaves {Z_MIN}..{Z_MAX}")
+    if status != Status.OK:
+        return CorruptStream(f"rANS: {Status(status).name} at the end of the stream; no word or state may be left")
+    return None

@@ -1,8 +1,8 @@
-"""Coded elements (index > 0) gathered in coding order, and scattered back: prefix sums inside and over blocks.
+"""Coded elements (index > 0, or all) gathered in coding order, and scattered back: prefix sums in and over blocks.
 
-Three launches: every block counts its coded elements; a cumulative sum over the counts gives each block its place; every
-block then writes its elements there. The outputs are packed buffers with room for all elements, so the host never has
-to wait for a count.
+Every block counts its coded elements; a cumulative sum over the counts gives each block its place; every block then
+writes its elements there. The outputs are packed buffers with room for all elements, so the host never has to wait for
+a count.
 
 Signed values become most-likely-first symbols: 0, 1, -1, 2, -2, ... -> 0, 1, 2, 3, 4, ... A value beyond its table is
 clamped to the table's last symbol of its sign and put on the outlier list.
@@ -18,7 +18,7 @@ import triton.language as tl
 from torch import Tensor
 
 from vaecodec_kernels.errors import KernelInputError
-from vaecodec_kernels.launch import check_tensor, on_device
+from vaecodec_kernels.launch import EXACT, check_tensor, on_device
 from vaecodec_kernels.planes import FIELDS, Planes
 from vaecodec_kernels.tables import DeviceTables
 
@@ -61,18 +61,20 @@ def _place(p_planes, i_b, i_block, FIELDS: tl.constexpr, BLOCK: tl.constexpr):
     channel = i_block // blocks
     position = (i_block % blocks) * BLOCK + tl.arange(0, BLOCK)
     address = offset + channel.to(tl.int64) * tl.load(p_plane + 3) + position.to(tl.int64) * tl.load(p_plane + 4)
-    return address, (position < area) & (channel < channels)
+    return address, position < tl.where(channel < channels, area, 0)
 
 
 @triton.jit
-def count_coded_kernel(p_index, p_planes, p_counts, FIELDS: tl.constexpr, BLOCK: tl.constexpr):
+def count_coded_kernel(
+    p_index, p_planes, p_counts, FIRST_CODED: tl.constexpr, FIELDS: tl.constexpr, BLOCK: tl.constexpr
+):
     """counts int32 [B, blocks]: coded elements of each block."""
     i_b = tl.program_id(1).to(tl.int64)
     i_block = tl.program_id(0)
     address, mask = _place(p_planes, i_b, i_block, FIELDS, BLOCK)
     index = tl.load(p_index + address, mask=mask, other=0)
-    coded = tl.sum((index > 0).to(tl.int32), axis=0)
-    tl.store(p_counts + i_b * tl.num_programs(0) + i_block, coded)
+    coded = mask & (index >= FIRST_CODED)
+    tl.store(p_counts + i_b * tl.num_programs(0) + i_block, tl.sum(coded.to(tl.int32), axis=0))
 
 
 @triton.jit
@@ -90,6 +92,7 @@ def gather_kernel(
     p_outlier_count,
     last_table,
     WITH_VALUES: tl.constexpr,
+    FIRST_CODED: tl.constexpr,
     FIELDS: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
@@ -98,7 +101,7 @@ def gather_kernel(
     i_block = tl.program_id(0)
     address, mask = _place(p_planes, i_b, i_block, FIELDS, BLOCK)
     index = tl.load(p_index + address, mask=mask, other=0)
-    coded = index > 0
+    coded = mask & (index >= FIRST_CODED)
     o_block = i_b * tl.num_programs(0) + i_block
     start = tl.load(p_ends + o_block) - tl.load(p_counts + o_block)
     rank = tl.cumsum(coded.to(tl.int32), axis=0) - 1
@@ -128,6 +131,7 @@ def scatter_kernel(
     p_counts,
     p_values,
     SYMBOLS: tl.constexpr,
+    FIRST_CODED: tl.constexpr,
     FIELDS: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
@@ -136,7 +140,7 @@ def scatter_kernel(
     i_block = tl.program_id(0)
     address, mask = _place(p_planes, i_b, i_block, FIELDS, BLOCK)
     index = tl.load(p_index + address, mask=mask, other=0)
-    coded = index > 0
+    coded = mask & (index >= FIRST_CODED)
     o_block = i_b * tl.num_programs(0) + i_block
     start = tl.load(p_ends + o_block) - tl.load(p_counts + o_block)
     rank = tl.cumsum(coded.to(tl.int32), axis=0) - 1
@@ -149,9 +153,13 @@ def scatter_kernel(
 
 @dataclass(frozen=True)
 class Order:
-    """Places of the coded elements: per block their count (int32) and the inclusive prefix sum (int64), [B, blocks]."""
+    """Places of the coded elements: per block their count (int32) and the inclusive prefix sum (int64), [B, blocks].
+
+    first_coded: 1 where index 0 means "not coded", 0 where everything is.
+    """
 
     planes: Planes
+    first_coded: int
     index: Tensor
     block: int
     counts: Tensor
@@ -167,24 +175,35 @@ class Order:
         return self.ends[:, -1].contiguous()
 
 
-def coding_order(index: Tensor, planes: Planes) -> Order:
-    """Count and place the coded elements of `index` (uint8, any shape, laid out as `planes` says)."""
+def coding_order(index: Tensor, planes: Planes, *, skip_zero: bool = True) -> Order:
+    """Count and place the coded elements of `index` (uint8, any shape, laid out as `planes` says).
+
+    skip_zero: elements with index 0 are not coded. Raises KernelInputError.
+    """
     _check_buffer("index", index, planes, torch.uint8)
     block = min(BLOCK, max(32, triton.next_power_of_2(max(area for _, area in planes.shapes))))
     blocks = max(channels * triton.cdiv(area, block) for channels, area in planes.shapes)
     counts = torch.empty(len(planes.shapes), blocks, dtype=torch.int32, device=index.device)
     with on_device(index):
         count_coded_kernel[(blocks, len(planes.shapes))](
-            index, planes.table, counts, FIELDS=FIELDS, BLOCK=block, num_warps=NUM_WARPS
+            index,
+            planes.table,
+            counts,
+            FIRST_CODED=int(skip_zero),
+            FIELDS=FIELDS,
+            BLOCK=block,
+            num_warps=NUM_WARPS,
+            **EXACT,
         )
-    return Order(planes, index, block, counts, counts.cumsum(1, dtype=torch.int64))
+    return Order(planes, int(skip_zero), index, block, counts, counts.cumsum(1, dtype=torch.int64))
 
 
 def _check_buffer(name: str, buffer: Tensor, planes: Planes, dtype: torch.dtype) -> None:
     check_tensor(name, buffer, dtype, contiguous=False, like=planes.table)
     dense = buffer.is_contiguous() or (buffer.ndim == 4 and buffer.is_contiguous(memory_format=torch.channels_last))
     if not dense or buffer.numel() != planes.total:
-        message = f"{name} is {tuple(buffer.shape)} with strides {buffer.stride()}; it must hold {planes.total} elements, dense"
+        is_now = f"{tuple(buffer.shape)} with strides {buffer.stride()}"
+        message = f"{name} is {is_now}; it must be dense and hold {planes.total} elements"
         raise KernelInputError(message)
 
 
@@ -208,9 +227,11 @@ def gather(order: Order, values: Tensor | None, tables: DeviceTables) -> Coded:
             *(like if values is None else values, like, order.planes.table, order.ends, order.counts, tables.sizes),
             *(symbols, coded_index, position, value, outlier_counts, tables.count - 1),
             WITH_VALUES=values is not None,
+            FIRST_CODED=order.first_coded,
             FIELDS=FIELDS,
             BLOCK=order.block,
             num_warps=NUM_WARPS,
+            **EXACT,
         )
     counts = order.coded_counts
     return Coded(symbols, coded_index, order.planes.packed, counts, position, value, outlier_counts)
@@ -227,7 +248,9 @@ def scatter(order: Order, coded: Tensor, out: Tensor) -> None:
         scatter_kernel[order.grid](
             *(coded, order.index, order.planes.table, order.ends, order.counts, out),
             SYMBOLS=coded.dtype == torch.int16,
+            FIRST_CODED=order.first_coded,
             FIELDS=FIELDS,
             BLOCK=order.block,
             num_warps=NUM_WARPS,
+            **EXACT,
         )

@@ -1,7 +1,7 @@
 """Errors of the kernels package.
 
-    KernelError
-    └── KernelInputError (ValueError)   an argument of a launcher has a wrong type, shape, device or value
+KernelError
+└── KernelInputError (ValueError)   an argument of a launcher has a wrong type, shape, device or value
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from vaecodec_kernels.launch import check_range, check_tensor, on_device
+from vaecodec_kernels.launch import EXACT, check_range, check_tensor, on_device
 from vaecodec_kernels.tables import DeviceTables
 
 BLOCK = 1024
@@ -18,24 +18,34 @@ NUM_WARPS = 4
 
 
 @triton.jit
-def _load_block(p_values, p_index, p_offsets, i_b, i_block, BLOCK: tl.constexpr):
-    """Values and table indices (0: not coded) of a block of one image."""
+def _load_block(p_values, p_index, p_offsets, i_b, i_block, FIRST_CODED: tl.constexpr, BLOCK: tl.constexpr):
+    """Values and table indices of a block of one image, and which of them are coded."""
     start = tl.load(p_offsets + i_b)
     place = i_block.to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    mask = start + place < tl.load(p_offsets + i_b + 1)
-    index = tl.load(p_index + start + place, mask=mask, other=0).to(tl.int32)
-    value = tl.load(p_values + start + place, mask=mask & (index > 0), other=0).to(tl.int32)
-    return value, index
+    there = start + place < tl.load(p_offsets + i_b + 1)
+    index = tl.load(p_index + start + place, mask=there, other=0).to(tl.int32)
+    coded = there & (index >= FIRST_CODED)
+    value = tl.load(p_values + start + place, mask=coded, other=0).to(tl.int32)
+    return value, index, coded
 
 
 @triton.jit
 def estimate_bits_kernel(
-    p_values, p_index, p_offsets, p_sizes, p_cost, last_table, stride, outlier_cost, p_total, BLOCK: tl.constexpr
+    p_values,
+    p_index,
+    p_offsets,
+    p_sizes,
+    p_cost,
+    last_table,
+    stride,
+    outlier_cost,
+    p_total,
+    FIRST_CODED: tl.constexpr,
+    BLOCK: tl.constexpr,
 ):
     """total int64 [B]: the costs of all coded values, and outlier_cost for every value beyond its table."""
     i_b = tl.program_id(1).to(tl.int64)
-    value, index = _load_block(p_values, p_index, p_offsets, i_b, tl.program_id(0), BLOCK)
-    coded = index > 0
+    value, index, coded = _load_block(p_values, p_index, p_offsets, i_b, tl.program_id(0), FIRST_CODED, BLOCK)
     table = tl.minimum(index, last_table)
     largest = (tl.load(p_sizes + table) - 1) // 2
     clamped = tl.minimum(tl.maximum(value, -largest), largest)
@@ -46,14 +56,16 @@ def estimate_bits_kernel(
 
 
 @triton.jit
-def histogram_kernel(p_values, p_index, p_offsets, tables, bins, p_counts, BLOCK: tl.constexpr):
+def histogram_kernel(
+    p_values, p_index, p_offsets, tables, bins, p_counts, FIRST_CODED: tl.constexpr, BLOCK: tl.constexpr
+):
     """counts int64 [tables, bins]: how often |value| = m is coded with a table; the last bin holds what is beyond."""
     i_b = tl.program_id(1).to(tl.int64)
-    value, index = _load_block(p_values, p_index, p_offsets, i_b, tl.program_id(0), BLOCK)
+    value, index, coded = _load_block(p_values, p_index, p_offsets, i_b, tl.program_id(0), FIRST_CODED, BLOCK)
     magnitude = tl.minimum(tl.abs(value), bins - 1)
     place = index.to(tl.int64) * bins + magnitude
     one = tl.full([BLOCK], 1, tl.int64)
-    tl.atomic_add(p_counts + place, one, mask=(index > 0) & (index < tables))
+    tl.atomic_add(p_counts + place, one, mask=coded & (index < tables))
 
 
 def _check(values: Tensor, index: Tensor, offsets: Tensor, most: int) -> tuple[int, int]:
@@ -67,12 +79,20 @@ def _check(values: Tensor, index: Tensor, offsets: Tensor, most: int) -> tuple[i
 
 
 def estimate_bits(
-    values: Tensor, index: Tensor, offsets: Tensor, tables: DeviceTables, *, most: int, outlier_cost: int = 0
+    values: Tensor,
+    index: Tensor,
+    offsets: Tensor,
+    tables: DeviceTables,
+    *,
+    most: int,
+    outlier_cost: int = 0,
+    skip_zero: bool = True,
 ) -> Tensor:
     """Ideal content of each image, int64 [B] in units of 2^-COST_BITS bits.
 
-    values int (flat, in any order), index uint8 in the same order (0: not coded); image b is offsets[b] .. offsets[b+1]
-    (int64 [B + 1]), `most` the largest one's elements. outlier_cost: added for every value beyond its table.
+    values int (flat, in any order), index uint8 in the same order (with skip_zero, 0: not coded); image b is
+    offsets[b] .. offsets[b+1] (int64 [B + 1]), `most` the elements of the largest one.
+    outlier_cost is added for every value beyond its table.
     """
     grid = _check(values, index, offsets, most)
     total = torch.zeros(grid[1], dtype=torch.int64, device=values.device)
@@ -81,16 +101,20 @@ def estimate_bits(
         estimate_bits_kernel[grid](
             *(values, index, offsets, tables.sizes, tables.cost, tables.count - 1, tables.cost.shape[1]),
             *(outlier_cost, total),
+            FIRST_CODED=int(skip_zero),
             BLOCK=BLOCK,
             num_warps=NUM_WARPS,
+            **EXACT,
         )
     return total
 
 
-def histogram(values: Tensor, index: Tensor, offsets: Tensor, *, tables: int, bins: int, most: int) -> Tensor:
+def histogram(
+    values: Tensor, index: Tensor, offsets: Tensor, *, tables: int, bins: int, most: int, skip_zero: bool = True
+) -> Tensor:
     """Counts of |value| for each table over all images, int64 [tables, bins]; the last bin holds what is beyond.
 
-    Arguments as for `estimate_bits`; elements with index 0 are not counted.
+    Arguments as for `estimate_bits`.
     """
     grid = _check(values, index, offsets, most)
     check_range("tables", tables, 1, 256)
@@ -98,6 +122,15 @@ def histogram(values: Tensor, index: Tensor, offsets: Tensor, *, tables: int, bi
     counts = torch.zeros(tables, bins, dtype=torch.int64, device=values.device)
     with on_device(values):
         histogram_kernel[grid](
-            values, index, offsets, tables, bins, counts, BLOCK=BLOCK, num_warps=NUM_WARPS
+            values,
+            index,
+            offsets,
+            tables,
+            bins,
+            counts,
+            FIRST_CODED=int(skip_zero),
+            BLOCK=BLOCK,
+            num_warps=NUM_WARPS,
+            **EXACT,
         )
     return counts

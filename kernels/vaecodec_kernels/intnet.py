@@ -1,8 +1,8 @@
 """One layer of an integer network: int8 convolution, int32 accumulators, rounding shift, clamp, pixel shuffle.
 
 A convolution is a matrix product over pixels x output channels, summed over taps and input channels. Activations are
-0..255 but int8 units multiply int8: a layer stores activation - 128, and the next one adds 128 * (sum of its weights) to
-its bias. Padding is stored as -128 then, which is 0. int32 sums wrap around, so the intermediate sums may do what
+0..255 but int8 units multiply int8: a layer stores activation - 128, and the next one adds 128 * (sum of its weights)
+to its bias. Padding is stored as -128 then, which is 0. int32 sums wrap around, so the intermediate sums may do what
 they like: the final one is the true accumulator, which is proven to fit.
 
 Tensors are channels last. Output channels are sorted so that the four channels of one shuffled pixel lie apart and each
@@ -20,7 +20,7 @@ import triton.language as tl
 from torch import Tensor
 
 from vaecodec_kernels.errors import KernelInputError
-from vaecodec_kernels.launch import MAX_ELEMENTS, check_range, check_tensor, on_device, upload
+from vaecodec_kernels.launch import EXACT, MAX_ELEMENTS, check_range, check_tensor, on_device, upload
 
 BLOCK_P = 64
 BLOCK_N = 64
@@ -29,7 +29,7 @@ SHUFFLE = 2
 
 @dataclass(frozen=True)
 class DeviceLayer:
-    """A layer on a device: weight int8 [kernel * kernel * C_in, C_out], bias int32 [levels, C_out] (adjusted, sorted).
+    """A layer on a device: weight int8 [kernel * kernel, C_out, C_in], bias int32 [levels, C_out] (adjusted, sorted).
 
     shift: of the accumulator; output_max: of the activation; offset: what the input is stored less; shuffle: 1 or 2.
     """
@@ -44,7 +44,7 @@ class DeviceLayer:
 
     @property
     def inputs(self) -> int:
-        return int(self.weight.shape[0]) // self.kernel**2
+        return int(self.weight.shape[2])
 
     @property
     def outputs(self) -> int:
@@ -78,9 +78,9 @@ def make_layer(
     wrapped = ((adjusted + 2**31) % 2**32 - 2**31).int()
     factor = SHUFFLE if shuffle else 1
     order = torch.arange(outputs).reshape(-1, factor**2).T.reshape(-1)
-    matrix = weight[order].permute(2, 3, 1, 0).reshape(kernel * kernel * inputs, outputs)
-    moved = [part.contiguous().to(device) for part in (matrix, wrapped[:, order])]
-    return DeviceLayer(*moved, kernel, shift, output_max, offset, factor)
+    matrix = weight[order].permute(2, 3, 0, 1).reshape(kernel * kernel, outputs, inputs)
+    sorted_bias = wrapped[:, order].contiguous().to(device)
+    return DeviceLayer(matrix.contiguous().to(device), sorted_bias, kernel, shift, output_max, offset, factor)
 
 
 @triton.jit
@@ -116,16 +116,17 @@ def integer_layer_kernel(
     m_n = o_n < C_OUT
     level = tl.load(p_level + i_b, mask=m_p, other=0).to(tl.int64)
     accumulator = tl.load(p_bias + level[:, None] * C_OUT + o_n[None, :], mask=m_p[:, None] & m_n[None, :], other=0)
-    for tap in tl.static_range(KERNEL * KERNEL):
+    for tap in range(KERNEL * KERNEL):
         down = tap // KERNEL - KERNEL // 2
         right = tap % KERNEL - KERNEL // 2
         inside = m_p & (row + down >= 0) & (row + down < height) & (column + right >= 0) & (column + right < width)
-        source = (o_p + down * width + right) * C_IN
+        p_source = p_x + (o_p + down * width + right) * C_IN
+        p_tap = p_weight + tap * C_OUT * C_IN
         for k in range(0, C_IN, BLOCK_K):
             o_k = k + tl.arange(0, BLOCK_K)
             m_k = o_k < C_IN
-            x = tl.load(p_x + source[:, None] + o_k[None, :], mask=inside[:, None] & m_k[None, :], other=-OFFSET)
-            p_w = p_weight + (tap * C_IN + o_k)[:, None] * C_OUT + o_n[None, :]
+            x = tl.load(p_source[:, None] + o_k[None, :], mask=inside[:, None] & m_k[None, :], other=-OFFSET)
+            p_w = p_tap + o_n[None, :] * C_IN + o_k[:, None]
             w = tl.load(p_w, mask=m_k[:, None] & m_n[None, :], other=0)
             accumulator = tl.dot(x, w, accumulator, out_dtype=tl.int32)
     value = (accumulator + (1 << (SHIFT - 1))) >> SHIFT
@@ -141,7 +142,7 @@ def integer_layer_kernel(
 
 def run_layer(layer: DeviceLayer, x: Tensor, level: Tensor, out: Tensor, *, out_offset: int) -> None:
     """One layer: x int8 [B, h, w, C_in] (value - layer.offset) and level int32 [B] (a row of bias; not checked) ->
-    out [B, f*h, f*w, C_out / f^2] with f = layer.shuffle: int8 holding value - out_offset, or uint8 for out_offset 0."""
+    out [B, f*h, f*w, C_out / f^2] with f = layer.shuffle: int8 holding value - out_offset, or uint8 without offset."""
     check_tensor("x", x, torch.int8, shape=(None, None, None, layer.inputs), like=layer.weight)
     batch, height, width = x.shape[:3]
     shape = (batch, height * layer.shuffle, width * layer.shuffle, layer.outputs // layer.shuffle**2)
@@ -165,6 +166,7 @@ def run_layer(layer: DeviceLayer, x: Tensor, level: Tensor, out: Tensor, *, out_
             BLOCK_K=min(128, max(32, triton.next_power_of_2(layer.inputs))),
             num_warps=4,
             num_stages=2,
+            **EXACT,
         )
 
 

@@ -16,6 +16,10 @@ MAX_ELEMENTS = 2**31 - 1
 """Elements of one image: positions inside an image are int32, all offsets between images are int64."""
 
 
+EXACT = {"enable_fp_fusion": False}
+"""Launch option: no fused multiply-add, so float32 rounds as eager PyTorch does."""
+
+
 @triton.jit
 def _probe_kernel():
     pass

@@ -40,6 +40,11 @@ class Planes:
     def total(self) -> int:
         return sum(self.sizes)
 
+    @property
+    def bounds(self) -> Tensor:
+        """Where each image begins in the buffer, and where the last one ends, int64 [B + 1]."""
+        return torch.cat([self.packed, self.packed[-1:] + self.sizes[-1]])
+
     @classmethod
     def of(cls, tensor: Tensor) -> Planes:
         """The images of a [B, M, h, w] tensor, contiguous or channels last. Raises KernelInputError for others."""

@@ -17,7 +17,7 @@ import triton.language as tl
 from torch import Tensor
 
 from vaecodec_kernels.errors import KernelInputError
-from vaecodec_kernels.launch import MAX_ELEMENTS, check_range, check_tensor, on_device
+from vaecodec_kernels.launch import EXACT, MAX_ELEMENTS, check_range, check_tensor, on_device
 
 FLOATS = (torch.float32, torch.bfloat16, torch.float16)
 TILE = 1024
@@ -146,6 +146,7 @@ def _launch(
             BLOCK_W=block_w,
             BLOCK_C=block_c,
             num_warps=4,
+            **EXACT,
         )
 
 

@@ -60,5 +60,5 @@ def make_tables(cdf: Tensor, sizes: Tensor, prob_bits: int, device: torch.device
     lookup = torch.minimum(found, counts[:, None] - 1)
     bits = prob_bits - torch.log2(frequencies.clamp(min=1).double())
     cost = torch.where(inside, (bits * 2.0**COST_BITS).round(), 0.0).to(torch.int64)
-    moved = [part.contiguous().to(device) for part in (wide.int(), counts.int(), lookup.short(), cost)]
-    return DeviceTables(*moved, prob_bits)
+    cdf, sizes, lookup, cost = (t.contiguous().to(device) for t in (wide.int(), counts.int(), lookup.short(), cost))
+    return DeviceTables(cdf, sizes, lookup, cost, prob_bits)

@@ -1,0 +1,237 @@
+"""The kernels of `rans`: one program per lane group of one image, lanes as the vector axis.
+
+Positions of symbols and words are int64; states are uint32, held in int32 tensors; words are 16 bits, held in int16.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import triton
+import triton.language as tl
+
+
+class Status(IntEnum):
+    """What is wrong with an image's stream; of several problems the largest number is reported."""
+
+    OK = 0
+    STATE_LEFT = 1  # a lane doesn't end in its start state
+    WORDS_LEFT = 2  # words are left over
+    WORDS_MISSING = 3  # the words end in the middle of the symbols
+    BAD_SYMBOL = 4  # a symbol isn't in its table (encoder)
+    BAD_INDEX = 5  # a table index names no table
+
+
+_STATE_LEFT = tl.constexpr(int(Status.STATE_LEFT))
+_WORDS_LEFT = tl.constexpr(int(Status.WORDS_LEFT))
+_WORDS_MISSING = tl.constexpr(int(Status.WORDS_MISSING))
+_BAD_SYMBOL = tl.constexpr(int(Status.BAD_SYMBOL))
+_BAD_INDEX = tl.constexpr(int(Status.BAD_INDEX))
+
+
+@triton.jit
+def _segment_of(p_offsets, p_counts, i_b, lanes):
+    """An image's part of a segment: where it begins, symbols, rows."""
+    count = tl.load(p_counts + i_b)
+    return tl.load(p_offsets + i_b), count, (count + lanes - 1) // lanes
+
+
+@triton.jit
+def rans_encode_kernel(
+    p_symbols,
+    p_index,
+    p_offsets,
+    p_counts,
+    p_cdf,
+    p_sizes,
+    stride,
+    last_table,
+    p_groups,
+    p_states,
+    p_scratch,
+    p_free,
+    capacity,
+    p_status,
+    GROUP_FIELDS: tl.constexpr,
+    GROUP_LANES: tl.constexpr,
+    STATE_BITS: tl.constexpr,
+):
+    """Codes one segment, backwards. scratch int16 [G, capacity] fills from its end; free int64 [G]: first used."""
+    i_g = tl.program_id(0).to(tl.int64)
+    p_group = p_groups + i_g * GROUP_FIELDS
+    i_b = tl.load(p_group)
+    first_lane = tl.load(p_group + 1)
+    width = tl.load(p_group + 2)
+    lanes = tl.load(p_group + 3)
+    offset, count, rows = _segment_of(p_offsets, p_counts, i_b, lanes)
+    lane = tl.arange(0, GROUP_LANES)
+    x = tl.load(p_states + i_g * GROUP_LANES + lane).to(tl.uint32, bitcast=True)
+    free = tl.load(p_free + i_g)
+    p_words = p_scratch + i_g * capacity
+    problem = tl.zeros([GROUP_LANES], tl.int32)
+    row = rows - 1
+    while row >= 0:
+        j = row * lanes + first_lane + lane  # [GROUP_LANES]
+        active = (lane < width) & (j < count)
+        table = tl.load(p_index + offset + j, mask=active, other=0).to(tl.int32)
+        symbol = tl.load(p_symbols + offset + j, mask=active, other=0).to(tl.int32)
+        problem = tl.maximum(problem, tl.where(table > last_table, _BAD_INDEX, 0))
+        table = tl.minimum(table, last_table)
+        last_symbol = tl.load(p_sizes + table) - 1
+        problem = tl.maximum(problem, tl.where((symbol < 0) | (symbol > last_symbol), _BAD_SYMBOL, 0))
+        symbol = tl.minimum(tl.maximum(symbol, 0), last_symbol)
+        entry = p_cdf + table.to(tl.int64) * stride + symbol
+        start = tl.load(entry).to(tl.uint32)
+        frequency = tl.load(entry + 1).to(tl.uint32) - start
+        # x >= frequency << 16, written so that it can't overflow.
+        full = active & ((x >> STATE_BITS) >= frequency)
+        taken = full.to(tl.int32)
+        free -= tl.sum(taken, axis=0)
+        place = free + tl.cumsum(taken, axis=0) - 1
+        tl.store(p_words + place, x.to(tl.int16), mask=full & (place >= 0))
+        shifted = tl.where(full, x >> STATE_BITS, x)
+        quotient = shifted // frequency
+        coded = (quotient << STATE_BITS) + (shifted - quotient * frequency) + start
+        x = tl.where(active, coded, x)
+        row -= 1
+    tl.store(p_states + i_g * GROUP_LANES + lane, x.to(tl.int32, bitcast=True))
+    tl.store(p_free + i_g, free)
+    worst = tl.max(problem, axis=0)
+    if worst > 0:
+        tl.atomic_max(p_status + i_b, worst)
+
+
+@triton.jit
+def rans_pack_kernel(
+    p_groups,
+    p_states,
+    p_scratch,
+    p_free,
+    capacity,
+    p_group_at,
+    p_count_at,
+    p_payload,
+    GROUP_FIELDS: tl.constexpr,
+    GROUP_LANES: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """Copies a block of a group's words to its payload; block 0 also writes the states and the word count.
+
+    group_at int64 [G]: where the states go; count_at int64 [G]: where the count goes, negative for none.
+    """
+    i_g = tl.program_id(0).to(tl.int64)
+    i_block = tl.program_id(1).to(tl.int64)
+    width = tl.load(p_groups + i_g * GROUP_FIELDS + 2)
+    free = tl.load(p_free + i_g)
+    count = capacity - free
+    p_group = p_payload + tl.load(p_group_at + i_g)
+    o_word = i_block * BLOCK + tl.arange(0, BLOCK)
+    mask = o_word < count
+    words = tl.load(p_scratch + i_g * capacity + free + o_word, mask=mask, other=0)
+    tl.store(p_group + 2 * width + o_word, words, mask=mask)
+    if i_block == 0:
+        lane = tl.arange(0, GROUP_LANES)
+        state = tl.load(p_states + i_g * GROUP_LANES + lane)
+        tl.store(p_group + 2 * lane, state.to(tl.int16), mask=lane < width)
+        tl.store(p_group + 2 * lane + 1, (state >> 16).to(tl.int16), mask=lane < width)
+        count_at = tl.load(p_count_at + i_g)
+        if count_at >= 0:
+            tl.store(p_payload + count_at, count.to(tl.int16))
+            tl.store(p_payload + count_at + 1, (count >> 16).to(tl.int16))
+
+
+@triton.jit
+def rans_decode_kernel(
+    p_payload,
+    p_group_at,
+    p_group_end,
+    p_index,
+    p_symbols,
+    p_offsets,
+    p_counts,
+    p_cdf,
+    p_lookup,
+    stride,
+    last_table,
+    p_groups,
+    p_states,
+    p_next,
+    p_status,
+    FIRST: tl.constexpr,
+    LAST: tl.constexpr,
+    GROUP_FIELDS: tl.constexpr,
+    GROUP_LANES: tl.constexpr,
+    STATE_BITS: tl.constexpr,
+    LOOKUP_BITS: tl.constexpr,
+):
+    """Decodes one segment. group_at, group_end int64 [G]: where a group's states begin and its words end in payload.
+
+    FIRST reads the states from the payload, LAST checks the end of the stream.
+    """
+    i_g = tl.program_id(0).to(tl.int64)
+    p_group = p_groups + i_g * GROUP_FIELDS
+    i_b = tl.load(p_group)
+    first_lane = tl.load(p_group + 1)
+    width = tl.load(p_group + 2)
+    lanes = tl.load(p_group + 3)
+    offset, count, rows = _segment_of(p_offsets, p_counts, i_b, lanes)
+    end = tl.load(p_group_end + i_g)
+    lane = tl.arange(0, GROUP_LANES)
+    if FIRST:
+        state_at = tl.load(p_group_at + i_g)
+        p_state = p_payload + state_at + 2 * lane
+        low = tl.load(p_state, mask=lane < width, other=0).to(tl.uint32) & 0xFFFF
+        high = tl.load(p_state + 1, mask=lane < width, other=1).to(tl.uint32) & 0xFFFF
+        x = (high << 16) | low
+        following = state_at + 2 * width
+    else:
+        x = tl.load(p_states + i_g * GROUP_LANES + lane).to(tl.uint32, bitcast=True)
+        following = tl.load(p_next + i_g)
+    problem = tl.zeros([GROUP_LANES], tl.int32)
+    j = first_lane + lane.to(tl.int64)  # [GROUP_LANES]
+    active = (lane < width) & (j < count)
+    table = tl.load(p_index + offset + j, mask=active, other=0).to(tl.int32)
+    row = tl.zeros_like(rows)
+    while row < rows:
+        # The next row's indices don't depend on the states: asked for early, they are there in time.
+        next_active = (lane < width) & (j + lanes < count)
+        next_table = tl.load(p_index + offset + j + lanes, mask=next_active, other=0).to(tl.int32)
+        problem = tl.maximum(problem, tl.where(table > last_table, _BAD_INDEX, 0))
+        table = tl.minimum(table, last_table)
+        slot = (x & ((1 << STATE_BITS) - 1)).to(tl.int32)
+        p_bucket = p_lookup + table * ((1 << LOOKUP_BITS) + 1) + (slot >> (STATE_BITS - LOOKUP_BITS))
+        low_symbol = tl.load(p_bucket).to(tl.int32)
+        high_symbol = tl.load(p_bucket + 1).to(tl.int32)
+        p_row = p_cdf + table.to(tl.int64) * stride
+        # Largest symbol with cdf[symbol] <= slot; most buckets hold one or two.
+        while tl.max(high_symbol - low_symbol, axis=0) > 0:
+            middle = (low_symbol + high_symbol + 1) >> 1
+            below = tl.load(p_row + middle) <= slot
+            low_symbol = tl.where(below, middle, low_symbol)
+            high_symbol = tl.where(below, high_symbol, middle - 1)
+        start = tl.load(p_row + low_symbol)
+        frequency = tl.load(p_row + low_symbol + 1) - start
+        tl.store(p_symbols + offset + j, low_symbol.to(tl.int16), mask=active)
+        moved = frequency.to(tl.uint32) * (x >> STATE_BITS) + (slot - start).to(tl.uint32)
+        hungry = active & ((moved >> STATE_BITS) == 0)
+        taken = hungry.to(tl.int32)
+        place = following + tl.cumsum(taken, axis=0) - 1
+        there = hungry & (place < end)
+        problem = tl.maximum(problem, tl.where(hungry & (place >= end), _WORDS_MISSING, 0))
+        word = tl.load(p_payload + place, mask=there, other=0).to(tl.uint32) & 0xFFFF
+        moved = tl.where(hungry, (moved << STATE_BITS) | word, moved)
+        x = tl.where(active, moved, x)
+        following += tl.sum(taken, axis=0)
+        j += lanes
+        active = next_active
+        table = next_table
+        row += 1
+    if LAST:
+        wrong = (lane < width) & (x != (1 << STATE_BITS))
+        problem = tl.maximum(problem, tl.where(wrong, _STATE_LEFT, 0))
+        problem = tl.maximum(problem, tl.where(following < end, _WORDS_LEFT, 0))
+    tl.store(p_states + i_g * GROUP_LANES + lane, x.to(tl.int32, bitcast=True))
+    tl.store(p_next + i_g, following)
+    worst = tl.max(problem, axis=0)
+    if worst > 0:
+        tl.atomic_max(p_status + i_b, worst)
