@@ -26,6 +26,7 @@ LAYERS = {
     "vaecodec.inspection": 5,
     "vaecodec.training": 5,
     "vaecodec.cli": 6,
+    "vaecodec.conformance": 6,
     "vaecodec.pillow_plugin": 6,
     "vaecodec.__main__": 6,
     "vaecodec": 6,
@@ -36,6 +37,7 @@ WITHIN_A_LAYER = {
     ("vaecodec", "vaecodec.pillow_plugin"),
     ("vaecodec.__main__", "vaecodec.cli"),
     ("vaecodec.cli", "vaecodec"),
+    ("vaecodec.cli", "vaecodec.conformance"),
 }
 
 # part -> modules from outside that it must not know, not even inside a function.

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vaecodec import container
 from vaecodec.container import Tag
+from vaecodec.errors import HashMismatch
 from vaecodec.weights.manifest import manifest
 
+if TYPE_CHECKING:
+    from vaecodec.entropy.coding import Latents
+    from vaecodec.weights.store import StoredModel
+
+DEFAULT_MAX_PIXELS = 2 * 89_478_485
+"""Where Pillow, too, refuses by default (twice its MAX_IMAGE_PIXELS); it may not be installed here."""
 _LEVELS = 64
 _ALIGNMENT = 64
 
@@ -59,23 +68,43 @@ def inspect(data: bytes) -> Info:
     return _describe(container.parse(data, max_pixels=None))
 
 
-def verify(data: bytes) -> Info:
+def verify(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS, model: Path | None = None) -> Info:
     """All checksums, the whole entropy decoding and its end check; no torch, no pixels.
 
-    Raises FormatError for a damaged file, UnknownModel or HashMismatch when its weights aren't installed.
+    max_pixels: largest legal width * height. model: a weights file to use instead of the shipped ones.
+    Raises FormatError for a damaged file or one beyond the limit, UnknownModel or HashMismatch when its weights aren't
+    installed (or aren't those of `model`).
     """
+    decode_integers(data, max_pixels=max_pixels, model=model)
+    return _describe(container.parse(data))
+
+
+def decode_integers(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS, model: Path | None = None) -> Latents:
+    """As `verify`; returns the integers of the file, equal on every machine."""
     from vaecodec.entropy.coding import decode_latents
     from vaecodec.entropy.model import from_tensors
+
+    file = container.parse(data, max_pixels=max_pixels)
+    header, content = file.header, container.read_all(data, file)
+    entropy = from_tensors(_weights_of(header, model).tensors)
+    z_shape = (-(-header.height // _ALIGNMENT), -(-header.width // _ALIGNMENT))
+    outliers = content.get(Tag.OUTLIERS, b"")
+    latents = decode_latents(entropy, header.level, z_shape, content[Tag.LATENTS], outliers)
+    if Tag.ALPHA in content:
+        container.unpack_alpha(content[Tag.ALPHA], header.width, header.height)
+    return latents
+
+
+def _weights_of(header: container.Header, path: Path | None) -> StoredModel:
+    """The weights that a file names. Raises UnknownModel or HashMismatch."""
     from vaecodec.weights.manifest import entry_by_wire
     from vaecodec.weights.store import read_model
 
-    file = container.parse(data, max_pixels=None)
-    header = file.header
-    content = container.read_all(data, file)
-    entry = entry_by_wire(header.model_id, header.model_hash)
-    model = from_tensors(read_model(entry.path, entry.sha256).tensors)
-    z_shape = (-(-header.height // _ALIGNMENT), -(-header.width // _ALIGNMENT))
-    decode_latents(model, header.level, z_shape, content[Tag.LATENTS], content.get(Tag.OUTLIERS, b""))
-    if Tag.ALPHA in content:
-        container.unpack_alpha(content[Tag.ALPHA], header.width, header.height)
-    return _describe(file)
+    if path is None:
+        entry = entry_by_wire(header.model_id, header.model_hash)
+        return read_model(entry.path, entry.sha256)
+    stored = read_model(path)
+    if stored.wire_hash != header.model_hash:
+        message = f"the file needs weights {header.model_hash.hex()}; {path} is {stored.wire_hash.hex()}"
+        raise HashMismatch(message)
+    return stored

@@ -14,6 +14,7 @@ import click
 
 import vaecodec
 from vaecodec.cli import report
+from vaecodec.cli.conformance import show_conformance
 from vaecodec.cli.exits import Exit, Fatal
 from vaecodec.cli.paths import PHOTO_SUFFIXES, STDIO, VAEC_SUFFIXES, Job, find, plan
 from vaecodec.cli.run import Record, finish, run
@@ -35,7 +36,7 @@ Exit codes:
   5  a file cannot be read or written
   6  an output exists already (see --overwrite)
   7  the weights of a model are missing or do not match
-  8  the device cannot be used, or memory ran out
+  8  the device cannot be used or does not decode exactly, or memory ran out
   130, 141, 143  interrupted, reader of the output gone, terminated
 
 \b
@@ -232,16 +233,25 @@ def info(files: tuple[str, ...], recursive: bool, as_json: bool) -> None:
 
 
 @cli.command()
-@_options(_files, _recursive, _json)
-def verify(files: tuple[str, ...], recursive: bool, as_json: bool) -> None:
+@click.argument("files", nargs=-1, metavar="[FILE...]")
+@click.option("--conformance", is_flag=True, help="Check this machine instead: does it decode exactly?")
+@_options(_recursive, _device, _json)
+def verify(files: tuple[str, ...], conformance: bool, recursive: bool, device: str, as_json: bool) -> None:
     """Check that .vaec files are whole.
 
-    All checksums, and every symbol decoded to the end of the stream.
+    All checksums, and every symbol decoded to the end of the stream. With --conformance the files of the conformance
+    set are decoded and compared instead; --device is for that only.
 
     \b
     vaecodec verify photo.vaec
     vaecodec verify -r small && echo all good
+    vaecodec verify --conformance
     """
+    if conformance == bool(files):
+        message = "give FILE... to check files, or --conformance alone to check this machine."
+        raise click.UsageError(message)
+    if conformance:
+        show_conformance(device, as_json=as_json)
 
     def work(job: Job) -> Record:
         return {"ok": True, **dataclasses.asdict(vaecodec.verify(job.read()))}

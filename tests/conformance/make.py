@@ -1,0 +1,272 @@
+"""Makes the conformance set, vaecodec/conformance_data/. Run by hand only, in a commit that says why:
+
+    python tests/conformance/make.py
+
+The model of the set (model.safetensors there) is that of tests/golden/ at format version 1; it is kept.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import struct
+import sys
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+ROOT = Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "kernels")]
+
+from vaecodec import container  # noqa: E402
+from vaecodec.codec import Codec  # noqa: E402
+from vaecodec.conformance import FOLDER, MANIFEST, MODEL, Expected, digest, errors_of  # noqa: E402
+from vaecodec.container import Header, Tag  # noqa: E402
+from vaecodec.container.alpha import Filter, _apply  # noqa: E402
+from vaecodec.entropy.coding import R_LIMIT, Latents, encode_latents  # noqa: E402
+from vaecodec.entropy.model import EntropyModel, from_tensors  # noqa: E402
+from vaecodec.errors import FormatError  # noqa: E402
+from vaecodec.image import Picture, to_picture  # noqa: E402
+from vaecodec.intnet.layers import scale_index  # noqa: E402
+from vaecodec.weights.store import read_model  # noqa: E402
+
+PEAK, RMS = 1, 0.25
+"""Allowed in float32. Rounding turns a difference of 1e-6 into one level at few pixels: 0.25 is one in 16 of them."""
+HALF_ROOM, HALF_PEAK = 2.0, 4
+"""Half-precision limits: what this machine finds, times this, the peak at least 4 levels."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """A file of the set before it is described. compare: whether its pixels count."""
+
+    name: str
+    covers: str
+    data: bytes
+    compare: bool = True
+
+
+class Maker:
+    """Codec, integers and photographs of the set."""
+
+    def __init__(self) -> None:
+        self.codec = Codec(MODEL, device="cpu", dtype="float32")
+        self.half = Codec(MODEL, device="cpu", dtype="bfloat16")
+        stored = read_model(MODEL)
+        self.entropy: EntropyModel = from_tensors(stored.tensors)
+        self.model_id, self.model_hash = int(stored.card["model_id"]), stored.wire_hash
+
+    def photo(self, width: int, height: int, sample: str = "osprey.jpg", mode: str = "RGB") -> Image.Image:
+        with Image.open(ROOT / "samples" / sample) as opened:
+            whole = opened.convert("RGB").crop((440, 140, 760, 460))
+        return whole.resize((width, height), Image.Resampling.LANCZOS).convert(mode)
+
+    def header(self, width: int, height: int, level: int) -> Header:
+        return Header(self.model_id, self.model_hash, level, container.Mode.RGB, width, height)
+
+    def synthetic(
+        self, width: int, height: int, level: int, *, z_top: int, r_top: int, seed: int, lanes: int | None = None
+    ) -> bytes:
+        """A file of random integers: z_hat in -z_top-1..z_top, r in -r_top..r_top."""
+        rng = np.random.default_rng(seed)
+        rows, columns = -(-height // 64), -(-width // 64)
+        z_hat = rng.integers(-z_top - 1, z_top + 1, (self.entropy.N, rows, columns)).astype(np.int8)
+        z_hat.flat[:2] = (-z_top - 1, z_top)
+        index = scale_index(z_hat, level, self.entropy.layers)
+        r = rng.integers(-r_top, r_top + 1, index.shape).astype(np.int32) * (index > 0)
+        return self.pack(self.header(width, height, level), Latents(level, z_hat, r), index, lanes)
+
+    def pack(
+        self, header: Header, latents: Latents, index: NDArray[np.uint8], lanes: int | None, **more: bytes
+    ) -> bytes:
+        coded = encode_latents(self.entropy, latents, index, lanes=lanes)
+        sections = [(Tag.LATENTS, coded.payload), (Tag.OUTLIERS, coded.outliers)]
+        sections += [(Tag[name], content) for name, content in more.items()]
+        return container.pack(header, [(tag, content) for tag, content in sections if content])
+
+    def with_lanes(self, picture: object, level: int, lanes: int) -> bytes:
+        encoded = self.codec.encode_with_latents(picture, level=level)
+        index = scale_index(encoded.latents.z_hat, level, self.entropy.layers)
+        return self.pack(container.parse(encoded.data).header, encoded.latents, index, lanes)
+
+    def with_outliers(self, picture: object, level: int, values: Sequence[int]) -> bytes:
+        """`values` at the first coded places of r, and the last of all."""
+        encoded = self.codec.encode_with_latents(picture, level=level)
+        index = scale_index(encoded.latents.z_hat, level, self.entropy.layers)
+        r = encoded.latents.r.copy()
+        at = np.flatnonzero(index)[[*range(len(values) - 1), -1]]
+        r.flat[at] = values
+        latents = Latents(level, encoded.latents.z_hat, r)
+        return self.pack(container.parse(encoded.data).header, latents, index, None)
+
+
+def with_section(data: bytes, tag: int, content: bytes) -> bytes:
+    """The file with one section set."""
+    file = container.parse(data)
+    contents: dict[int, bytes] = dict(container.read_all(data, file))
+    return container.pack(file.header, list((contents | {tag: content}).items()))
+
+
+def see_through(maker: Maker, mode: str, kind: Filter, size: tuple[int, int]) -> bytes:
+    """A picture whose alpha is coded with one of the filters."""
+    width, height = size
+    rows, columns = np.mgrid[0:height, 0:width]
+    alpha = np.clip(2 * (height / 2 - np.hypot(rows - height / 2, columns - width / 2)) + 128, 0, 255).astype(np.uint8)
+    base = to_picture(maker.photo(width, height, mode="RGB" if mode == "RGBA" else "L"))
+    picture = Picture(base.rgb, alpha, "RGBA" if mode == "RGBA" else "LA", None, None, None)
+    content = bytes([kind]) + zlib.compress(_apply(kind, alpha.tobytes(), width), 9)
+    return with_section(maker.codec.encode(picture, level=30), Tag.ALPHA, content)
+
+
+def pictures(maker: Maker) -> list[Made]:
+    """Sizes, levels, modes."""
+    encode, photo = maker.codec.encode, maker.photo
+    sizes = ((1, 1), (1, 70), (70, 1), (63, 65), (64, 64), (65, 63), (130, 61), (2, 257))
+    found = [Made(f"size-{w}x{h}", f"{w} x {h} pixels", encode(photo(w, h), level=35)) for w, h in sizes]
+    found += [
+        Made(f"level-{level:02}", f"quality level {level}", encode(photo(72, 48), level=level))
+        for level in (0, 1, 31, 62, 63)
+    ]
+    found.append(Made("mode-l", "mode L", encode(photo(50, 40, mode="L"), level=45)))
+    for mode, kind, size in (
+        ("RGBA", Filter.NONE, (40, 30)),
+        ("RGBA", Filter.SUB, (41, 64)),
+        ("RGBA", Filter.UP, (65, 31)),
+        ("LA", Filter.SUB, (33, 20)),
+        ("LA", Filter.UP, (1, 1)),
+    ):
+        name = f"mode-{mode}-{kind.name}-{size[0]}x{size[1]}".lower()
+        found.append(Made(name, f"mode {mode}, alpha filter {kind.name}", see_through(maker, mode, kind, size)))
+    flat = Image.new("RGB", (192, 128), (128, 128, 128))
+    found.append(Made("flat", "nearly nothing is coded: most scale indices are 0", encode(flat, level=5)))
+    noise = np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8)
+    found.append(Made("noise", "noise at the best level", encode(noise, level=63)))
+    return found
+
+
+def extras(maker: Maker) -> list[Made]:
+    """Metadata and sections of the future."""
+    photo = maker.photo(48, 32)
+    plain = maker.codec.encode(photo, level=20)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # Orientation: pixels stay as they are
+    tags = {Tag.ICC: b"conformance profile", Tag.EXIF: exif.tobytes().removeprefix(b"Exif\0\0"), Tag.XMP: b"<x/>"}
+    found = [
+        Made(f"section-{tag.name.lower()}", f"section {tag.name}", with_section(plain, tag, content))
+        for tag, content in tags.items()
+    ]
+    everything = see_through(maker, "RGBA", Filter.UP, (48, 32))
+    for tag, content in (*tags.items(), (0x80, b"from the future"), (0xFF, bytes(300))):
+        everything = with_section(everything, tag, content)
+    found.append(Made("section-all", "every section, two unknown optional ones", everything))
+    return found
+
+
+def streams(maker: Maker) -> list[Made]:
+    """Lanes, outliers, extreme integers."""
+    photo = maker.photo(80, 72)
+    found = [
+        Made(f"lanes-{lanes:04}", f"{lanes} lanes", maker.with_lanes(photo, 40, lanes), compare=lanes == 64)
+        for lanes in (1, 2, 16, 32, 64, 256, 1024)
+    ]
+    found += [
+        Made("lanes-8192", "8192 lanes, most of them idle", maker.with_lanes(maker.photo(9, 9), 3, 8192)),
+        Made("outliers", "outliers of r", maker.with_outliers(photo, 30, (200, -150, 90, -60))),
+        Made(
+            "outliers-limit",
+            "the largest magnitudes of r",
+            maker.with_outliers(photo, 20, (R_LIMIT - 1, 1 - R_LIMIT)),
+            compare=False,
+        ),
+        Made(
+            "random-z", "z_hat from -128 to 127 with outliers", maker.synthetic(130, 70, 9, z_top=127, r_top=1, seed=2),
+            compare=False,
+        ),
+        Made(
+            "random-all", "random integers, several groups",
+            maker.synthetic(200, 130, 63, z_top=127, r_top=700, seed=3, lanes=128), compare=False,
+        ),
+        Made(
+            "random-low", "small random integers at the lowest level",
+            maker.synthetic(64, 192, 0, z_top=3, r_top=2, seed=4, lanes=4), compare=False,
+        ),
+    ]  # fmt: skip
+    return found
+
+
+def resealed(data: bytes, at: int, byte: int) -> bytes:
+    """One byte of the header changed, its CRC right again."""
+    end = container.parse(data).size - sum(s.length for s in container.parse(data).sections.values()) - 4
+    head = bytearray(data[:end])
+    head[at] = byte
+    return bytes(head) + struct.pack("<I", zlib.crc32(head)) + data[end + 4 :]
+
+
+def refused(maker: Maker) -> list[Made]:
+    """What every reader must refuse."""
+    good = maker.codec.encode(maker.photo(20, 20), level=10)
+    payload = container.read_section(good, container.parse(good), Tag.LATENTS)
+    flipped = bytearray(good)
+    flipped[-1] ^= 1
+    cases = {
+        "magic": (b"\x8fVAE" + good[4:], "another magic"),
+        "version": (good[:4] + b"\2" + good[5:], "version 2"),
+        "flags": (resealed(good, 5, 1), "a reserved flag"),
+        "level": (resealed(good, 12, 64), "level 64"),
+        "mode": (resealed(good, 13, 5), "mode 5"),
+        "width": (resealed(good, 14, 0), "width 0"),
+        "tag": (resealed(good, 17, 4), "an unknown mandatory section"),
+        "header-crc": (good[:12] + b"\1" + good[13:], "a damaged header"),
+        "cut": (good[:-1], "a byte is missing"),
+        "more": (good + b"\0", "a byte too many"),
+        "content-crc": (bytes(flipped), "a damaged section"),
+        "lanes": (with_section(good, Tag.LATENTS, b"\x0e" + payload[1:]), "2^14 lanes"),
+        "words": (with_section(good, Tag.LATENTS, payload + b"\0\0"), "words left over"),
+        "state": (with_section(good, Tag.LATENTS, payload[:1] + b"\0\0\0\0" + payload[5:]), "a state below 2^16"),
+        "outlier": (with_section(good, Tag.OUTLIERS, b"\xff\xff\xff\x7f\0"), "an outlier beyond the symbols"),
+    }
+    return [Made(f"refuse-{name}", covers, data) for name, (data, covers) in cases.items()]
+
+
+def describe(made: Made, maker: Maker) -> Expected:
+    """Decode in float32 and bfloat16; write the file and its picture."""
+    (FOLDER / f"{made.name}.vaec").write_bytes(made.data)
+    try:
+        latents = digest(maker.codec.decode_latents(made.data))
+    except FormatError as error:
+        return Expected(made.name, made.covers, error=type(error).__name__)
+    if not made.compare:
+        return Expected(made.name, made.covers, latents)
+    pixels = maker.codec.decode(made.data, as_array=True)
+    Image.fromarray(pixels).save(FOLDER / f"{made.name}.png", optimize=True)
+    peak, rms = errors_of(maker.half.decode(made.data, as_array=True), pixels)
+    room = round(HALF_ROOM * rms + RMS, 2)
+    return Expected(made.name, made.covers, latents, PEAK, RMS, max(HALF_PEAK, round(HALF_ROOM * peak)), room)
+
+
+def main() -> None:
+    maker = Maker()
+    for path in (*FOLDER.glob("*.vaec"), *FOLDER.glob("*.png")):
+        path.unlink()
+    found = []
+    for made in (*pictures(maker), *extras(maker), *streams(maker), *refused(maker)):
+        expected = describe(made, maker)
+        if made.name.startswith("refuse-") != (expected.error is not None):
+            message = f"{made.name}: {expected.error}"
+            raise SystemExit(message)
+        found.append({key: value for key, value in dataclasses.asdict(expected).items() if value is not None})
+        click.echo(f"{made.name}: {len(made.data)} bytes, {expected.error or ''} half {expected.half_peak}")
+    model = hashlib.sha256(MODEL.read_bytes()).hexdigest()
+    lines = ",\n".join("  " + json.dumps(entry) for entry in found)
+    MANIFEST.write_text(f'{{\n "version": 1,\n "model": "{model}",\n "files": [\n{lines}\n ]\n}}\n', encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
