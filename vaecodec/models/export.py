@@ -12,7 +12,8 @@ from torch import Tensor
 
 from vaecodec.entropy.fit import COUNT_BINS, fit_tables
 from vaecodec.entropy.model import EntropyModel, to_tensors
-from vaecodec.intnet.fixedpoint import SCALES
+from vaecodec.errors import WeightsError
+from vaecodec.intnet.fixedpoint import ACCUMULATOR_LIMIT, SCALES
 from vaecodec.intnet.layers import make_layers, scale_index
 from vaecodec.models.config import LEVELS
 from vaecodec.models.network import CodecNetwork, level_position, round_z
@@ -25,13 +26,19 @@ LEVEL_PREFIX = "log_"
 
 @torch.no_grad()
 def export_layers(network: CodecNetwork) -> tuple[list[NDArray[np.int8]], list[NDArray[np.int32]]]:
-    """Integer weights and biases (per level) of h_scale."""
+    """Integer weights and biases (per level) of h_scale. Raises WeightsError for values that are no int32."""
     t = level_position(torch.arange(LEVELS))
-    weights = [layer.integer_weight().cpu().numpy().astype(np.int8) for layer in network.h_scale.typed_layers()]
-    biases = [
-        layer.integer_bias(t.to(layer.weight.device))[:, :, 0, 0].cpu() for layer in network.h_scale.typed_layers()
-    ]
-    return weights, [bias.numpy().astype(np.int32) for bias in biases]
+    weights, biases = [], []
+    for number, layer in enumerate(network.h_scale.typed_layers()):
+        bias = layer.integer_bias(t.to(layer.weight.device))[:, :, 0, 0]
+        for kind, values in (("weight", layer.integer_weight()), ("bias", bias)):
+            # A cast of what doesn't fit would wrap, or differ from one processor to the next.
+            if not bool((values.abs() < ACCUMULATOR_LIMIT).all()):
+                message = f"h_scale layer {number}: a {kind} is not finite or reaches {ACCUMULATOR_LIMIT}"
+                raise WeightsError(message)
+        weights.append(layer.integer_weight().cpu().numpy().astype(np.int8))
+        biases.append(bias.cpu().numpy().astype(np.int32))
+    return weights, biases
 
 
 @torch.no_grad()
@@ -89,12 +96,22 @@ def _rounding(y: Tensor, gain: Tensor, coded: Tensor) -> Callable[[Tensor], Tens
 
 
 def export_tensors(network: CodecNetwork, counts: ResidualCounts) -> dict[str, NDArray[Any]]:
-    """All tensors of the weights file. Raises WeightsError when the integer path is out of bounds."""
+    """All tensors of the weights file.
+
+    Raises WeightsError when the integer path is out of bounds, or a weight is not finite as float16.
+    """
     layers = make_layers(*export_layers(network))
     model = EntropyModel(layers, fit_tables(counts.y), fit_tables(counts.z), export_z_table(network))
     tensors = to_tensors(model)
     for name, tensor in network.state_dict().items():
         if not name.startswith(INTEGER_PREFIXES):
-            kept = tensor.cpu().float().numpy()
-            tensors[f"net.{name}"] = kept if name.startswith(LEVEL_PREFIX) else kept.astype(np.float16)
+            tensors[f"net.{name}"] = _as_stored(name, tensor.cpu().float().numpy())
     return tensors
+
+
+def _as_stored(name: str, values: NDArray[np.float32]) -> NDArray[Any]:
+    largest = np.finfo(np.float32 if name.startswith(LEVEL_PREFIX) else np.float16).max
+    if not (np.abs(values) <= largest).all():
+        message = f"{name}: a weight is not finite, or beyond {largest}"
+        raise WeightsError(message)
+    return values if name.startswith(LEVEL_PREFIX) else values.astype(np.float16)

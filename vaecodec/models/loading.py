@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vaecodec.entropy.model import EntropyModel, from_tensors
 from vaecodec.errors import WeightsError
-from vaecodec.models.config import CONFIGS
+from vaecodec.models.config import CONFIGS, LEVELS, ModelConfig
 from vaecodec.models.export import INTEGER_PREFIXES
 from vaecodec.models.network import CodecNetwork
 from vaecodec.weights.store import StoredModel
@@ -38,9 +38,11 @@ def build_network(stored: StoredModel) -> CodecNetwork:
         for name, array in stored.tensors.items()
         if name.startswith("net.")
     }
-    expected = {name for name in network.state_dict() if not name.startswith(INTEGER_PREFIXES)}
-    if expected != state.keys():
-        message = f"weights file and config {config.name} differ in {sorted(expected ^ state.keys())[:4]}"
+    shapes = {name: t.shape for name, t in network.state_dict().items() if not name.startswith(INTEGER_PREFIXES)}
+    found = {name: tensor.shape for name, tensor in state.items()}
+    if shapes != found:
+        differing = sorted({name for name, _ in shapes.items() ^ found.items()})
+        message = f"weights file and config {config.name} differ in {', '.join(differing[:4])}"
         raise WeightsError(message)
     network.load_state_dict(state, strict=False, assign=True)
     # Both ship as integers, in the entropy model.
@@ -50,4 +52,16 @@ def build_network(stored: StoredModel) -> CodecNetwork:
 
 def load_model(stored: StoredModel) -> LoadedModel:
     """Networks and tables, checked. Raises WeightsError."""
-    return LoadedModel(build_network(stored), from_tensors(stored.tensors), stored.wire_hash, stored.card)
+    network, entropy = build_network(stored), from_tensors(stored.tensors)
+    _check_fit(network.config, entropy)
+    return LoadedModel(network, entropy, stored.wire_hash, stored.card)
+
+
+def _check_fit(config: ModelConfig, entropy: EntropyModel) -> None:
+    """Raises WeightsError unless the integer part has the widths of `config` and all levels."""
+    ins, outs = (config.N, config.H1, config.H2, config.H2), (config.H1, 4 * config.H2, config.H2, 4 * config.M)
+    wanted = [*((o, i) for o, i in zip(outs, ins, strict=True)), *((LEVELS, o) for o in outs), (LEVELS, config.N)]
+    found = [layer.weight.shape[:2] for layer in entropy.layers] + [layer.bias.shape for layer in entropy.layers]
+    if [*found, entropy.z_table.shape] != wanted:
+        message = f"the integer part has shapes {[*found, entropy.z_table.shape]}; config {config.name} needs {wanted}"
+        raise WeightsError(message)

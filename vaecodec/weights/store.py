@@ -56,11 +56,26 @@ def read_model(path: Path, expected_sha256: str | None = None) -> StoredModel:
     if card_text is None:
         message = f"{path}: no {CARD_KEY!r} entry in its metadata; not a vaecodec model"
         raise WeightsError(message)
+    card = _parse_card(path, card_text)
     sha256 = tensor_hash(tensors)
     if expected_sha256 is not None and sha256 != expected_sha256:
         message = f"{path}: tensors hash to {sha256[:16]}..., the manifest says {expected_sha256[:16]}..."
         raise HashMismatch(message)
-    return StoredModel(tensors, json.loads(card_text), sha256)
+    return StoredModel(tensors, card, sha256)
+
+
+def _parse_card(path: Path, text: str) -> dict[str, Any]:
+    """The model card, a JSON object that has at least a model id. Raises WeightsError."""
+    try:
+        card = json.loads(text)
+    except ValueError as error:
+        message = f"{path}: the model card is not JSON ({error})"
+        raise WeightsError(message) from error
+    model_id = card.get("model_id") if isinstance(card, dict) else None
+    if not isinstance(model_id, int) or not 1 <= model_id < 1 << 32:
+        message = f"{path}: model_id of the model card is {model_id!r}; it must be 1..{(1 << 32) - 1}"
+        raise WeightsError(message)
+    return dict(card)
 
 
 def write_model(path: Path, tensors: Mapping[str, NDArray[Any]], card: Mapping[str, Any]) -> str:
