@@ -3,8 +3,8 @@
 Requests are JSON lines on standard input, answers JSON lines on standard output; pictures and streams are
 files (`.npy` with uint8 [H, W, 3], and the stream in the layout below), so that both sides pay for bytes alike.
 
-    {"do": "encode", "model": "mbt2018-mean", "quality": 3, "picture": "in.npy", "stream": "out.bin"}
-    {"do": "decode", "model": "mbt2018-mean", "quality": 3, "stream": "out.bin", "picture": "out.npy"}
+    {"do": "encode", "model": "mbt2018-mean", "quality": 3, "weights": "", "picture": "in.npy", "stream": "out.bin"}
+    {"do": "decode", "model": "mbt2018-mean", "quality": 3, "weights": "", "stream": "out.bin", "picture": "out.npy"}
     -> {"seconds": 0.31, "peak_mib": 812.0}   or   {"error": "RuntimeError: ..."}
 
 Stream: u16 height, u16 width, u8 number of strings, u16 z height, u16 z width, then u32 length and bytes of
@@ -21,6 +21,7 @@ import struct
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -40,36 +41,28 @@ def declare_torchvision_operators() -> None:
         pass
     if hasattr(torch.ops.torchvision, "nms"):
         return
-    operators = torch.library.Library("torchvision", "DEF")
+    operators = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
     for name in ("nms", "qnms"):
-        operators.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        operators.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")  # type: ignore[no-untyped-call]
     KEPT.append(operators)
 
 
 KEPT: list[object] = []  # a torch.library disappears with its object
-NETWORKS: dict[tuple[str, int], torch.nn.Module] = {}
+NETWORKS: dict[tuple[str, int, str], Any] = {}  # CompressAI has no types
 
 
-def weights_file(model: str, quality: int) -> Path | None:
-    """The user's weights: $COMPRESSAI_WEIGHTS/MODEL-QUALITY*.pth[.tar], as CompressAI's zoo names them."""
-    folder = os.environ.get("COMPRESSAI_WEIGHTS")
-    if not folder:
-        return None
-    return next(iter(sorted(Path(folder).glob(f"{model}-{quality}-*.pth*"))), None)
-
-
-def network(model: str, quality: int) -> torch.nn.Module:
-    """The network of one quality, ready to compress: with the user's weights, or random ones (for speed only)."""
-    key = (model, quality)
+def network(model: str, quality: int, weights: str) -> Any:
+    """The network of one quality, ready to compress: with weights from a file, or random ones (for speed only)."""
+    key = (model, quality, weights)
     if key not in NETWORKS:
         from compressai.zoo import image_models
         from compressai.zoo.pretrained import load_pretrained
 
         torch.manual_seed(0)
         made = image_models[model](quality=quality, metric="mse", pretrained=False).eval()
-        path = weights_file(model, quality)
-        if path is not None:
-            made = type(made).from_state_dict(load_pretrained(torch.load(path, map_location="cpu", weights_only=True)))
+        if weights:
+            state = torch.load(weights, map_location="cpu", weights_only=True)
+            made = type(made).from_state_dict(load_pretrained(state))
         made.update(force=True)
         NETWORKS.clear()  # one at a time: eight qualities of a large model would fill the memory
         NETWORKS[key] = made.eval()
@@ -77,10 +70,10 @@ def network(model: str, quality: int) -> torch.nn.Module:
 
 
 @torch.inference_mode()
-def encode(model: str, quality: int, picture: str, stream: str) -> float:
+def encode(model: str, quality: int, weights: str, picture: str, stream: str) -> float:
     import numpy as np
 
-    net = network(model, quality)
+    net = network(model, quality, weights)
     rgb = torch.from_numpy(np.load(picture))
     start = time.perf_counter()
     height, width, _ = rgb.shape
@@ -96,10 +89,10 @@ def encode(model: str, quality: int, picture: str, stream: str) -> float:
 
 
 @torch.inference_mode()
-def decode(model: str, quality: int, picture: str, stream: str) -> float:
+def decode(model: str, quality: int, weights: str, picture: str, stream: str) -> float:
     import numpy as np
 
-    net = network(model, quality)
+    net = network(model, quality, weights)
     data = Path(stream).read_bytes()
     start = time.perf_counter()
     height, width, count, *shape = HEADER.unpack_from(data)
@@ -123,13 +116,10 @@ def peak_mib() -> float:
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
 
 
-def answer(request: dict[str, object]) -> dict[str, object]:
+def answer(request: dict[str, Any]) -> dict[str, Any]:
     do = request.pop("do")
     try:
-        if do == "weights":
-            return {"file": str(weights_file(**request) or "")}
-        if do == "load":
-            network(**request)
+        if do == "memory":
             return {"peak_mib": peak_mib()}
         action = {"encode": encode, "decode": decode}[str(do)]
         return {"seconds": action(**request), "peak_mib": peak_mib()}
@@ -148,12 +138,9 @@ def main() -> None:
     # CompressAI and torch print warnings; only answers may go to standard output.
     out, sys.stdout = sys.stdout, sys.stderr
     versions = {"compressai": compressai.__version__, "torch": torch.__version__}
-    for reply in ({"versions": versions},):
-        out.write(json.dumps(reply) + "\n")
-        out.flush()
+    print(json.dumps({"versions": versions}), file=out, flush=True)
     for line in sys.stdin:
-        out.write(json.dumps(answer(json.loads(line))) + "\n")
-        out.flush()
+        print(json.dumps(answer(json.loads(line))), file=out, flush=True)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
@@ -30,7 +31,17 @@ def split(_context: click.Context, _parameter: click.Parameter, value: str) -> l
 @click.option("--jobs", default=1, show_default=True, type=click.IntRange(1), help="Pictures at the same time.")
 @click.option("--anchor", default=ANCHOR, show_default=True, help="The codec that BD-rates are against.")
 @click.option("--page-images", default=3, show_default=True, type=click.IntRange(0), help="Pictures on the HTML page.")
-def main(where: str, codecs: list[str], wanted: list[str], out: str, jobs: int, anchor: str, page_images: int) -> None:
+@click.option("--page-bpp", default=0.35, show_default=True, help="Their size, in bits per pixel.")
+def main(
+    where: str,
+    codecs: list[str],
+    wanted: list[str],
+    out: str,
+    jobs: int,
+    anchor: str,
+    page_images: int,
+    page_bpp: float,
+) -> None:
     """Rate-distortion of every codec on the pictures of DIR, or on the Kodak images.
 
     Real files, encoded, decoded and compared. What is measured already is not measured again; --out holds a JSON
@@ -44,16 +55,18 @@ def main(where: str, codecs: list[str], wanted: list[str], out: str, jobs: int, 
         raise click.BadParameter(str(error), param_hint="--codecs") from error
     if not present:
         raise click.ClickException("; ".join(f"{name} is absent ({reason})" for name, reason in missing.items()))
-    records = measure_all(present, dataset, Path(out), wanted, jobs)
-    folder = Path(out) / dataset.name
-    summary = summarize(records, anchor, wanted, missing)
-    save(folder / "summary.json", summary)
-    lines = write_tables(summary, records, wanted, folder)
-    click.echo("\n".join(lines))
-    if page_images:
-        from bench.page import write_page
+    with ExitStack() as stack:
+        for codec in present:
+            stack.callback(codec.close)
+        records = measure_all(present, dataset, Path(out), wanted, jobs)
+        folder = Path(out) / dataset.name
+        summary = summarize(records, anchor, wanted, missing)
+        save(folder / "summary.json", summary)
+        click.echo("\n".join(write_tables(summary, records, wanted, folder)))
+        if page_images:
+            from bench.page import write_page
 
-        click.echo(f"page: {write_page(folder / 'report.html', dataset, present, summary, page_images)}")
+            click.echo(f"page: {write_page(folder / 'report.html', dataset, present, summary, page_images, page_bpp)}")
 
 
 def usable_metrics(wanted: Sequence[str]) -> list[str]:

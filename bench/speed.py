@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
@@ -89,7 +90,7 @@ def peak_memory(name: str, threads: int, img: Image, quality: float) -> float:
     limit_threads(threads)
     codec = make(name, threads)
     if isinstance(codec, CompressAi):
-        start = codec.ask({"do": "weights", "model": codec.model, "quality": int(quality)}).get("peak_mib", 0.0)
+        start = float(codec.ask({"do": "memory"})["peak_mib"])
         once(codec, img, quality)
         peak = float(codec.last["peak_mib"])
         codec.close()
@@ -203,10 +204,16 @@ def main(photo: str | None, codecs: list[str], rounds: int, threads: int, bpp: f
     path = Path(photo) if photo else default_picture()
     img = load_image(path)
     limit_threads(threads)
-    made = [make(name, threads) for name in codecs]
+    try:
+        made = [make(name, threads) for name in codecs]
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--codecs") from error
     present = [codec for codec in made if runs_here(codec)]
     missing = {codec.name: codec.requires for codec in made if codec not in present}
-    entries, failed = measure(present, img, rounds, bpp, threads)
+    with ExitStack() as stack:
+        for codec in present:
+            stack.callback(codec.close)
+        entries, failed = measure(present, img, rounds, bpp, threads)
     record: Record = {
         "picture": {"name": path.name, "megapixels": round(img.shape[0] * img.shape[1] / 1e6, 3)},
         "threads": threads,

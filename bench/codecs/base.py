@@ -51,3 +51,6 @@ class Codec(ABC):
 
         Cached results made under another version are measured again.
         """
+
+    def close(self) -> None:  # noqa: B027  (most codecs hold nothing)
+        """Give back what the codec holds, such as a process."""

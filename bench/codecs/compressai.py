@@ -31,7 +31,7 @@ class CompressAi(Codec):
     """
 
     requires: ClassVar[str] = "python -m bench setup-compressai, and its weights in the folder $COMPRESSAI_WEIGHTS"
-    qualities = (1, 2, 3, 4, 5, 6, 7, 8)
+    qualities: tuple[float, ...] = (1, 2, 3, 4, 5, 6, 7, 8)
 
     def __init__(self, model: str, threads: int = 1) -> None:
         super().__init__(threads)
@@ -50,9 +50,14 @@ class CompressAi(Codec):
     def available(self) -> bool:
         return self.installed() and bool(self.weights())
 
-    def weights(self) -> str:
-        """The weights file of the first quality, or an empty string: then the networks are random."""
-        return str(self.ask({"do": "weights", "model": self.model, "quality": self.qualities[0]})["file"])
+    def weights(self, quality: float | None = None) -> str:
+        """The weights file of a quality (default: the first one), or an empty string: the network is then random.
+
+        $COMPRESSAI_WEIGHTS holds MODEL-QUALITY-*.pth.tar, as CompressAI's zoo names its files.
+        """
+        folder = os.environ.get("COMPRESSAI_WEIGHTS")
+        pattern = f"{self.model}-{int(quality or self.qualities[0])}-*.pth*"
+        return next(map(str, sorted(Path(folder).glob(pattern))), "") if folder else ""
 
     def ask(self, request: dict[str, object]) -> dict[str, Any]:
         """Send one request to the worker (started on first use). Raises CodecError with the worker's words."""
@@ -116,10 +121,11 @@ class CompressAi(Codec):
             return decoded
 
     def request(self, do: str, quality: float, picture: Path, stream: Path) -> dict[str, object]:
-        paths = {"picture": str(picture), "stream": str(stream)}
+        paths = {"picture": str(picture), "stream": str(stream), "weights": self.weights(quality)}
         return {"do": do, "model": self.model, "quality": int(quality), **paths}
 
     def version(self) -> str:
         weights = self.weights()
+        self.worker()
         named = ", ".join(f"{name} {version}" for name, version in self._versions.items())
         return f"{named}; weights {Path(weights).name if weights else 'random'}"

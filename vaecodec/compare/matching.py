@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from vaecodec.compare.peers import Peer, Pixels
@@ -61,3 +61,26 @@ def _refine(attempt: Callable[[float], Match], low: float, high: float) -> None:
         if abs(deviation) <= CLOSE_ENOUGH:
             return
         low, high = (middle, high) if deviation < 0 else (low, middle)
+
+
+NEIGHBOURS = 4
+
+
+def common_size(peers: Sequence[Peer], pixels: Pixels, around: int) -> int:
+    """A size near `around` bytes that codecs of whole settings can all come close to.
+
+    Each of them has sizes some percent apart; the size taken is the one of theirs from which the worst of them is
+    least far. With no such codec it is `around`, with one the size of its nearest file.
+    """
+    ladders = []
+    for peer in peers:
+        if peer.whole:
+            centre = int(match_size(peer, pixels, around).setting)
+            reach = NEIGHBOURS if sum(other.whole for other in peers) > 1 else 0
+            settings = range(max(centre - reach, int(peer.low)), min(centre + reach, int(peer.high)) + 1)
+            ladders.append([len(peer.encode(pixels, setting)) for setting in settings])
+
+    def worst(size: int) -> float:
+        return max(min(abs(other / size - 1) for other in ladder) for ladder in ladders)
+
+    return min((size for ladder in ladders for size in ladder), key=worst, default=around)

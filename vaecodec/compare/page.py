@@ -57,8 +57,8 @@ def build_page(title: str, note: str, scenes: Sequence[Scene], charts: Sequence[
         "scenes": [scene_data(scene) for scene in scenes],
         "charts": [chart_data(chart) for chart in charts],
     }
-    # "</" would end the script element, whatever the JSON says.
-    data = json.dumps(content, allow_nan=False, separators=(",", ":")).replace("</", "<\\/")
+    # No "<": whatever a name says, it cannot end the script element.
+    data = json.dumps(content, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
     parts = {"TITLE": html.escape(title), "NOTE": html.escape(note), "DATA": data}
     parts |= {"STYLE": asset("page.css"), "SCRIPT": asset("page.js")}
     # One pass, so that nothing inside a part is taken for a place of its own.

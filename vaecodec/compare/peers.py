@@ -64,15 +64,18 @@ class PillowPeer(Peer):
 
 
 class JpegPeer(PillowPeer):
-    """Pillow's JPEG, 4:2:0 and optimized, with quantization tables between those of two whole qualities."""
+    """Pillow's JPEG, optimized, with quantization tables between those of two whole qualities."""
 
     name, title, format, mime = "jpeg", "JPEG", "JPEG", "image/jpeg"
+
+    def __init__(self, subsampling: str = "4:2:0") -> None:
+        self.subsampling = subsampling
 
     def options(self, setting: float) -> dict[str, object]:
         lower, upper = (_jpeg_tables(int(whole)) for whole in (math.floor(setting), math.ceil(setting)))
         share = setting - math.floor(setting)
         tables = {i: [round(a + share * (b - a)) for a, b in zip(lower[i], upper[i], strict=True)] for i in lower}
-        return {"qtables": tables, "subsampling": "4:2:0", "optimize": True}
+        return {"qtables": tables, "subsampling": self.subsampling, "optimize": True}
 
 
 def _jpeg_tables(quality: int) -> dict[int, list[int]]:
@@ -98,10 +101,13 @@ class AvifPeer(PillowPeer):
     name, title, format, mime = "avif", "AVIF", "AVIF", "image/avif"
     low, high = 0, 100
 
+    def __init__(self, speed: int = 6, subsampling: str = "4:2:0") -> None:
+        self.speed, self.subsampling = speed, subsampling
+
     def options(self, setting: float) -> dict[str, object]:
         strength = 100 + round(100 * (setting - math.floor(setting)))
         fine = {} if strength == 100 else {"advanced": {"deltaq-strength": str(strength)}}
-        return {"quality": int(setting), "speed": 6, "subsampling": "4:2:0", **fine}
+        return {"quality": int(setting), "speed": self.speed, "subsampling": self.subsampling, **fine}
 
     def describe(self, setting: float) -> str:
         strength = 100 + round(100 * (setting - math.floor(setting)))

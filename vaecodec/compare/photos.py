@@ -11,10 +11,11 @@ from vaecodec.codec import Codec, quality_to_level
 from vaecodec.compare.metrics import ms_ssim, psnr
 from vaecodec.compare.page import Chart, Curve, build_page, ms_ssim_db
 from vaecodec.compare.peers import Peer, VaecodecPeer, installed_peers
-from vaecodec.compare.scene import make_scene
+from vaecodec.compare.scene import centre_crop, make_scene
 
 Pixels = NDArray[np.uint8]  # [H, W, 3] RGB
 
+PAGE_PIXELS = 4_000_000
 CURVE_SETTINGS = (0.05, 0.15, 0.3, 0.5, 0.7, 0.85, 0.95)
 """Where in a codec's range of settings the points of its curve lie."""
 
@@ -24,18 +25,22 @@ def compare_photos(
     codec: Codec,
     quality: float = 60,
     *,
+    max_pixels: int = PAGE_PIXELS,
     advance: Callable[[str], None] = lambda _: None,
 ) -> str:
     """Return the page: every installed codec at the size that vaecodec needs for `quality`, and each photo's curves.
 
-    photos: (name, uint8 RGB [H, W, 3]). `advance` is called with a line for each finished step. Raises InputError.
+    photos: (name, uint8 RGB [H, W, 3]); of a larger one the centre of `max_pixels` is taken. `advance` is called with
+    a line for each finished step. Raises InputError.
     """
     own = VaecodecPeer(codec)
     peers: list[Peer] = [own, *installed_peers()]
     scenes, charts = [], []
-    for name, pixels in photos:
+    for name, photo in photos:
+        pixels = centre_crop(photo, max_pixels)
+        name = name if pixels.shape == photo.shape else f"{name} (centre)"
         wanted = len(own.encode(pixels, quality_to_level(quality)))
-        scenes.append(make_scene(name, pixels, peers, wanted, lambda title, name=name: advance(f"{name}: {title}")))  # type: ignore[misc]
+        scenes.append(make_scene(name, pixels, peers, wanted, advance))
         charts.append(photo_chart(name, pixels, peers, advance))
     note = f"Every codec was brought to the size of the vaecodec file at quality {quality:g}."
     return build_page("Codecs at equal bytes", note, scenes, charts)

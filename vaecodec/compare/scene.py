@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -45,6 +46,17 @@ class Scene:
     versions: tuple[Version, ...]
 
 
+def centre_crop(pixels: Pixels, most: int) -> Pixels:
+    """The centre of the picture, of its shape and at most `most` pixels; pages hold true pixels, not reduced ones."""
+    height, width, _ = pixels.shape
+    share = math.sqrt(most / (height * width))
+    if share >= 1:
+        return pixels
+    rows, columns = max(int(height * share), 1), max(int(width * share), 1)
+    top, left = (height - rows) // 2, (width - columns) // 2
+    return np.ascontiguousarray(pixels[top : top + rows, left : left + columns])
+
+
 def make_scene(
     name: str,
     original: Pixels,
@@ -52,11 +64,11 @@ def make_scene(
     wanted_bytes: int,
     advance: Callable[[str], None] = lambda _: None,
 ) -> Scene:
-    """Bring every codec to `wanted_bytes` on one picture; `advance(title)` is called after each."""
+    """Bring every codec to `wanted_bytes` on one picture; `advance(line)` is called after each."""
     versions = []
     for peer in peers:
         versions.append(make_version(peer, original, wanted_bytes))
-        advance(peer.title)
+        advance(f"{name}: {peer.title}")
     return Scene(name, original, wanted_bytes, tuple(versions))
 
 

@@ -1,0 +1,177 @@
+"""The rate-distortion run: real files, resumed, with failures that stay where they belong."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from numpy.typing import NDArray
+from PIL import Image
+
+pytest.importorskip("bjontegaard", reason="the benchmark needs the extra bench")
+pytest.importorskip("matplotlib", reason="the benchmark needs the extra bench")
+
+from bench import codecs, measure, rd
+from bench.__main__ import main
+from bench.codecs import CodecError, make
+from bench.codecs.pillow import Jpeg
+from bench.report import common_images, trouble_lines
+
+Pixels = NDArray[np.uint8]
+
+
+class Stubborn(Jpeg):
+    """A codec that refuses high pictures, and at quality 7 decodes something else."""
+
+    name = "stubborn"
+    title = "A stubborn codec"
+    qualities = (7, 50, 80)
+    calls: ClassVar[list[float]] = []
+
+    def encode(self, img: Pixels, quality: float) -> bytes:
+        if img.shape[0] > 60:
+            message = "the picture is too high"
+            raise CodecError(message)
+        self.calls.append(quality)
+        return super().encode(img, quality)
+
+    def decode(self, data: bytes) -> Pixels:
+        decoded = super().decode(data)
+        return 255 - decoded if self.calls[-1] == 7 else decoded
+
+
+class Deadly(Jpeg):
+    name = "deadly"
+    title = "A codec that kills its process"
+    qualities = (50,)
+
+    def encode(self, img: Pixels, quality: float) -> bytes:
+        if img.shape[0] > 60:
+            os._exit(3)
+        return super().encode(img, quality)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, photo: Pixels) -> Path:
+    """Two pictures of 50 and 61 rows."""
+    where = tmp_path / "photos"
+    where.mkdir()
+    Image.fromarray(photo[:50]).save(where / "low.png")
+    Image.fromarray(photo).save(where / "tall.png")
+    return where
+
+
+@pytest.fixture
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Codecs of this file are unknown to a spawned process."""
+    monkeypatch.setitem(codecs.PLAIN, "stubborn", Stubborn)
+    monkeypatch.setattr(rd, "run_tasks", lambda tasks, _jobs: ((task, measure.measure_image(task)) for task in tasks))
+    measure.codec_of.cache_clear()
+
+
+def test_rows_are_real_files(folder: Path, tmp_path: Path, photo: Pixels) -> None:
+    dataset = rd.dataset_of(str(folder))
+    record = rd.measure_codec(make("jpeg"), dataset, tmp_path / "out", ["psnr"], qualities=[30, 70])
+    columns = record["rows"]["tall.png"]
+    assert columns["quality"] == [30, 70]
+    assert columns["bytes"] == [len(make("jpeg").encode(photo, q)) for q in (30, 70)]
+    assert columns["psnr"][1] > columns["psnr"][0] > 20
+    assert all(seconds >= 0 for seconds in columns["encode_s"] + columns["decode_s"])
+    saved = json.loads((tmp_path / "out" / "photos" / "jpeg.json").read_text())
+    assert saved["rows"] == record["rows"]
+    assert saved["made"]["versions"]["pillow"]
+    assert saved["images"]["tall.png"]["sha256"]
+
+
+def test_what_is_measured_is_not_measured_again(
+    folder: Path, tmp_path: Path, in_this_process: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(qualities: list[float]) -> None:
+        rd.measure_codec(make("stubborn"), rd.dataset_of(str(folder)), tmp_path, ["psnr"], qualities=qualities)
+
+    Stubborn.calls.clear()
+    (folder / "tall.png").unlink()
+    run([50])
+    run([50, 80])
+    assert Stubborn.calls == [50, 80]
+    monkeypatch.setattr(Stubborn, "version", lambda _: "another version")
+    run([50, 80])
+    assert Stubborn.calls == [50, 80, 50, 80]
+    pixels = np.zeros((20, 20, 3), np.uint8)
+    Image.fromarray(pixels).save(folder / "low.png")
+    run([50])
+    assert Stubborn.calls == [50, 80, 50, 80, 50]
+
+
+def test_a_codec_fails_on_one_picture_by_name(folder: Path, tmp_path: Path, in_this_process: None) -> None:
+    record = rd.measure_codec(make("stubborn"), rd.dataset_of(str(folder)), tmp_path, ["psnr"])
+    assert record["rows"]["low.png"]["quality"] == [50, 80]
+    assert "the decoded picture is not the encoded one" in record["failures"]["low.png"]["7"]
+    assert set(record["failures"]["tall.png"]) == {"7", "50", "80"}
+    assert record["failures"]["tall.png"]["50"] == "CodecError: the picture is too high"
+    assert common_images([record]) == []
+    lines = trouble_lines({"absent": {"nix": "install it"}, "failures": {"stubborn": record["failures"]}})
+    assert lines[0] == "absent: nix (install it)"
+    assert any("failed: stubborn on tall.png" in line for line in lines)
+
+
+def test_a_codec_that_dies_fails_its_own_picture(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # fork, so that the processes know the codec of this file
+    monkeypatch.setattr(rd, "get_context", lambda _: __import__("multiprocessing").get_context("fork"))
+    monkeypatch.setattr(rd, "limit_threads", _nothing)
+    monkeypatch.setitem(codecs.PLAIN, "deadly", Deadly)
+    measure.codec_of.cache_clear()
+    paths = rd.dataset_of(str(folder)).paths
+    tasks = [measure.Task("deadly", str(path), (50,), ("psnr",)) for path in paths]
+    done = {Path(task.path).name: outcome for task, outcome in rd.run_tasks(tasks, 1)}
+    assert len(done["low.png"].rows) == 1
+    assert done["tall.png"].failures == {"50": "the codec's process died"}
+
+
+def _nothing(_threads: int) -> None: ...
+
+
+def test_the_command(folder: Path, tmp_path: Path, in_this_process: None) -> None:
+    out = tmp_path / "out"
+    arguments = ["rd", str(folder), "--codecs", "jpeg,webp,compressai:none-such", "--metrics", "psnr"]
+    result = CliRunner().invoke(main, [*arguments, "--out", str(out), "--page-images", "1"], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    assert "absent: compressai:none-such" in result.output
+    assert "| WebP (method 6) |" in result.output
+    assert "mean of images" in result.output
+    files = {path.name for path in (out / "photos").iterdir()}
+    written = {"jpeg.json", "webp.json", "summary.json", "summary.md", "rd-psnr.png", "rd-psnr.svg", "report.html"}
+    assert files == written
+    summary = json.loads((out / "photos" / "summary.json").read_text())
+    assert summary["images"] == 2
+    assert summary["bd_rate"]["psnr"]["webp"]["method"] == "pchip"
+    assert summary["absent"].keys() == {"compressai:none-such"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["rd", "nowhere"], "nowhere: not a folder"),
+        (["rd", "."], "no pictures in it"),
+        (["rd", "PHOTOS", "--codecs", "gif"], "'gif' is not one of jpeg,"),
+        (["rd", "PHOTOS", "--metrics", "vmaf"], "'vmaf' is not one of psnr,"),
+    ],
+)
+def test_wrong_use(folder: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], words: str) -> None:
+    empty = folder.parent / "empty"
+    empty.mkdir()
+    monkeypatch.chdir(empty)
+    result = CliRunner().invoke(main, [str(folder) if a == "PHOTOS" else a for a in arguments])
+    assert result.exit_code != 0
+    assert words in result.output
+
+
+def test_every_command_explains_itself() -> None:
+    for name in ("rd", "speed", "setup-compressai", "kodak"):
+        result = CliRunner().invoke(main, [name, "--help"], catch_exceptions=False)
+        assert result.exit_code == 0, result.output
