@@ -24,7 +24,7 @@ import numpy as np
 from PIL import Image as PillowImage
 from rich.progress import Progress
 
-from bench.mutations import KINDS, SEED, Case, make_case, model_is_edited
+from bench.mutations import KINDS, SEED, SEEN_BY_CHECKSUMS, Case, make_case, model_is_edited
 from bench.records import RESULTS, ROOT, Record, environment, save
 from bench.roundtrip import stored_model
 from vaecodec import container
@@ -125,9 +125,6 @@ def unusual(
 @functools.lru_cache(maxsize=1)
 def target(model: str) -> Target:
     """The codec under attack, warmed up and measured on its good files."""
-    import torch
-
-    torch.set_num_threads(1)
     codec = Codec(model, device="cpu")
     files = tuple(good_files(codec, model))
     for data in files:
@@ -140,6 +137,9 @@ def start_process(model: str) -> None:
     """Load everything, then let the address space grow by no more than the good files and the limit together."""
     import resource
 
+    import torch
+
+    torch.set_num_threads(1)
     ready = target(model)
     ceiling = _memory()["VmSize"] + max(ready.memory) + MORE_BYTES
     resource.setrlimit(resource.RLIMIT_AS, (ceiling, resource.getrlimit(resource.RLIMIT_AS)[1]))
@@ -149,12 +149,13 @@ def attack(codec: Codec, data: bytes) -> tuple[str, float, int]:
     """Decode; returns "image" or the name of the error, the seconds, and how far memory rose above its start."""
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the high-water mark starts anew
     before, start = _memory()["VmRSS"], time.perf_counter()
+    result = "image"
     try:
         codec.decode(data)
-        inspect(data)
-        result = "image"
+    except (FormatError, WeightsError) as error:
+        result = type(error).__name__
     except Exception as error:  # noqa: BLE001 (whatever it is, it is the finding)
-        result = type(error).__name__ if isinstance(error, (FormatError, WeightsError)) else f"{type(error)!r}: {error}"
+        result = f"{type(error).__name__}: {error}"
     return result, time.perf_counter() - start, _memory()["VmHWM"] - before
 
 
@@ -167,6 +168,8 @@ def _memory() -> dict[str, int]:
 def run_case(ready: Target, case: Case) -> Outcome:
     """Attack, judge."""
     result, seconds, memory = attack(ready.codec, case.data)
+    if result == "image":
+        inspect(case.data)  # raises, and ends everything, if the header's reader disagrees with the decoder
     if seconds > MORE_SECONDS:  # once more: another program may have had the processor
         result, seconds, memory = attack(ready.codec, case.data)
     good_seconds, good_memory = ready.seconds[case.base], ready.memory[case.base]
@@ -183,6 +186,8 @@ def run_case(ready: Target, case: Case) -> Outcome:
 def _fault(ready: Target, case: Case, result: str, more_seconds: float, more_memory: int) -> str:
     if result in _WEIGHTS_ERRORS and not model_is_edited(case.data, ready.files[case.base]):
         return f"{result} though the file names a model that is there"
+    if result == "image" and case.kind in SEEN_BY_CHECKSUMS and case.data not in ready.files:
+        return "the damage went unnoticed"
     if result != "image" and result not in _FORMAT_ERRORS | _WEIGHTS_ERRORS:
         return result
     if more_seconds > MORE_SECONDS:
