@@ -11,6 +11,7 @@ from typing import Any
 
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
+from vaecodec.container import salvage
 from vaecodec.errors import InputError
 
 # What the plugins of Pillow raise on damaged files, over all formats.
@@ -51,6 +52,14 @@ def open_photo(data: bytes) -> Image.Image:
         message = f"the image cannot be read: {error}"
         raise InputError(message) from error
     return image
+
+
+def salvaged(data: bytes) -> bytes:
+    """What is intact of a damaged file, as a whole file; a UserWarning tells what is missing. Raises FormatError."""
+    found = salvage(data)
+    if found.lost:
+        warnings.warn(f"partial: {'; '.join(found.lost)}", UserWarning, stacklevel=2)
+    return found.data
 
 
 def format_of(output: str) -> str:

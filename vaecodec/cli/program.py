@@ -170,14 +170,23 @@ def compress(
 
 
 @cli.command()
-@_options(_files, _output, _recursive, _overwrite, _device, _json)
+@_options(_files, _output, _recursive)
+@click.option("--allow-partial", is_flag=True, help="Take what is intact of damaged files, and say what is missing.")
+@_options(_overwrite, _device, _json)
 def decompress(
-    files: tuple[str, ...], output: str | None, recursive: bool, overwrite: bool, device: str, as_json: bool
+    files: tuple[str, ...],
+    output: str | None,
+    recursive: bool,
+    allow_partial: bool,
+    overwrite: bool,
+    device: str,
+    as_json: bool,
 ) -> None:
     """Turn .vaec files back into pictures.
 
     The extension of -o FILE chooses the format: .png (default), .jpg, .webp, .tif, .avif and what else Pillow writes.
-    EXIF, XMP and colour profile go along.
+    EXIF, XMP and colour profile go along. A damaged file is an error; --allow-partial still makes a picture of it when
+    the picture itself is intact and only transparency, metadata or the end of the file is not.
 
     \b
     vaecodec decompress photo.vaec               photo.png, beside it
@@ -189,10 +198,11 @@ def decompress(
     piped = _check_stdout(jobs, as_json=as_json)
 
     def work(job: Job) -> Record:
-        from vaecodec.cli.photos import format_of, save_photo
+        from vaecodec.cli.photos import format_of, salvaged, save_photo
 
         job.check_output(overwrite=overwrite)
-        data = job.read()
+        source = job.read()
+        data = salvaged(source) if allow_partial else source
         vaecodec.inspect(data)  # a foreign file is declined before anything slow is loaded
         form = format_of(str(job.output))
         image = vaecodec.decode(data, device=device)
@@ -200,7 +210,7 @@ def decompress(
         job.write(picture, overwrite=overwrite)
         return {
             "output": job.output,
-            "source_bytes": len(data),
+            "source_bytes": len(source),
             "bytes": len(picture),
             "width": image.width,
             "height": image.height,

@@ -14,6 +14,7 @@ from vaecodec.container.header import (
     check_size,
 )
 from vaecodec.container.outliers import pack_outliers, parse_outliers
+from vaecodec.container.salvage import Salvaged, salvage
 from vaecodec.container.sections import (
     MAX_HEADER_BYTES,
     MAX_METADATA,
@@ -40,6 +41,7 @@ __all__ = [
     "File",
     "Header",
     "Mode",
+    "Salvaged",
     "Section",
     "Tag",
     "check_size",
@@ -53,6 +55,7 @@ __all__ = [
     "parse_varint",
     "read_all",
     "read_section",
+    "salvage",
     "tag_name",
     "unpack_alpha",
 ]
