@@ -256,6 +256,7 @@ class GpuCoder:
         z_count = z_order.planes.sizes[0]
         z = gather(z_order, None, self._z_tables)
         z_symbols = stream.decode(z, self._z_tables, z_count, last=False)
+        z_status = stream.decoder.status.long()
         values = torch.empty_like(z_order.index, dtype=torch.int32)
         scatter(z_order, stream.with_outliers(z_symbols, z_count, first=0, limit=value_limit), values)
         z_bad = ((values < Z_MIN) | (values > Z_MAX)).flatten(1).any(1)
@@ -267,7 +268,7 @@ class GpuCoder:
         y_symbols = stream.decode(y, self._y_tables, y_count, last=True)
         r = torch.empty_like(index, dtype=torch.int32)
         scatter(y_order, stream.with_outliers(y_symbols, y_count, first=z_count, limit=value_limit), r)
-        numbers = torch.stack([stream.decoder.status.long(), z_bad.long(), z_count + y.counts], 1)
+        numbers = torch.stack([z_status, z_bad.long(), stream.decoder.status.long(), z_count + y.counts], 1)
         return DecodedBatch(z_hat, r, index, stream.errors(numbers.tolist(), value_limit))
 
 
@@ -355,20 +356,20 @@ class _Stream:
         return signed
 
     def errors(self, numbers: list[list[int]], limit: int) -> list[FormatError | None]:
-        """numbers: status, whether z_hat is out of range, coded symbols, for each image."""
+        """numbers: status after z, whether z_hat is out of range, status after y, coded symbols, for each image."""
         found = []
-        for image, early, (status, z_bad, count) in zip(self.images, self.early, numbers, strict=True):
-            found.append(early or outlier_error(image, count, limit) or _stream_error(status, bool(z_bad)))
+        for image, early, (z_status, z_bad, status, count) in zip(self.images, self.early, numbers, strict=True):
+            found.append(early or outlier_error(image, count, limit) or _stream_error(z_status, bool(z_bad), status))
         return found
 
 
-def _stream_error(status: int, z_bad: bool) -> FormatError | None:
+def _stream_error(z_status: int, z_bad: bool, status: int) -> FormatError | None:
     from vaecodec_kernels.rans import Status
 
+    if z_bad and z_status == Status.OK:
+        return CorruptStream(f"z_hat leaves {Z_MIN}..{Z_MAX}")
     if status == Status.WORDS_MISSING:
         return Truncated("rANS: the words of a lane group end in the middle of the symbols")
-    if z_bad:
-        return CorruptStream(f"z_hat leaves {Z_MIN}..{Z_MAX}")
     if status != Status.OK:
         return CorruptStream(f"rANS: {Status(status).name} at the end of the stream; no word or state may be left")
     return None

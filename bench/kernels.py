@@ -1,0 +1,186 @@
+"""`python -m bench kernels`: every GPU kernel against eager PyTorch, the CPU version, and the floor.
+
+Each case first shows that the kernel's results equal the reference, and only then is timed. The floor is what the
+machine cannot beat: the bytes that must move over its measured copy bandwidth, or for rANS the longest chain of
+dependent rows times the measured time of one row when a single group runs alone.
+
+Without a GPU (TRITON_INTERPRET=1) the sizes are tiny and the times mean nothing: that run only shows that the command works.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+if shutil.which("nvidia-smi") is None:  # before triton is imported: it decides once
+    os.environ.setdefault("TRITON_INTERPRET", "1")
+
+import click
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from bench.kernel_cases import Case, Sizes, make_cases
+from bench.records import RESULTS, Record, environment, installed, save
+
+TARGET_SECONDS = 0.3
+"""Time spent on each measurement, at most 200 repetitions."""
+FULL = Sizes(batch=32, height=1152, width=1792, m=320, n=96, hidden=(128, 96))
+"""32 images of 2 megapixels with the widths of `base`."""
+SINGLE = Sizes(batch=1, height=1088, width=1920, m=320, n=96, hidden=(128, 96))
+"""One 1080p image."""
+TINY = Sizes(batch=2, height=64, width=128, m=8, n=8, hidden=(8, 8))
+
+
+@dataclass
+class Row:
+    """One line of the table; times are medians in milliseconds, with the spread of the kernel's (max - min) / median."""
+
+    name: str
+    kernel_ms: float
+    spread: float
+    eager_ms: float | None
+    cpu_ms: float | None
+    floor_ms: float | None
+    symbols: int
+    notes: dict[str, float | int | str] = field(default_factory=dict)
+
+    def record(self) -> Record:
+        rate = self.symbols / self.kernel_ms / 1e3
+        return {**vars(self), "million_symbols_per_s": round(rate, 3)}
+
+
+def measure(run: Callable[[], object], device: torch.device) -> list[float]:
+    """Milliseconds of each repetition, after a warm-up; CUDA events on a GPU, wall clock on a CPU."""
+    run()
+    start = time.perf_counter()
+    run()
+    _wait(device)
+    once = max(time.perf_counter() - start, 1e-6)
+    count = max(3, min(200, int(TARGET_SECONDS / once)))
+    return [_time_once(run, device) for _ in range(count)]
+
+
+def _time_once(run: Callable[[], object], device: torch.device) -> float:
+    if device.type != "cuda":
+        start = time.perf_counter()
+        run()
+        return 1e3 * (time.perf_counter() - start)
+    begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    begin.record()
+    run()
+    end.record()
+    end.synchronize()
+    return float(begin.elapsed_time(end))
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def copy_bandwidth(device: torch.device) -> float:
+    """Bytes per second of a device copy, read plus written."""
+    size = 1 << (31 if device.type == "cuda" else 20)
+    source = torch.randint(0, 255, (size,), dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+    return 2 * size / (statistics.median(measure(lambda: target.copy_(source), device)) / 1e3)
+
+
+def run_case(case: Case, device: torch.device, bandwidth: float) -> Row:
+    """Check, then time. Raises ClickException when the kernel's result differs from the reference."""
+    if not case.equal():
+        message = f"{case.name}: the kernel's result differs from the reference; nothing is recorded"
+        raise click.ClickException(message)
+    times = measure(case.kernel, device)
+    middle = statistics.median(times)
+    floors = []
+    if case.moved_bytes:
+        floors.append(1e3 * case.moved_bytes / bandwidth)
+    if case.chain is not None:
+        floors.append(statistics.median(measure(case.chain, device)))
+    return Row(
+        case.name,
+        round(middle, 4),
+        round((max(times) - min(times)) / middle, 3),
+        _median(case.eager, device),
+        _median(case.cpu, torch.device("cpu")),
+        round(max(floors), 4) if floors else None,
+        case.symbols,
+        case.notes,
+    )
+
+
+def _median(run: Callable[[], object] | None, device: torch.device) -> float | None:
+    return None if run is None else round(statistics.median(measure(run, device)), 4)
+
+
+def rows_of(sizes: Sequence[tuple[str, Sizes]], device: torch.device, bandwidth: float) -> Iterator[tuple[str, Row]]:
+    for name, size in sizes:
+        for case in make_cases(size, device):
+            yield name, run_case(case, device, bandwidth)
+            if device.type == "cuda":
+                torch.cuda.empty_cache()
+
+
+def show(console: Console, rows: Sequence[tuple[str, Row]]) -> None:
+    """The table: ratios are against the kernel (eager/kernel, cpu/kernel) and of it (kernel/floor)."""
+    table = Table(title="kernels, median milliseconds")
+    for title in ("size", "kernel", "ms", "eager", "x", "CPU", "x", "floor", "of floor", "Msym/s"):
+        table.add_column(title, justify="left" if title in ("size", "kernel") else "right")
+    for size, row in rows:
+        cells = [size, row.name, f"{row.kernel_ms:.3f}"]
+        for other in (row.eager_ms, row.cpu_ms):
+            cells += ["-", "-"] if other is None else [f"{other:.3f}", f"{other / row.kernel_ms:.1f}"]
+        floor = row.floor_ms
+        cells += ["-", "-"] if floor is None else [f"{floor:.3f}", f"{row.kernel_ms / floor:.2f}"]
+        table.add_row(*cells, f"{row.symbols / row.kernel_ms / 1e3:.1f}")
+    console.print(table)
+
+
+def machine(device: torch.device) -> Record:
+    """What the numbers were measured on."""
+    record = environment()
+    record["versions"] |= installed(("triton",))
+    if device.type == "cuda":
+        properties = torch.cuda.get_device_properties(device)
+        record["machine"]["gpu"] = properties.name
+        record["machine"]["multiprocessors"] = properties.multi_processor_count
+        record["versions"]["cuda"] = torch.version.cuda
+    record["interpreted"] = device.type != "cuda"
+    return record
+
+
+@click.command("kernels")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="JSON file (default: bench/results).")
+@click.option("--tiny", is_flag=True, help="The smoke test's sizes on a GPU too.")
+def main(out: Path | None, tiny: bool) -> None:
+    """Time every GPU kernel against eager PyTorch, the CPU version and the floor.
+
+    Results without a GPU are not kept unless --out says where.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.manual_seed(0)
+    np.random.default_rng(0)
+    bandwidth = copy_bandwidth(device)
+    sizes = [("tiny", TINY)] if tiny or device.type == "cpu" else [("1080p", SINGLE), ("batch", FULL)]
+    rows = list(rows_of(sizes, device, bandwidth))
+    show(Console(), rows)
+    click.echo(f"copy bandwidth {bandwidth / 1e9:.0f} GB/s")
+    if out is None and device.type == "cuda":
+        out = RESULTS / "kernels" / f"{torch.cuda.get_device_name().lower().replace(' ', '-')}.json"
+    if out is not None:
+        described = {name: vars(size) for name, size in sizes}
+        results = [{"size": name, **row.record()} for name, row in rows]
+        save(out, {**machine(device), "copy_bytes_per_s": round(bandwidth), "sizes": described, "results": results})
+        click.echo(str(out))
+
+
+if __name__ == "__main__":
+    main()
