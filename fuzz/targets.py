@@ -21,7 +21,7 @@ import vaecodec.codec
 from fuzz.seal import seal
 from vaecodec import container
 from vaecodec.codec import Codec
-from vaecodec.conformance import MODEL
+from vaecodec.conformance import MODEL, expectations
 from vaecodec.container import Tag
 from vaecodec.entropy.coding import encode_latents
 from vaecodec.errors import FormatError, InputError, WeightsError
@@ -51,6 +51,13 @@ def tiny() -> Codec:
 
     torch.set_num_threads(1)
     return Codec(MODEL, device="cpu", dtype="float32")
+
+
+def warm_up() -> None:
+    """Load and compile everything, so that the first input is not charged with it."""
+    for expected in expectations()[:8]:
+        for target in TARGETS.values():
+            target(expected.data)
 
 
 def fuzz_container(data: bytes) -> None:

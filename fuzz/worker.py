@@ -12,7 +12,9 @@ def main() -> None:
     name = sys.argv.pop(1)
     # numba compiles bytecode and must see its own.
     with atheris.instrument_imports(include=["vaecodec"], exclude=["vaecodec.rans.numba_coder"]):
-        target = importlib.import_module("fuzz.targets").TARGETS[name]
+        targets = importlib.import_module("fuzz.targets")
+    targets.warm_up()
+    target = targets.TARGETS[name]
     atheris.Setup(sys.argv, target)
     atheris.Fuzz()
 
