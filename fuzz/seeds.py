@@ -41,6 +41,7 @@ def _files(target: str) -> Iterator[bytes]:
 
 def _streams() -> Iterator[bytes]:
     """Tables and streams as `fuzz_rans` takes them apart: as many bytes of table as of stream."""
+    from fuzz.targets import MOST_ROWS
     from vaecodec.rans import coder
     from vaecodec.rans.tables import CdfTables
 
@@ -48,7 +49,7 @@ def _streams() -> Iterator[bytes]:
     for rows, log_lanes, size in ((1, 0, 2), (2, 1, 5), (3, 5, 9), (4, 6, 30), (1, 8, 3)):
         inner = [np.sort(rng.choice(np.arange(1, 65536), size - 1, replace=False)) for _ in range(rows)]
         tables = CdfTables.from_rows([np.concatenate([[0], row, [65536]]).astype(np.uint32) for row in inner])
-        count = 400
+        count = min(400, MOST_ROWS << log_lanes)
         index = (np.arange(count) % rows).astype(np.uint8)
         symbols = rng.integers(0, size, count).astype(np.uint16)
         stream = coder.encode([(symbols, index, tables)], 1 << log_lanes)
