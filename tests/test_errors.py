@@ -22,6 +22,7 @@ TREE: dict[str, tuple[type, ...]] = {
     "HashMismatch": (errors.WeightsError,),
     "BackendError": (errors.VaecodecError,),
     "InputError": (errors.VaecodecError, ValueError),
+    "TargetError": (errors.InputError,),
 }
 
 

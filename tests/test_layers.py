@@ -18,11 +18,13 @@ LAYERS = {
     "vaecodec.image": 1,
     "vaecodec.intnet": 1,
     "vaecodec.rans": 1,
+    "vaecodec.targets": 1,
     "vaecodec.backend": 2,
     "vaecodec.entropy": 3,
     "vaecodec.weights": 3,
     "vaecodec.models": 4,
     "vaecodec.codec": 5,
+    "vaecodec.items": 5,
     "vaecodec.inspection": 5,
     "vaecodec.training": 5,
     "vaecodec.cli": 6,
@@ -34,6 +36,7 @@ LAYERS = {
 
 # The top layer is one surface: the root offers the plugin, the commands use the root like any other caller.
 WITHIN_A_LAYER = {
+    ("vaecodec.codec", "vaecodec.items"),
     ("vaecodec", "vaecodec.pillow_plugin"),
     ("vaecodec.__main__", "vaecodec.cli"),
     ("vaecodec.cli", "vaecodec"),
@@ -49,6 +52,7 @@ UNKNOWN_TO = {
     "vaecodec.intnet": {"torch", "PIL", "numba", "triton", "vaecodec_kernels"},
     "vaecodec.rans": {"torch", "PIL", "triton", "vaecodec_kernels"},
     "vaecodec.entropy": {"torch", "PIL", "numba", "triton", "vaecodec_kernels"},
+    "vaecodec.targets": {"torch", "numpy", "PIL", "numba", "triton", "vaecodec_kernels"},
     "vaecodec.weights": {"torch", "PIL", "numba", "triton", "vaecodec_kernels"},
     "vaecodec.inspection": {"torch", "PIL", "numba", "triton", "vaecodec_kernels"},
     "vaecodec_kernels": {"vaecodec"},

@@ -18,22 +18,36 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from vaecodec import container, image
+from vaecodec import container
 from vaecodec.container import Header, Mode, Tag
 from vaecodec.entropy.coding import CodedLatents, Latents, decode_latents, encode_latents
-from vaecodec.errors import BackendError, HashMismatch, InputError, VaecodecError
-from vaecodec.intnet.layers import scale_index
+from vaecodec.errors import HashMismatch, InputError, VaecodecError
+from vaecodec.items import Crop, Item, Result, Source, batches, finish, make_source, pixel_limit, read_alpha, window_of
 from vaecodec.models.config import ALIGNMENT, LEVELS
+from vaecodec.models.devices import DTYPES, choose_device, native_dtype
 from vaecodec.models.loading import LoadedModel, load_model
-from vaecodec.models.network import level_position, round_z
+from vaecodec.models.memory import Memory
+from vaecodec.models.passes import padded_size
+from vaecodec.models.pipeline import Pipeline, Quantized, to_pixels
+from vaecodec.models.windows import Window
+from vaecodec.targets import Goal, Trial, bytes_of_bpp, meet
 from vaecodec.weights.manifest import entry_by_name, entry_by_wire
 from vaecodec.weights.store import StoredModel, read_model
 
+__all__ = [
+    "Codec",
+    "Encoded",
+    "choose_device",
+    "decode",
+    "encode",
+    "native_dtype",
+    "quality_to_level",
+    "shared_codec",
+    "to_pixels",
+]
+
 QUALITY_MIN, QUALITY_MAX = 1, 100
-DTYPES = {"auto": None, "float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-BATCH_IMAGES = 4
-"""Pictures of equal size that share one pass of the networks."""
-Result = Image.Image | NDArray[np.uint8]
+DEFAULT_QUALITY = 60
 
 
 def quality_to_level(quality: float) -> int:
@@ -42,6 +56,14 @@ def quality_to_level(quality: float) -> int:
         message = f"quality is {quality}; legal is {QUALITY_MIN}..{QUALITY_MAX}"
         raise InputError(message)
     return round((quality - QUALITY_MIN) * (LEVELS - 1) / (QUALITY_MAX - QUALITY_MIN))
+
+
+def check_level(level: int) -> int:
+    """The level itself. Raises InputError outside of 0..63."""
+    if not 0 <= level < LEVELS:
+        message = f"level is {level}; legal is 0..{LEVELS - 1}"
+        raise InputError(message)
+    return level
 
 
 @dataclass(frozen=True)
@@ -54,28 +76,6 @@ class Encoded:
     y_hat: Tensor
 
 
-def choose_device(device: str) -> torch.device:
-    """ "auto" (a GPU where there is one), "cpu", "cuda", ... Raises BackendError when it can't be had."""
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        chosen = torch.device(device)
-    except RuntimeError as error:
-        message = f"device {device!r} is not known; use auto, cpu or cuda"
-        raise BackendError(message) from error
-    if chosen.type == "cuda" and not torch.cuda.is_available():
-        message = f"device {device!r} asked for, but no CUDA device is available"
-        raise BackendError(message)
-    return chosen
-
-
-def native_dtype(device: torch.device) -> torch.dtype:
-    """bfloat16 on a CPU with instructions for it (AVX512-BF16, AMX), twice as fast there; else float32."""
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # since PyTorch 2.11
-    has_bfloat16 = capabilities.get("avx512_bf16", False) or capabilities.get("amx_bf16", False)
-    return torch.bfloat16 if device.type == "cpu" and has_bfloat16 else torch.float32
-
-
 class Codec:
     """Encoder and decoder with loaded networks; reusable, picklable, and safe to share between threads.
 
@@ -84,13 +84,17 @@ class Codec:
     device: "auto", "cpu" or "cuda". dtype: of the blocks of g_a and g_s: "float32", "bfloat16", "float16", or "auto",
     see `native_dtype`. Latents decode alike in every dtype; pixels of bfloat16 and float32 differ by about one level at
     most.
+    max_memory: bytes that coding one batch may take, beside the program, its weights and the caller's picture. None:
+    about 18 a pixel and some 50 MB for each thread. A picture that can't be coded within it raises InputError.
     """
 
-    def __init__(self, model: str | Path = "fast", *, device: str = "auto", dtype: str = "auto") -> None:
+    def __init__(
+        self, model: str | Path = "fast", *, device: str = "auto", dtype: str = "auto", max_memory: int | None = None
+    ) -> None:
         if dtype not in DTYPES:
             message = f"dtype is {dtype!r}; legal are {', '.join(DTYPES)}"
             raise InputError(message)
-        self.model, self.device, self.dtype = model, choose_device(device), dtype
+        self.model, self.device, self.dtype, self.max_memory = model, choose_device(device), dtype, max_memory
         self._block_dtype = DTYPES[dtype] or native_dtype(self.device)
         self._loaded: dict[tuple[int, bytes], LoadedModel] = {}
         self._is_shipped = not (isinstance(model, Path) or model.endswith(".safetensors"))
@@ -98,10 +102,15 @@ class Codec:
         self._own = self._load(stored, self._model_id)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"model": self.model, "device": str(self.device), "dtype": self.dtype}
+        return {
+            "model": self.model,
+            "device": str(self.device),
+            "dtype": self.dtype,
+            "max_memory": self.max_memory,
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["model"], device=state["device"], dtype=state["dtype"])  # type: ignore[misc]
+        self.__init__(**state)  # type: ignore[misc]
 
     def _read(self, model: str | Path) -> tuple[StoredModel, int]:
         if not self._is_shipped:
@@ -129,82 +138,148 @@ class Codec:
         entry = entry_by_wire(header.model_id, header.model_hash)
         return self._load(read_model(entry.path, entry.sha256), entry.model_id)
 
+    @property
+    def _memory(self) -> Memory:
+        return Memory(self.max_memory, self.device.type, torch.get_num_threads())
+
+    def _pipeline(self, loaded: LoadedModel) -> Pipeline:
+        return Pipeline(loaded, self.device, self._memory)
+
     # Encoding
 
-    def encode(self, picture: object, quality: float = 60, *, level: int | None = None, strip: bool = False) -> bytes:
+    def encode(
+        self,
+        picture: object,
+        quality: float = DEFAULT_QUALITY,
+        *,
+        level: int | None = None,
+        target_bytes: int | None = None,
+        target_psnr: float | None = None,
+        target_bpp: float | None = None,
+        strip: bool = False,
+    ) -> bytes:
         """A picture -> the bytes of a .vaec file.
 
         picture: PIL.Image, uint8 array [H, W], [H, W, 1|2|3|4], or tensor [3, H, W]. quality 1..100, or `level` 0..63
-        itself. strip=True leaves ICC, EXIF and XMP out. Raises InputError.
+        itself, or one target: target_bytes, the size of the whole file, never exceeded; target_bpp, the same in bits
+        per pixel; target_psnr in dB over the colours, reached or exceeded by at most 0.05 (more where the lowest level
+        has more). strip=True leaves ICC, EXIF and XMP out. Raises InputError; TargetError for a target out of reach.
         """
-        return self.encode_with_latents(picture, quality, level=level, strip=strip).data
+        goals = {"target_bytes": target_bytes, "target_psnr": target_psnr, "target_bpp": target_bpp, "level": level}
+        given = [name for name, value in goals.items() if value is not None]
+        if len(given) > 1:
+            message = f"{' and '.join(given)} can't be combined; give one of them"
+            raise InputError(message)
+        if given in ([], ["level"]):
+            return self.encode_with_latents(picture, quality, level=level, strip=strip).data
+        source = make_source(picture, strip=strip)
+        if target_bpp is not None:
+            target_bytes = bytes_of_bpp(target_bpp, source.picture.width * source.picture.height)
+        if target_bytes is not None:
+            return self._encode_to(Goal.of_bytes(target_bytes), source)
+        return self._encode_to(Goal.of_psnr(float(target_psnr or 0)), source)
 
     def encode_with_latents(
-        self, picture: object, quality: float = 60, *, level: int | None = None, strip: bool = False
+        self,
+        picture: object,
+        quality: float = DEFAULT_QUALITY,
+        *,
+        level: int | None = None,
+        strip: bool = False,
     ) -> Encoded:
         """As `encode`, with the integers that went into the file."""
-        level = quality_to_level(quality) if level is None else level
-        if not 0 <= level < LEVELS:
-            message = f"level is {level}; legal is 0..{LEVELS - 1}"
-            raise InputError(message)
-        source = image.to_picture(picture)
-        _check_size(source)
-        latents, index, y_hat = self._to_latents(source.rgb, level)
-        coded = encode_latents(self._own.entropy, latents, index)
+        level = quality_to_level(quality) if level is None else check_level(level)
+        source = make_source(picture, strip=strip)
+        [quantized] = self._pipeline(self._own).quantize([source.picture.rgb], level)
+        return self._pack(source, quantized)
+
+    def encode_batch(
+        self, pictures: Sequence[object], quality: float = DEFAULT_QUALITY, *, strip: bool = False
+    ) -> list[bytes]:
+        """Several pictures of any sizes -> their files; those of (nearly) equal size share passes of the networks."""
+        level = quality_to_level(quality)
+        sources = [make_source(picture, strip=strip) for picture in pictures]
+        files: dict[int, bytes] = {}
+        keys = [(*padded_size(source.picture.rgb), b"") for source in sources]
+        for numbers in batches(keys, self._memory.batch_pixels):
+            quantized = self._pipeline(self._own).quantize([sources[n].picture.rgb for n in numbers], level)
+            files |= {n: self._pack(sources[n], part).data for n, part in zip(numbers, quantized, strict=True)}
+        return [files[number] for number in range(len(sources))]
+
+    def _pack(self, source: Source, quantized: Quantized) -> Encoded:
+        """The entropy coder's part, and the file."""
+        latents = quantized.latents
+        coded = encode_latents(self._own.entropy, latents, quantized.index)
         header = Header(
             version=container.VERSION,
             flags=0,
             model_id=self._model_id,
             model_hash=self._own.wire_hash,
-            level=level,
-            mode=Mode[source.mode],
-            width=source.width,
-            height=source.height,
+            level=latents.level,
+            mode=Mode[source.picture.mode],
+            width=source.picture.width,
+            height=source.picture.height,
         )
-        sections = [(Tag.LATENTS, coded.payload), (Tag.OUTLIERS, coded.outliers), *_extras(source, strip)]
+        sections = [(Tag.LATENTS, coded.payload), (Tag.OUTLIERS, coded.outliers), *source.extras]
         data = container.pack(header, [(tag, content) for tag, content in sections if content])
-        return Encoded(data, latents, coded, y_hat)
+        return Encoded(data, latents, coded, quantized.y_hat[None])
 
-    def encode_batch(self, pictures: Sequence[object], quality: float = 60, *, strip: bool = False) -> list[bytes]:
-        """Several pictures of any sizes -> their files."""
-        return [self.encode(picture, quality, strip=strip) for picture in pictures]
+    def _encode_to(self, goal: Goal, source: Source) -> bytes:
+        """The file that meets a goal. What doesn't depend on the level is computed once."""
+        pipeline = self._pipeline(self._own)
+        features = pipeline.features([source.picture.rgb])
 
-    @torch.inference_mode()
-    def _to_latents(self, rgb: NDArray[np.uint8], level: int) -> tuple[Latents, NDArray[np.uint8], Tensor]:
-        network, entropy = self._own.network, self._own.entropy
-        x = self._to_input(image.pad_to_multiple(rgb, ALIGNMENT))
-        t = level_position(torch.tensor([level], device=self.device))
-        y, z = network.analyse(x, t)
-        z_float = round_z(z)
-        z_hat = z_float[0].cpu().numpy().astype(np.int8)
-        index = scale_index(z_hat, level, entropy.layers)
-        coded = torch.from_numpy(index > 0).to(self.device)
-        gain = network.log_gain(t).exp()
-        p = network.prior(z_float, t)
-        result = network.run_context(p, gain, lambda mu: (gain * (y - mu)).round() * coded)
-        r = result.r[0].cpu().numpy().astype(np.int32)
-        return Latents(level, z_hat, r), index, result.y_hat
+        def measure(level: int, strength: float) -> Trial[bytes]:
+            [quantized] = pipeline.quantize(features, level, dead_zone=strength)
+            data = self._pack(source, quantized).data
+            if goal.bound == "high":
+                return Trial(goal.value_of_bytes(len(data)), data)
+            return Trial(source.psnr(pipeline.pixel_rows(quantized.y_hat, level)), data)
 
-    def _to_input(self, rgb: NDArray[np.uint8]) -> Tensor:
-        """uint8 [H, W, 3] -> float32 [1, 3, H, W] in 0..1, channels last."""
-        return torch.from_numpy(rgb).to(self.device).permute(2, 0, 1)[None].float().div_(255)
+        return meet(measure, goal, LEVELS).content
 
     # Decoding
 
     @overload
     def decode(
-        self, data: bytes, *, as_array: Literal[False] = False, max_pixels: int | None = None
+        self,
+        data: bytes,
+        *,
+        as_array: Literal[False] = False,
+        max_pixels: int | None = None,
+        crop: Crop | None = None,
+        scale: int = 1,
     ) -> Image.Image: ...
     @overload
-    def decode(self, data: bytes, *, as_array: Literal[True], max_pixels: int | None = None) -> NDArray[np.uint8]: ...
-    def decode(self, data: bytes, *, as_array: bool = False, max_pixels: int | None = None) -> Result:
+    def decode(
+        self,
+        data: bytes,
+        *,
+        as_array: Literal[True],
+        max_pixels: int | None = None,
+        crop: Crop | None = None,
+        scale: int = 1,
+    ) -> NDArray[np.uint8]: ...
+    def decode(
+        self,
+        data: bytes,
+        *,
+        as_array: bool = False,
+        max_pixels: int | None = None,
+        crop: Crop | None = None,
+        scale: int = 1,
+    ) -> Result:
         """The bytes of a .vaec file -> PIL.Image, or with as_array uint8 [H, W, 3|4] ([H, W] for gray).
 
-        max_pixels: default is twice Pillow's MAX_IMAGE_PIXELS, as in Image.open. Raises FormatError for a bad file,
-        UnknownModel or HashMismatch for one that needs other weights.
+        max_pixels: default is twice Pillow's MAX_IMAGE_PIXELS, as in Image.open. crop=(x, y, width, height): only that
+        part of the picture, in a time that goes with its size. scale=2, 4 or 8: the picture at 1/scale of its size
+        (rounded up), the mean of each square; not together with crop. Raises FormatError for a bad file, UnknownModel
+        or HashMismatch for one that needs other weights, InputError for a crop outside of the picture.
         """
         item = self._read_item(0, data, max_pixels)
-        return self._finish(item, self._synthesize([item])[0], as_array)
+        window = window_of(item.header, crop, scale)
+        [rgb] = self._pipeline(item.loaded).synthesize([item.latents], window, scale=scale)
+        return finish(item, rgb, window, scale, as_array=as_array)
 
     def decode_batch(
         self,
@@ -214,119 +289,44 @@ class Codec:
         on_error: Literal["raise", "collect"] = "raise",
         max_pixels: int | None = None,
     ) -> list[Result | VaecodecError]:
-        """Several files of any sizes; pictures of equal size go through the networks together.
+        """Several files of any sizes; pictures of (nearly) equal size go through the networks together.
 
         With on_error="collect" a bad file's place holds its error instead of an image.
         """
         results: dict[int, Result | VaecodecError] = {}
-        groups: dict[tuple[object, ...], list[_Item]] = {}
+        items: list[Item] = []
         for number, data in enumerate(datas):
             try:
-                item = self._read_item(number, data, max_pixels)
+                items.append(self._read_item(number, data, max_pixels))
             except VaecodecError as error:
                 if on_error == "raise":
                     raise
                 results[number] = error
-            else:
-                groups.setdefault(item.group, []).append(item)
-        for items in groups.values():
-            for start in range(0, len(items), BATCH_IMAGES):
-                batch = items[start : start + BATCH_IMAGES]
-                for item, rgb in zip(batch, self._synthesize(batch), strict=True):
-                    results[item.number] = self._finish(item, rgb, as_array)
+        keys = [(*item.padded_size, item.loaded.wire_hash) for item in items]
+        for places in batches(keys, self._memory.batch_pixels):
+            batch = [items[place] for place in places]
+            height, width = (max(getattr(item.header, side) for item in batch) for side in ("height", "width"))
+            latents = [item.latents for item in batch]
+            pixels = self._pipeline(batch[0].loaded).synthesize(latents, Window(0, height, 0, width))
+            for item, rgb in zip(batch, pixels, strict=True):
+                window = window_of(item.header, None, 1)
+                pixels_of_it = rgb[: window.height, : window.width]
+                results[item.number] = finish(item, pixels_of_it, window, 1, as_array=as_array)
         return [results[number] for number in range(len(datas))]
 
     def decode_latents(self, data: bytes, *, max_pixels: int | None = None) -> Latents:
         """Only the entropy decoding: the integers of the file, equal on every machine."""
         return self._read_item(0, data, max_pixels).latents
 
-    def _read_item(self, number: int, data: bytes, max_pixels: int | None) -> _Item:
+    def _read_item(self, number: int, data: bytes, max_pixels: int | None) -> Item:
         """Checks and entropy decoding of one file."""
-        file = container.parse(data, max_pixels=_pixel_limit(max_pixels))
+        file = container.parse(data, max_pixels=pixel_limit(max_pixels))
         loaded = self._model_of(file.header)
         contents = container.read_all(data, file)
         z_shape = (-(-file.header.height // ALIGNMENT), -(-file.header.width // ALIGNMENT))
         payload, outliers = contents[Tag.LATENTS], contents.get(Tag.OUTLIERS, b"")
         latents = decode_latents(loaded.entropy, file.header.level, z_shape, payload, outliers)
-        return _Item(number, file.header, contents, latents, loaded, _read_alpha(file.header, contents))
-
-    @torch.inference_mode()
-    def _synthesize(self, items: Sequence[_Item]) -> list[NDArray[np.uint8]]:
-        """Latents of equal shape and model -> pixels, uint8 [H, W, 3] each (padding cut off)."""
-        network = items[0].loaded.network
-        t = level_position(torch.tensor([item.latents.level for item in items], device=self.device))
-        r = torch.from_numpy(np.stack([item.latents.r for item in items])).to(self.device).float()
-        z_hat = torch.from_numpy(np.stack([item.latents.z_hat for item in items])).to(self.device).float()
-        gain = network.log_gain(t).exp()
-        y_hat = network.run_context(network.prior(z_hat, t), gain, lambda _: r).y_hat
-        x_hat = network.synthesize(y_hat, t)
-        pixels = to_pixels(x_hat)
-        return [p[: item.header.height, : item.header.width] for item, p in zip(items, pixels, strict=True)]
-
-    @staticmethod
-    def _finish(item: _Item, rgb: NDArray[np.uint8], as_array: bool) -> Result:
-        mode, extras = _MODES[item.header.mode], item.extras
-        picture = image.Picture(rgb, item.alpha, mode, extras.get(Tag.ICC), extras.get(Tag.EXIF), extras.get(Tag.XMP))
-        return image.to_array(picture) if as_array else image.to_pil(picture)
-
-
-@dataclass(frozen=True)
-class _Item:
-    """One file on its way from bytes to pixels."""
-
-    number: int
-    header: Header
-    extras: dict[Tag, bytes]
-    latents: Latents
-    loaded: LoadedModel
-    alpha: NDArray[np.uint8] | None
-
-    @property
-    def group(self) -> tuple[object, ...]:
-        """Items of one group can share a batch."""
-        return self.loaded.wire_hash, self.latents.r.shape
-
-
-_MODES: dict[Mode, image.Mode] = {Mode.RGB: "RGB", Mode.L: "L", Mode.RGBA: "RGBA", Mode.LA: "LA"}
-
-
-def _read_alpha(header: Header, contents: dict[Tag, bytes]) -> NDArray[np.uint8] | None:
-    """uint8 [H, W]; read before any network runs, as all that can be wrong with a file."""
-    if Tag.ALPHA not in contents:
-        return None
-    raw = container.unpack_alpha(contents[Tag.ALPHA], header.width, header.height)
-    return np.frombuffer(raw, np.uint8).reshape(header.height, header.width)
-
-
-def _check_size(source: image.Picture) -> None:
-    for name, side in (("width", source.width), ("height", source.height)):
-        if not 1 <= side <= container.MAX_SIDE:
-            message = f"{name} is {side}; legal is 1..{container.MAX_SIDE}"
-            raise InputError(message)
-
-
-def to_pixels(x_hat: Tensor) -> NDArray[np.uint8]:
-    """x_hat [B, 3, H, W] about 0..1 -> uint8 [B, H, W, 3], rounded."""
-    scaled = x_hat.mul(255).round_().clamp_(0, 255).to(torch.uint8)
-    return scaled.permute(0, 2, 3, 1).contiguous().cpu().numpy()
-
-
-def _extras(source: image.Picture, strip: bool) -> list[tuple[Tag, bytes]]:
-    """The sections beside the latents, in ascending order of tag."""
-    sections = []
-    if source.alpha is not None:
-        sections.append((Tag.ALPHA, container.pack_alpha(source.alpha.tobytes(), source.width, source.height)))
-    if not strip:
-        named = ((Tag.ICC, source.icc), (Tag.EXIF, source.exif), (Tag.XMP, source.xmp))
-        sections += [(tag, content) for tag, content in named if content]
-    return sections
-
-
-def _pixel_limit(max_pixels: int | None) -> int | None:
-    """The caller's limit, or the one at which Pillow refuses (twice MAX_IMAGE_PIXELS; None there means no limit)."""
-    if max_pixels is not None:
-        return max_pixels
-    return None if Image.MAX_IMAGE_PIXELS is None else 2 * Image.MAX_IMAGE_PIXELS
+        return Item(number, file.header, contents, latents, loaded, read_alpha(file.header, contents))
 
 
 @lru_cache(maxsize=4)
@@ -336,20 +336,50 @@ def shared_codec(model: str = "fast", device: str = "auto") -> Codec:
 
 
 def encode(
-    picture: object, quality: float = 60, *, model: str = "fast", device: str = "auto", strip: bool = False
+    picture: object,
+    quality: float = DEFAULT_QUALITY,
+    *,
+    model: str = "fast",
+    device: str = "auto",
+    target_bytes: int | None = None,
+    target_psnr: float | None = None,
+    target_bpp: float | None = None,
+    strip: bool = False,
 ) -> bytes:
     """A picture -> the bytes of a .vaec file; see `Codec.encode`."""
-    return shared_codec(model, device).encode(picture, quality, strip=strip)
+    targets = {"target_bytes": target_bytes, "target_psnr": target_psnr, "target_bpp": target_bpp}
+    return shared_codec(model, device).encode(picture, quality, strip=strip, **targets)  # type: ignore[arg-type]
 
 
 @overload
 def decode(
-    data: bytes, *, as_array: Literal[False] = False, device: str = "auto", max_pixels: int | None = None
+    data: bytes,
+    *,
+    as_array: Literal[False] = False,
+    device: str = "auto",
+    max_pixels: int | None = None,
+    crop: Crop | None = None,
+    scale: int = 1,
 ) -> Image.Image: ...
 @overload
 def decode(
-    data: bytes, *, as_array: Literal[True], device: str = "auto", max_pixels: int | None = None
+    data: bytes,
+    *,
+    as_array: Literal[True],
+    device: str = "auto",
+    max_pixels: int | None = None,
+    crop: Crop | None = None,
+    scale: int = 1,
 ) -> NDArray[np.uint8]: ...
-def decode(data: bytes, *, as_array: bool = False, device: str = "auto", max_pixels: int | None = None) -> Result:
+def decode(
+    data: bytes,
+    *,
+    as_array: bool = False,
+    device: str = "auto",
+    max_pixels: int | None = None,
+    crop: Crop | None = None,
+    scale: int = 1,
+) -> Result:
     """The bytes of a .vaec file -> image; see `Codec.decode`."""
-    return shared_codec(device=device).decode(data, as_array=as_array, max_pixels=max_pixels)  # type: ignore[call-overload,no-any-return]
+    codec = shared_codec(device=device)
+    return codec.decode(data, as_array=as_array, max_pixels=max_pixels, crop=crop, scale=scale)  # type: ignore[call-overload,no-any-return]

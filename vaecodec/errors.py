@@ -13,6 +13,7 @@
     │   └── HashMismatch              a model with this id is installed, but its integers differ
     ├── BackendError                  an explicitly requested device or backend does not work
     └── InputError (ValueError)       a bad argument or an image that cannot be coded
+        └── TargetError               no quality gives this picture the size or PSNR that was asked for
 
 Messages name the field, its value and the legal range. A bad file never raises anything outside ``FormatError``
 and ``WeightsError``; I/O errors stay ``OSError``.
@@ -71,3 +72,7 @@ class BackendError(VaecodecError):
 
 class InputError(VaecodecError, ValueError):
     """A bad argument, or an image that cannot be coded."""
+
+
+class TargetError(InputError):
+    """No quality gives this picture the size or PSNR that was asked for."""

@@ -7,6 +7,7 @@ list by its position among all coded symbols.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +27,9 @@ R_LIMIT = 1 << 20
 """|r| stays below this: far beyond what any image gives, and exact in float32."""
 
 MAX_LANES_LOG2 = 13
+
+CHUNK = 1 << 17
+"""Places that are turned into symbols, or back, at once: few enough for the cache."""
 
 MAX_BITS_PER_BYTE = 17
 """Ideal content that a byte of payload can stand for at most: what a claimed size must be paid with.
@@ -61,13 +65,42 @@ class _Segment:
     tables: CdfTables
     outlier_at: NDArray[np.int64]
     outlier_values: NDArray[np.int32]
+    information: float
 
 
 def _segment(values: NDArray[np.int32], index: NDArray[np.uint8], tables: CdfTables) -> _Segment:
     largest = ((tables.sizes - 1) // 2).astype(np.int32)[index]
     clipped = np.clip(values, -largest, largest)
     outlier_at = np.flatnonzero(clipped != values)
-    return _Segment(to_symbols(clipped).astype(np.uint16), index, tables, outlier_at, values[outlier_at])
+    symbols = to_symbols(clipped).astype(np.uint16)
+    return _Segment(symbols, index, tables, outlier_at, values[outlier_at], information(symbols, index, tables))
+
+
+def _coded_segment(values: NDArray[np.int32], index: NDArray[np.uint8], tables: CdfTables) -> _Segment:
+    """The segment of all values whose index isn't 0."""
+    count = int(np.count_nonzero(index))
+    symbols, kept = np.empty(count, np.uint16), np.empty(count, np.uint8)
+    parts, starts, bits = [], [], 0.0
+    for place, coded, at in _chunks(index):
+        part = _segment(values[place][coded], index[place][coded], tables)
+        symbols[at : at + len(part.symbols)], kept[at : at + len(part.symbols)] = part.symbols, part.index
+        if len(part.outlier_at):
+            parts.append(part)
+            starts.append(part.outlier_at + at)
+        bits += part.information
+    outlier_at = np.concatenate([np.empty(0, np.int64), *starts])
+    outlier_values = np.concatenate([np.empty(0, np.int32), *(part.outlier_values for part in parts)])
+    return _Segment(symbols, kept, tables, outlier_at, outlier_values, bits)
+
+
+def _chunks(index: NDArray[np.uint8]) -> Iterator[tuple[slice, NDArray[np.bool_], int]]:
+    """Parts of a flat index that stay in the cache: the place, where it is coded, how many are coded before it."""
+    before = 0
+    for start in range(0, len(index), CHUNK):
+        place = slice(start, start + CHUNK)
+        coded = index[place] > 0
+        yield place, coded, before
+        before += int(np.count_nonzero(coded))
 
 
 def encode_latents(
@@ -79,9 +112,8 @@ def encode_latents(
     """
     z_index = model.z_index(latents.level, *latents.z_hat.shape[1:]).ravel()
     z = _segment(latents.z_hat.astype(np.int32).ravel(), z_index, model.z_tables)
-    coded = index > 0
-    y = _segment(latents.r[coded], index[coded], model.y_tables)
-    bits = sum(information(s.symbols, s.index, s.tables) for s in (z, y))
+    y = _coded_segment(latents.r.reshape(-1), index.reshape(-1), model.y_tables)
+    bits = z.information + y.information
     lanes = choose_lanes(bits) if lanes is None else lanes
     stream = backend.rans_encode([(s.symbols, s.index, s.tables) for s in (z, y)], lanes)
     positions = np.concatenate([z.outlier_at, y.outlier_at + len(z.symbols)])
@@ -110,13 +142,27 @@ def decode_latents(
         raise CorruptStream(message)
     z_hat = z.astype(np.int8).reshape(z_index.shape)
     index = scale_index(z_hat, level, model.layers)
-    coded = index > 0
-    y = to_values(decoder.decode(index[coded], model.y_tables))
+    symbols = decoder.decode(index[index > 0], model.y_tables)
     decoder.finish()
-    _apply(y, positions[~of_z] - z.size, true_values[~of_z])
-    r = np.zeros(index.shape, np.int32)
-    r[coded] = y
+    r = _to_r(symbols, index, positions[~of_z] - z.size, true_values[~of_z])
     return Latents(level, z_hat, r)
+
+
+def _to_r(
+    symbols: NDArray[np.uint16],
+    index: NDArray[np.uint8],
+    positions: NDArray[np.int64],
+    true_values: NDArray[np.int64],
+) -> NDArray[np.int32]:
+    """Symbols of all places whose index isn't 0, and outliers by their position among them -> r, shaped as index."""
+    _check_outliers(symbols.size, positions, true_values)
+    r = np.zeros(index.size, np.int32)
+    for place, coded, at in _chunks(index.reshape(-1)):
+        values = to_values(symbols[at : at + int(np.count_nonzero(coded))])
+        first, last = np.searchsorted(positions, (at, at + len(values)))
+        values[positions[first:last] - at] = true_values[first:last]
+        r[place][coded] = values
+    return r.reshape(index.shape)
 
 
 def _check_paid(model: EntropyModel, level: int, z_shape: tuple[int, int], payload: bytes) -> None:
@@ -132,12 +178,16 @@ def _check_paid(model: EntropyModel, level: int, z_shape: tuple[int, int], paylo
 
 def _apply(values: NDArray[np.int32], positions: NDArray[np.int64], true_values: NDArray[np.int64]) -> None:
     """Put the true values of outliers in place. A position or value out of range raises CorruptStream."""
-    bad = (positions >= values.size) | (np.abs(true_values) >= R_LIMIT)
+    _check_outliers(values.size, positions, true_values)
+    values[positions] = true_values
+
+
+def _check_outliers(size: int, positions: NDArray[np.int64], true_values: NDArray[np.int64]) -> None:
+    bad = (positions >= size) | (np.abs(true_values) >= R_LIMIT)
     if bad.any():
         at = int(np.argmax(bad))
         message = (
             f"outlier {true_values[at]} at {positions[at]}; "
-            f"legal are positions below {values.size}, magnitudes below {R_LIMIT}"
+            f"legal are positions below {size}, magnitudes below {R_LIMIT}"
         )
         raise CorruptStream(message)
-    values[positions] = true_values

@@ -41,9 +41,16 @@ class DepthConvBlock(nn.Module):
             gate, value = self.ffn_in(x).chunk(2, 1)
             out: Tensor = x + self.ffn_out(F.silu(gate) * value)
             return out
-        narrow = self.conv_in.weight.dtype
-        x += self.conv_out(self.depthwise(F.silu(self.conv_in(x.to(narrow)), inplace=True)))
-        gate, value = self.ffn_in(x.to(narrow)).chunk(2, 1)
+        return self.leave(x, self.depthwise(self.enter(x)))
+
+    def enter(self, x: Tensor) -> Tensor:
+        """What the depthwise convolution sees. Only that one needs neighbouring rows, see `streaming`."""
+        return F.silu(self.conv_in(x.to(self.conv_in.weight.dtype)), inplace=True)
+
+    def leave(self, x: Tensor, mixed: Tensor) -> Tensor:
+        """The rest of the block, in place on x."""
+        x += self.conv_out(mixed)
+        gate, value = self.ffn_in(x.to(self.ffn_in.weight.dtype)).chunk(2, 1)
         x += self.ffn_out(F.silu(gate).mul_(value))
         return x
 

@@ -35,11 +35,15 @@ STEPS = 4
 _POSITIONS = ((0, 0), (1, 1), (0, 1), (1, 0))
 
 
+def step_positions(step: int) -> list[tuple[int, int]]:
+    """The position (row, column) in each 2x2 cell that step `step` codes, for each quarter of the channels."""
+    return [_POSITIONS[(step + group) % STEPS] for group in range(STEPS)]
+
+
 def step_mask(step: int, channels: int, height: int, width: int, device: torch.device) -> Tensor:
     """1 where step `step` codes, else 0: float32 [1, channels, height, width]."""
     cells = torch.zeros(1, STEPS, 2, 2, device=device)
-    for group in range(STEPS):
-        row, column = _POSITIONS[(step + group) % STEPS]
+    for group, (row, column) in enumerate(step_positions(step)):
         cells[0, group, row, column] = 1
     cells = cells.repeat_interleave(channels // STEPS, 1)
     return cells.repeat(1, 1, (height + 1) // 2, (width + 1) // 2)[:, :, :height, :width].contiguous()
@@ -55,7 +59,15 @@ class Analysis(nn.Module):
         self.down = Downsample(config.C, config.M)
 
     def forward(self, x: Tensor, q_enc: Tensor) -> Tensor:
-        features = self.blocks(self.stem(F.pixel_unshuffle(x - 0.5, PATCH)))
+        return self.leave(self.blocks(self.enter(x)), q_enc)
+
+    def enter(self, x: Tensor) -> Tensor:
+        """x -> features [B, C, H/8, W/8] for the blocks."""
+        features: Tensor = self.stem(F.pixel_unshuffle(x - 0.5, PATCH))
+        return features
+
+    def leave(self, features: Tensor, q_enc: Tensor) -> Tensor:
+        """Features, the same for every level -> y."""
         y: Tensor = self.down(features * q_enc.to(features.dtype))
         return y
 
@@ -70,8 +82,15 @@ class Synthesis(nn.Module):
         self.head = nn.Conv2d(config.C, 3 * PATCH**2, 1)
 
     def forward(self, y_hat: Tensor, q_dec: Tensor) -> Tensor:
-        up = self.up(y_hat)
-        features = self.blocks(up * q_dec.to(up.dtype))
+        return self.leave(self.blocks(self.enter(y_hat, q_dec)))
+
+    def enter(self, y_hat: Tensor, q_dec: Tensor) -> Tensor:
+        """y_hat -> features [B, C, 2h, 2w] for the blocks."""
+        up: Tensor = self.up(y_hat)
+        return up * q_dec.to(up.dtype)
+
+    def leave(self, features: Tensor) -> Tensor:
+        """Features -> x_hat."""
         return F.pixel_shuffle(self.head(features), PATCH) + 0.5
 
 

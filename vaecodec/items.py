@@ -1,0 +1,147 @@
+"""What one picture is on its way into a file (`Source`) and out of it (`Item`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from vaecodec import container, image
+from vaecodec.container import Header, Mode, Tag
+from vaecodec.entropy.coding import Latents
+from vaecodec.errors import InputError
+from vaecodec.models.config import ALIGNMENT
+from vaecodec.models.loading import LoadedModel
+from vaecodec.models.passes import SCALES
+from vaecodec.models.windows import Window
+
+Crop = tuple[int, int, int, int]
+"""x, y, width, height of a part of a picture, in pixels."""
+Result = Image.Image | NDArray[np.uint8]
+
+_MODES: dict[Mode, image.Mode] = {Mode.RGB: "RGB", Mode.L: "L", Mode.RGBA: "RGBA", Mode.LA: "LA"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """A picture to be coded, and the sections of its file beside the latents, in ascending order of tag."""
+
+    picture: image.Picture
+    extras: list[tuple[Tag, bytes]]
+
+    def psnr(self, rows: Iterable[NDArray[np.uint8]]) -> float:
+        """Of a decoded picture, given in bands of rows [n, W or more, 3] from the top; in dB, over the colours."""
+        source, total, top = self.picture, 0, 0
+        for band in rows:
+            wanted = source.rgb[top : top + len(band)]
+            difference = _as_shown(band[: len(wanted), : source.width], source.mode).astype(np.int32)
+            difference -= _as_shown(wanted, source.mode)
+            total += int(np.vdot(difference, difference))
+            top += len(band)
+        values = source.height * source.width * (1 if source.mode in ("L", "LA") else 3)
+        return float("inf") if total == 0 else float(10 * np.log10(255**2 * values / total))
+
+
+def _as_shown(rgb: NDArray[np.uint8], mode: image.Mode) -> NDArray[np.uint8]:
+    return image.to_array(image.Picture(rgb, None, "L" if mode in ("L", "LA") else "RGB"))
+
+
+def make_source(picture: object, *, strip: bool) -> Source:
+    """Raises InputError for what can't be coded."""
+    source = image.to_picture(picture)
+    for name, side in (("width", source.width), ("height", source.height)):
+        if not 1 <= side <= container.MAX_SIDE:
+            message = f"{name} is {side}; legal is 1..{container.MAX_SIDE}"
+            raise InputError(message)
+    return Source(source, _extras(source, strip))
+
+
+def _extras(source: image.Picture, strip: bool) -> list[tuple[Tag, bytes]]:
+    sections = []
+    if source.alpha is not None:
+        sections.append((Tag.ALPHA, container.pack_alpha(source.alpha.tobytes(), source.width, source.height)))
+    if not strip:
+        named = ((Tag.ICC, source.icc), (Tag.EXIF, source.exif), (Tag.XMP, source.xmp))
+        sections += [(tag, content) for tag, content in named if content]
+    return sections
+
+
+@dataclass(frozen=True)
+class Item:
+    """One file on its way from bytes to pixels."""
+
+    number: int
+    header: Header
+    extras: dict[Tag, bytes]
+    latents: Latents
+    loaded: LoadedModel
+    alpha: NDArray[np.uint8] | None
+
+    @property
+    def padded_size(self) -> tuple[int, int]:
+        height, width = (ALIGNMENT * side for side in self.latents.z_hat.shape[1:])
+        return height, width
+
+
+def read_alpha(header: Header, contents: dict[Tag, bytes]) -> NDArray[np.uint8] | None:
+    """uint8 [H, W]; read before any network runs, as all that can be wrong with a file."""
+    if Tag.ALPHA not in contents:
+        return None
+    raw = container.unpack_alpha(contents[Tag.ALPHA], header.width, header.height)
+    return np.frombuffer(raw, np.uint8).reshape(header.height, header.width)
+
+
+def window_of(header: Header, crop: Crop | None, scale: int) -> Window:
+    """The part of the (reduced) picture that is asked for. Raises InputError for what it doesn't have."""
+    if scale not in SCALES:
+        message = f"scale is {scale}; legal are {', '.join(map(str, SCALES))}"
+        raise InputError(message)
+    height, width = -(-header.height // scale), -(-header.width // scale)
+    if crop is None:
+        return Window(0, height, 0, width)
+    if scale != 1:
+        message = "crop and scale can't be combined"
+        raise InputError(message)
+    x, y, crop_width, crop_height = crop
+    if min(crop_width, crop_height) < 1 or min(x, y) < 0 or x + crop_width > width or y + crop_height > height:
+        message = (
+            f"crop is x {x}, y {y}, {crop_width} x {crop_height}; "
+            f"it must have pixels and lie within the picture, {width} x {height}"
+        )
+        raise InputError(message)
+    return Window(y, y + crop_height, x, x + crop_width)
+
+
+def finish(item: Item, rgb: NDArray[np.uint8], window: Window, scale: int, *, as_array: bool) -> Result:
+    """The decoded pixels of `window`, uint8 [h, w, 3], with all that rides along."""
+    alpha, extras = item.alpha, item.extras
+    if alpha is not None:
+        reduced = alpha if scale == 1 else np.asarray(Image.fromarray(alpha).reduce(scale))
+        alpha = window.cut(reduced)
+    mode = _MODES[item.header.mode]
+    picture = image.Picture(rgb, alpha, mode, extras.get(Tag.ICC), extras.get(Tag.EXIF), extras.get(Tag.XMP))
+    return image.to_array(picture) if as_array else image.to_pil(picture)
+
+
+def pixel_limit(max_pixels: int | None) -> int | None:
+    """The caller's limit, or the one at which Pillow refuses (twice MAX_IMAGE_PIXELS; None there means no limit)."""
+    if max_pixels is not None:
+        return max_pixels
+    return None if Image.MAX_IMAGE_PIXELS is None else 2 * Image.MAX_IMAGE_PIXELS
+
+
+def batches(keys: Iterable[tuple[int, int, bytes]], most_pixels: int) -> list[list[int]]:
+    """Numbers of the items that can share a pass of the networks.
+
+    keys: padded height and width of each, and what else must be equal. most_pixels: of a batch of more than one.
+    """
+    groups: dict[tuple[int, int, bytes], list[list[int]]] = {}
+    for number, key in enumerate(keys):
+        found = groups.setdefault(key, [[]])
+        if len(found[-1]) >= max(1, most_pixels // (key[0] * key[1])):
+            found.append([])
+        found[-1].append(number)
+    return [numbers for group in groups.values() for numbers in group]

@@ -1,0 +1,63 @@
+"""How much memory coding takes, and how many pixels may go through the networks at once.
+
+Counted is what coding allocates: not the interpreter, its libraries and the weights, nor the caller's picture.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from vaecodec.errors import InputError
+from vaecodec.models.config import ModelConfig
+
+Task = Literal["encode", "decode", "target"]
+
+CPU_BAND = 400_000
+"""Pixels in a band for each thread of a CPU: few enough for its caches, many enough to keep it busy."""
+GPU_BAND = 16_000_000
+LEAST_BAND = 16 * 64
+"""A row of latents of a picture as narrow as the padding allows."""
+
+
+def bytes_per_pixel(config: ModelConfig, task: Task) -> float:
+    """Held of the whole picture at the peak: uint8 pixels, latents, entropy coder (`python -m bench scale`).
+
+    A position of the latents is 256 pixels. Encoding: y_hat and r of 4 bytes, scale index twice, symbols, words; or
+    while the networks run y, y_hat, p and the index. Decoding: r, y_hat and p, and the pixels twice.
+    """
+    latents = {"encode": 14 * config.M, "decode": 8 * config.M, "target": 18 * config.M}[task]
+    pixels = {"encode": 3.0, "decode": 7.0, "target": 3.0 + config.C / 16}[task]
+    return (latents + 4 * config.P) / 256 + pixels
+
+
+def bytes_per_band_pixel(config: ModelConfig) -> float:
+    """Held of a band: the widest block, and the pixels in float32 several times."""
+    return (44 * config.C + 16 * 192) / 64 * 1.3
+
+
+@dataclass(frozen=True)
+class Memory:
+    """limit: bytes, or None for what is fastest."""
+
+    limit: int | None
+    device_type: str
+    threads: int
+
+    @property
+    def batch_pixels(self) -> int:
+        """Small pictures that together have no more pixels share a pass."""
+        return CPU_BAND * self.threads if self.device_type == "cpu" else GPU_BAND
+
+    def band_pixels(self, config: ModelConfig, pixels: int, task: Task) -> int:
+        """For pictures of `pixels` pixels in all. Raises InputError naming the least limit that would do."""
+        if self.limit is None:
+            return self.batch_pixels
+        fixed, band = bytes_per_pixel(config, task) * pixels, bytes_per_band_pixel(config)
+        least = max(LEAST_BAND, min(pixels, CPU_BAND // 4))
+        if self.limit < fixed + band * least:
+            needed = math.ceil(fixed + band * least)
+            message = f"max_memory is {self.limit} bytes; to {task} {pixels} pixels it must be at least {needed}"
+            raise InputError(message)
+        return min(self.batch_pixels, int((self.limit - fixed) / band))

@@ -1,0 +1,259 @@
+"""The networks at run time: each pass goes over the rows of a picture in bands, see `streaming`.
+
+What is held of a whole picture are its latents (y, y_hat, r and the prior features), never its pixels in float32.
+Tensors of whole pictures are in channels-last memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from vaecodec.models.config import ALIGNMENT, PATCH
+from vaecodec.models.network import STEPS, CodecNetwork, step_positions
+from vaecodec.models.streaming import RowStream, reach
+from vaecodec.models.windows import Window
+
+Y_CELL = 2 * PATCH
+"""Pixels along the side of a position of y."""
+Z_CELL = ALIGNMENT // Y_CELL
+"""Positions of y along the side of a position of z."""
+SCALES = (1, 2, 4, 8)
+"""Factors by which `synthesize` can reduce a picture."""
+
+Pixels = NDArray[np.uint8]
+Place = tuple[slice, slice, slice, slice]
+"""A quarter of the positions of a quarter of the channels, as an index."""
+
+
+@dataclass(frozen=True)
+class Region:
+    """A rectangle of pixels, and the rectangles of the latents that it depends on."""
+
+    pixels: Window
+    y: Window
+    """Positions of y (1/16) that g_s needs."""
+    context: Window
+    """Positions of z (1/64) over which the context runs."""
+    prior: Window
+    """Positions of z that h_mean needs for them."""
+
+
+class Passes:
+    """The passes of one network. band_pixels: about how many pixels (of the picture) go through it at once."""
+
+    def __init__(self, network: CodecNetwork, band_pixels: int) -> None:
+        self._network, self._band_pixels = network, band_pixels
+        self._device = network.log_gain.anchors.device
+
+    def region(self, pixels: Window, height: int, width: int) -> Region:
+        """What the decoder must compute for a rectangle of a picture of height * width pixels (padded)."""
+        network, y_size, z_size = (
+            self._network,
+            (height // Y_CELL, width // Y_CELL),
+            (height // ALIGNMENT, width // ALIGNMENT),
+        )
+        y = pixels.coarser(Y_CELL).grown(-(-reach(network.g_s, Y_CELL) // Y_CELL), *y_size)
+        steps = (STEPS - 1) * -(-reach(network.context.trunk, Y_CELL) // Y_CELL)
+        context = y.grown(steps, *y_size).coarser(Z_CELL)
+        return Region(pixels, y, context, context.grown(-(-reach(network.h_mean, ALIGNMENT) // ALIGNMENT), *z_size))
+
+    def _bands(self, rows: int, pixels_per_row: int) -> Iterator[tuple[slice, bool]]:
+        """Bands of rows, and whether each is the last."""
+        step = max(1, self._band_pixels // pixels_per_row)
+        for start in range(0, rows, step):
+            stop = min(rows, start + step)
+            yield slice(start, stop), stop == rows
+
+    def _whole(self, batch: int, channels: int, height: int, width: int) -> Tensor:
+        shape = (batch, channels, height, width)
+        return torch.empty(shape, device=self._device, memory_format=torch.channels_last).zero_()
+
+    # Encoding
+
+    def features(self, pictures: Sequence[Pixels]) -> Tensor:
+        """uint8 [H, W, 3] each, of equal size once padded -> what g_a knows before it knows the level, at 1/8."""
+        parts = list(self._feature_rows(pictures))
+        return parts[0] if len(parts) == 1 else torch.cat(parts, 2)
+
+    def analyse(self, pictures: Sequence[Pixels], t: Tensor) -> Tensor:
+        """The same pictures -> y [B, M, H/16, W/16]; t = level / 63, [B]."""
+        return self._leave_analysis(self._feature_rows(pictures), pictures, t)
+
+    def analyse_features(self, features: Tensor, t: Tensor) -> Tensor:
+        """What `features` gave -> y; features are left as they are."""
+        batch, _, rows, width = features.shape
+        bands = self._bands(rows // 2, batch * width * PATCH * Y_CELL)
+        cut = (features[:, :, 2 * band.start : 2 * band.stop] for band, _ in bands)
+        q_enc = self._network.log_q_enc(t).exp()
+        return torch.cat([self._network.g_a.leave(part, q_enc).float() for part in cut], 2)
+
+    def _leave_analysis(self, features: Iterator[Tensor], pictures: Sequence[Pixels], t: Tensor) -> Tensor:
+        height, width = padded_size(pictures[0])
+        y = self._whole(len(pictures), self._network.config.M, height // Y_CELL, width // Y_CELL)
+        q_enc, at = self._network.log_q_enc(t).exp(), 0
+        for rows in features:
+            part = self._network.g_a.leave(rows, q_enc)
+            y[:, :, at : at + part.shape[2]] = part
+            at += part.shape[2]
+        return y
+
+    def _feature_rows(self, pictures: Sequence[Pixels]) -> Iterator[Tensor]:
+        """Features in bands of an even number of rows."""
+        g_a = self._network.g_a
+        height, width = padded_size(pictures[0])
+        stream, kept = RowStream(g_a.blocks), None
+        for band, last in self._bands(height // Y_CELL, len(pictures) * width * Y_CELL):
+            x = self._input(pictures, Y_CELL * band.start, Y_CELL * band.stop, width)
+            rows = stream.push(g_a.enter(x), last=last)
+            if rows is None:
+                continue
+            rows = rows if kept is None else torch.cat([kept, rows], 2)
+            even = rows.shape[2] // 2 * 2
+            kept = rows[:, :, even:].clone() if even < rows.shape[2] else None
+            if even:
+                yield rows[:, :, :even]
+
+    def _input(self, pictures: Sequence[Pixels], top: int, bottom: int, width: int) -> Tensor:
+        """Rows of the padded pictures: float32 [B, 3, rows, width] in 0..1, channels last."""
+        cut = np.stack([padded_rows(pixels, top, bottom, width) for pixels in pictures])
+        return torch.from_numpy(cut).to(self._device).permute(0, 3, 1, 2).float().div_(255)
+
+    def hyper_analyse(self, y: Tensor, t: Tensor) -> Tensor:
+        """y -> z (not rounded), float32 [B, N, h/4, w/4]."""
+        batch, _, height, width = y.shape
+        stream, parts = RowStream(self._network.h_a), []
+        for band, last in self._bands(height, batch * width * Y_CELL**2):
+            # The slice is a view of y, and a stream may overwrite what it is given: h_a begins with a convolution.
+            rows = stream.push(y[:, :, band], last=last)
+            if rows is not None:
+                parts.append(rows.float())
+        z: Tensor = torch.cat(parts, 2) * self._network.log_z_gain(t).exp()
+        return z
+
+    def prior(self, z_hat: Tensor, t: Tensor) -> Tensor:
+        """z_hat float [B, N, h, w] -> prior features p [B, P, 4h, 4w]."""
+        network = self._network
+        batch, _, height, width = z_hat.shape
+        p = self._whole(batch, network.config.P, Z_CELL * height, Z_CELL * width)
+        gain, scale = (-network.log_z_gain(t)).exp(), network.log_q_prior(t).exp()
+        stream, at = RowStream(network.h_mean), 0
+        for band, last in self._bands(height, batch * width * ALIGNMENT**2):
+            rows = stream.push(z_hat[:, :, band] * gain, last=last)
+            if rows is not None:
+                p[:, :, at : at + rows.shape[2]] = rows * scale
+                at += rows.shape[2]
+        return p
+
+    def quantize(self, p: Tensor, y: Tensor, t: Tensor, index: Tensor, dead_zone: Tensor | None = None) -> Tensor:
+        """The four steps of the encoder -> y_hat. y [B, M, h, w] is overwritten: it becomes r.
+
+        index uint8 [B, M, h, w]: the scale index; where it is 0, so is r. dead_zone float32 [64]: by how much r/gain
+        moves toward zero before it is rounded, for each scale index; None: not at all.
+        """
+
+        def residual(place: Place, mu: Tensor, gain: Tensor) -> Tensor:
+            at = index[place]
+            v = y[place].sub_(mu).mul_(gain)
+            if dead_zone is not None:
+                limit = dead_zone[at.long()]
+                v -= v.clamp(-limit, limit)
+            r = v.round_().mul_(at > 0)
+            y[place] = r
+            return r
+
+        return self._context_steps(p, t, residual)
+
+    # Decoding
+
+    def reconstruct(self, p: Tensor, r: Tensor, t: Tensor) -> Tensor:
+        """The four steps of the decoder: r int32 [B, M, h, w] -> y_hat float32."""
+        return self._context_steps(p, t, lambda place, mu, _: r[place].to(mu.dtype))
+
+    def _context_steps(self, p: Tensor, t: Tensor, residual: Callable[[Place, Tensor, Tensor], Tensor]) -> Tensor:
+        """y_hat. Each step reads a row before it writes there: what it writes counts from the next step on."""
+        gain = self._network.log_gain(t).exp()
+        y_hat = self._whole(p.shape[0], self._network.config.M, *p.shape[2:])
+        for step in range(STEPS):
+            top = 0
+            for features in self._context_rows(step, p, y_hat):
+                for place, quarter, mu in self._means(step, features, top):
+                    r = residual(place, mu, gain[:, quarter])
+                    y_hat[place] = r.div(gain[:, quarter]).add_(mu)
+                top += features.shape[2]
+        return y_hat
+
+    def _context_rows(self, step: int, p: Tensor, y_hat: Tensor) -> Iterator[Tensor]:
+        """Features of the context in bands, from p and what steps before `step` know."""
+        context = self._network.context
+        stream = RowStream(context.trunk if step else ())
+        for band, last in self._bands(p.shape[2], p.shape[0] * p.shape[3] * Y_CELL**2):
+            x = p[:, :, band]
+            if step:
+                x = context.adaptors[step - 1](torch.cat([x, y_hat[:, :, band]], 1))
+            rows = stream.push(x, last=last)
+            if rows is not None:
+                yield rows
+
+    def _means(self, step: int, features: Tensor, top: int) -> Iterator[tuple[Place, slice, Tensor]]:
+        """For each quarter of the channels: where `step` codes it in these rows, and mu there."""
+        weight, bias = _weights(self._network.context.heads[step])
+        size = len(weight) // STEPS
+        for group, (row, column) in enumerate(step_positions(step)):
+            quarter, first = slice(group * size, (group + 1) * size), (row - top) % 2
+            cells = features[:, :, first::2, column::2]
+            if cells.shape[2]:
+                rows = slice(top + first, top + features.shape[2], 2)
+                place = (slice(None), quarter, rows, slice(column, None, 2))
+                yield place, quarter, F.conv2d(cells, weight[quarter], bias[quarter]).float()
+
+    def synthesize(self, y_hat: Tensor, t: Tensor, scale: int = 1) -> Iterator[Tensor]:
+        """y_hat [B, M, h, w] -> x_hat [B, 3, rows, 16w/scale] in 0..1 (not clamped), band by band from the top.
+
+        scale: 1, or 2, 4, 8 for the mean of each square of that many pixels.
+        """
+        g_s, q_dec = self._network.g_s, self._network.log_q_dec(t).exp()
+        weight, bias = _scaled_head(*_weights(g_s.head), scale)
+        stream = RowStream(g_s.blocks)
+        for band, last in self._bands(y_hat.shape[2], y_hat.shape[0] * y_hat.shape[3] * Y_CELL**2):
+            rows = stream.push(g_s.enter(y_hat[:, :, band], q_dec), last=last)
+            if rows is not None:
+                yield F.pixel_shuffle(F.conv2d(rows, weight, bias), PATCH // scale).float() + 0.5
+
+
+def padded_size(pixels: Pixels) -> tuple[int, int]:
+    """Height and width of uint8 [H, W, 3] once padded."""
+    height, width = (-(-side // ALIGNMENT) * ALIGNMENT for side in pixels.shape[:2])
+    return height, width
+
+
+def padded_rows(pixels: Pixels, top: int, bottom: int, width: int) -> Pixels:
+    """Rows top..bottom of uint8 [H, W, 3] as if its last row and column went on, up to `width` columns."""
+    height = pixels.shape[0]
+    rows = pixels[min(top, height - 1) : bottom]
+    missing = (bottom - top - len(rows), width - pixels.shape[1])
+    if not any(missing):
+        return rows
+    return np.pad(rows, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="edge")
+
+
+def _weights(convolution: nn.Module) -> tuple[Tensor, Tensor]:
+    """Weight and bias."""
+    parameters = dict(convolution.named_parameters())
+    return parameters["weight"], parameters["bias"]
+
+
+def _scaled_head(weight: Tensor, bias: Tensor, scale: int) -> tuple[Tensor, Tensor]:
+    """The last convolution of g_s, for the means of squares of scale * scale pixels: exact, as both are linear."""
+    if scale == 1:
+        return weight, bias
+    side = PATCH // scale
+    shape = (-1, side, scale, side, scale)
+    means = weight.reshape(*shape, weight.shape[1]).mean((2, 4)).reshape(-1, weight.shape[1], 1, 1)
+    return means, bias.reshape(shape).mean((2, 4)).reshape(-1)
