@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from vaecodec.cli.exits import EXPECTED, Exit, Fatal
-from vaecodec.errors import InputError
+from vaecodec.errors import InputError, VaecodecError
 
 if TYPE_CHECKING:
     import torch
@@ -101,7 +101,7 @@ def train(
     overrides = {name: value for name, value in {"config": config, **given}.items() if value is not None}
     try:
         _train(folder, out, resume, init, heldout, minutes, device, threads, overrides)
-    except EXPECTED as error:
+    except (VaecodecError, *EXPECTED) as error:  # a diverging run is no error of the codec's kinds
         raise Fatal(error) from error
 
 
@@ -125,9 +125,10 @@ def _train(
     clock = Clock(minutes) if minutes is not None else None
     if threads is not None:
         torch.set_num_threads(threads)
-    # Products of float32 matrices may use TF32: what must be exact are small integers, and TF32 holds those.
-    torch.set_float32_matmul_precision("high")
     chosen = choose_device(device)
+    if chosen.type == "cuda":
+        # Products of float32 matrices may use TF32: what must be exact are small integers, and TF32 holds those.
+        torch.set_float32_matmul_precision("high")
     run = out or Path("runs") / str(overrides.get("config", "fast"))
     settings = _settings(run, resume, init, chosen, overrides)
     peers = distributed.join(chosen)

@@ -176,7 +176,8 @@ class Trainer:
         name = torch.cuda.get_device_name(self.device) if on_gpu else platform.processor() or platform.machine()
         self.history.append({
             "device": name, "processes": self.peers.world, "threads": torch.get_num_threads(),
-            "torch": str(torch.__version__), "first_step": self.steps_done + 1, "last_step": self.steps_done, "hours": 0.0,
+            "torch": str(torch.__version__), "first_step": self.steps_done + 1, "last_step": self.steps_done,
+            "hours": 0.0,
         })  # fmt: skip
 
     def state(self) -> dict[str, Any]:

@@ -85,7 +85,7 @@ class Clock:
         if self._mark is None:
             if self._seen >= self.WARM_STEPS:
                 self._mark = (done, now)
-            return settings_steps
+            return max(settings_steps, done + self.WARM_STEPS + 1000)  # a finished run goes on, too
         steps, seconds = done - self._mark[0], now - self._mark[1]
         return done + max(1, int(left * steps / seconds))
 
@@ -125,7 +125,7 @@ class _Run:
         trainer = self.trainer
         trainer.note_start()
         trainer.log({"step": trainer.steps_done, "start": trainer.history[-1], "settings": trainer.settings.as_dict()})
-        stopping = False
+        stopping = self._agree(always=True)
         while trainer.steps_done < trainer.settings.steps and not stopping:
             trainer.launch()
             stopping = self._agree()
@@ -141,14 +141,14 @@ class _Run:
             self._save()
         return trainer.steps_done >= trainer.settings.steps
 
-    def _agree(self) -> bool:
+    def _agree(self, *, always: bool = False) -> bool:
         """Whether to stop now; sets the last step by the clock. Several processes decide together, now and then."""
         trainer = self.trainer
         steps = trainer.settings.steps
         if self.clock is not None:
             steps = max(1, self.clock.adjust(steps, trainer.steps_done))
         stop = self.stop.signal is not None
-        if trainer.peers.world > 1 and trainer.steps_done % AGREE_EVERY:
+        if trainer.peers.world > 1 and trainer.steps_done % AGREE_EVERY and not always:
             return False
         stop, steps = trainer.peers.agree(stop, steps)
         if steps != trainer.settings.steps:
