@@ -4,7 +4,8 @@ Each case first shows that the kernel's results equal the reference, and only th
 machine cannot beat: the bytes that must move over its measured copy bandwidth, or for rANS the longest chain of
 dependent rows times the measured time of one row when a single group runs alone.
 
-Without a GPU (TRITON_INTERPRET=1) the sizes are tiny and the times mean nothing: that run only shows that the command works.
+Without a GPU (TRITON_INTERPRET=1) the sizes are tiny and the times mean nothing: such a run only shows
+that the command works.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ if shutil.which("nvidia-smi") is None:  # before triton is imported: it decides 
     os.environ.setdefault("TRITON_INTERPRET", "1")
 
 import click
-import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
 
 from bench.kernel_cases import Case, Sizes, make_cases
 from bench.records import RESULTS, Record, environment, installed, save
+from vaecodec_kernels.launch import INTERPRETED
 
 TARGET_SECONDS = 0.3
 """Time spent on each measurement, at most 200 repetitions."""
@@ -35,12 +36,15 @@ FULL = Sizes(batch=32, height=1152, width=1792, m=320, n=96, hidden=(128, 96))
 """32 images of 2 megapixels with the widths of `base`."""
 SINGLE = Sizes(batch=1, height=1088, width=1920, m=320, n=96, hidden=(128, 96))
 """One 1080p image."""
-TINY = Sizes(batch=2, height=64, width=128, m=8, n=8, hidden=(8, 8))
+SMALL = [Sizes(1, side[0], side[1], m=320, n=96, hidden=(128, 96)) for side in ((256, 256), (512, 768))]
+"""Small pictures, to see from which size on the GPU codes latents faster than the CPU."""
+TINY = Sizes(batch=2, height=64, width=64, m=8, n=8, hidden=(8, 8))
+GPU_SIZES = [("256x256", SMALL[0]), ("768x512", SMALL[1]), ("1080p", SINGLE), ("32 x 2 MP", FULL)]
 
 
 @dataclass
 class Row:
-    """One line of the table; times are medians in milliseconds, with the spread of the kernel's (max - min) / median."""
+    """One line of the table: medians in milliseconds; spread is (max - min) / median of the kernel's own times."""
 
     name: str
     kernel_ms: float
@@ -58,7 +62,10 @@ class Row:
 
 def measure(run: Callable[[], object], device: torch.device) -> list[float]:
     """Milliseconds of each repetition, after a warm-up; CUDA events on a GPU, wall clock on a CPU."""
+    if INTERPRETED:
+        return [_time_once(run, device)]
     run()
+    _wait(device)
     start = time.perf_counter()
     run()
     _wait(device)
@@ -107,18 +114,18 @@ def run_case(case: Case, device: torch.device, bandwidth: float) -> Row:
         floors.append(statistics.median(measure(case.chain, device)))
     return Row(
         case.name,
-        round(middle, 4),
+        round(middle, 6),
         round((max(times) - min(times)) / middle, 3),
         _median(case.eager, device),
         _median(case.cpu, torch.device("cpu")),
-        round(max(floors), 4) if floors else None,
+        round(max(floors), 6) if floors else None,
         case.symbols,
         case.notes,
     )
 
 
 def _median(run: Callable[[], object] | None, device: torch.device) -> float | None:
-    return None if run is None else round(statistics.median(measure(run, device)), 4)
+    return None if run is None else round(statistics.median(measure(run, device)), 6)
 
 
 def rows_of(sizes: Sequence[tuple[str, Sizes]], device: torch.device, bandwidth: float) -> Iterator[tuple[str, Row]]:
@@ -131,8 +138,8 @@ def rows_of(sizes: Sequence[tuple[str, Sizes]], device: torch.device, bandwidth:
 
 def show(console: Console, rows: Sequence[tuple[str, Row]]) -> None:
     """The table: ratios are against the kernel (eager/kernel, cpu/kernel) and of it (kernel/floor)."""
-    table = Table(title="kernels, median milliseconds")
-    for title in ("size", "kernel", "ms", "eager", "x", "CPU", "x", "floor", "of floor", "Msym/s"):
+    table = Table(title="kernels, median milliseconds" + (" (interpreted: meaningless)" if INTERPRETED else ""))
+    for title in ("size", "kernel", "ms", "eager", "x", "CPU", "x", "floor", "/ floor", "Msym/s"):
         table.add_column(title, justify="left" if title in ("size", "kernel") else "right")
     for size, row in rows:
         cells = [size, row.name, f"{row.kernel_ms:.3f}"]
@@ -167,9 +174,8 @@ def main(out: Path | None, tiny: bool) -> None:
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(0)
-    np.random.default_rng(0)
     bandwidth = copy_bandwidth(device)
-    sizes = [("tiny", TINY)] if tiny or device.type == "cpu" else [("1080p", SINGLE), ("batch", FULL)]
+    sizes = [("tiny", TINY)] if tiny or device.type == "cpu" else GPU_SIZES
     rows = list(rows_of(sizes, device, bandwidth))
     show(Console(), rows)
     click.echo(f"copy bandwidth {bandwidth / 1e9:.0f} GB/s")

@@ -179,6 +179,11 @@ class RansDecoder:
         self.status = torch.zeros(len(lanes), dtype=torch.int32, device=payload.device)
         self._started = False
 
+    def restart(self) -> None:
+        """Back to the first segment."""
+        self.status.zero_()
+        self._started = False
+
     def decode(self, segment: Segment, *, last: bool) -> None:
         """Write the symbols of the next segment into segment.symbols; `last` also checks the end of the stream."""
         _check_segment(segment, len(self._groups.lanes), "tables")
