@@ -234,7 +234,7 @@ def _segment(inputs: Inputs, images: list[tuple[np.ndarray, np.ndarray]]) -> ran
         torch.tensor(np.cumsum([0, *counts])[:-1], dtype=torch.int64, device=inputs.device),
         torch.tensor(counts, dtype=torch.int64, device=inputs.device),
         inputs.device_tables,
-        max(counts),
+        counts,
     )
 
 

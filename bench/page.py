@@ -10,7 +10,7 @@ from bench.bdrate import Point
 from bench.codecs import Codec
 from bench.codecs.vaecodec import VaeCodec
 from bench.measure import load_image
-from bench.published import curves
+from bench.published import curves, named
 from bench.rd import Dataset
 from bench.records import Record
 from vaecodec.compare import Chart, Curve, Peer, VaecodecPeer, build_page, make_scene
@@ -108,7 +108,7 @@ def mean_chart(summary: Record, titles: dict[str, str]) -> Chart:
         by_metric = {label: {c.id: c for c in curves(metric)} for metric, label in METRICS.items()}
         for id_, curve in by_metric["PSNR"].items():
             points = {label: by_id[id_].points if id_ in by_id else () for label, by_id in by_metric.items()}
-            found.append(Curve(id_, curve.title, points, published=True))
+            found.append(Curve(named(curve), curve.title, points, published=True))
     return Chart(f"{summary['dataset']}, mean of {summary['images']} images", tuple(found))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from bench.bdrate import SMALL_OVERLAP, BdRate, Point, compare, image_points, mean_curve
-from bench.published import curves
+from bench.published import curves, named, published_jpeg
 from bench.records import Record
 
 UNDEFINED = BdRate(math.nan, math.nan, math.nan, 0.0)
@@ -75,6 +75,8 @@ def summarize(records: Sequence[Record], anchor: str, metrics: Sequence[str], ab
 def bd_table(records: Sequence[Record], anchor: Record, metric: str, names: Sequence[str]) -> Record:
     """BD-rate of every codec, and of the published Kodak curves, against the anchor measured here."""
     base = curve(anchor, metric, names)
+    # Kodak results in papers are against the published JPEG curve; a reader needs both to compare.
+    papers = published_jpeg(metric) if anchor["dataset"] == "kodak" else ()
     table: Record = {}
     for record in records:
         if record is anchor:
@@ -82,18 +84,19 @@ def bd_table(records: Sequence[Record], anchor: Record, metric: str, names: Sequ
         each = bd_per_image(anchor, record, metric, names)
         table[record["codec"]] = {
             "title": record["title"],
-            **bd_fields(bd_of(base, curve(record, metric, names))),
+            **bd_fields(base, curve(record, metric, names), papers),
             "mean_of_images": round(fmean(each), 2) if each else None,
             "best_image": round(min(each), 2) if each else None,
             "worst_image": round(max(each), 2) if each else None,
         }
     if anchor["dataset"] == "kodak":
         for published in curves(metric, shown=None):
-            table[published.id] = {"title": published.title, **bd_fields(bd_of(base, published.points))}
+            table[named(published)] = {"title": published.title, **bd_fields(base, published.points, papers)}
     return table
 
 
-def bd_fields(result: BdRate) -> Record:
+def bd_fields(anchor: Sequence[Point], test: Sequence[Point], papers: Sequence[Point]) -> Record:
+    result = bd_of(anchor, test)
     if math.isnan(result.percent):
         return {"bd_rate": None, "overlap": 0.0, "range": None}
     return {
@@ -101,6 +104,7 @@ def bd_fields(result: BdRate) -> Record:
         "overlap": round(result.overlap, 3),
         "range": [round(result.low, 2), round(result.high, 2)],
         "method": result.method,
+        "against_published_jpeg": round(bd_of(papers, test).percent, 2) if papers else None,
     }
 
 
@@ -111,22 +115,24 @@ def bd_lines(summary: Record, metric: str) -> list[str]:
     lines = [
         f"BD-rate ({metric}) against {summary['anchor']} on {summary['dataset']}, {summary['images']} images",
         "",
-        "| codec | BD-rate | mean of images (best .. worst) | range | overlap |",
-        "|---|---|---|---|---|",
+        "| codec | BD-rate | mean of images (best .. worst) | range | overlap | against the JPEG curve of papers |",
+        "|---|---|---|---|---|---|",
     ]
     return lines + [bd_line(row) for row in rows]
 
 
 def bd_line(row: Record) -> str:
     if row["bd_rate"] is None:
-        return f"| {row['title']} | none: the curves do not overlap or have too few points | | | |"
+        return f"| {row['title']} | none: the curves do not overlap or have too few points | | | | |"
     each = ""
     if row.get("mean_of_images") is not None:
         each = f"{row['mean_of_images']:+.1f} % ({row['best_image']:+.1f} .. {row['worst_image']:+.1f})"
     low, high = row["range"]
     small = " **small**" if row["overlap"] < SMALL_OVERLAP else ""
     rate = f"{row['bd_rate']:+.1f} %"
-    return f"| {row['title']} | {rate} | {each} | {low:.1f} .. {high:.1f} | {row['overlap']:.0%}{small} |"
+    papers = row["against_published_jpeg"]
+    columns = [row["title"], rate, each, f"{low:.1f} .. {high:.1f}", f"{row['overlap']:.0%}{small}"]
+    return f"| {' | '.join(columns)} | {'' if papers is None else f'{papers:+.1f} %'} |"
 
 
 def trouble_lines(summary: Record) -> list[str]:

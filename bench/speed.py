@@ -172,7 +172,7 @@ def time_plot(record: Record, out: Path) -> None:
     rates = {name: row["bd_rate"] for name, row in table.items() if row["bd_rate"] is not None}
     # CompressAI's random weights say nothing of its rate: its published curve does.
     for name in record["codecs"]:
-        published = f"compressai-{name.partition(':')[2]}_mse_cuda"
+        published = f"published:compressai-{name.partition(':')[2]}_mse_cuda"
         if name.startswith("compressai:") and published in rates:
             rates.setdefault(name, rates[published])
     rates["jpeg"] = 0.0

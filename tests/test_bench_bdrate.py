@@ -115,3 +115,16 @@ def test_the_mean_curve_is_the_mean_of_rates_and_of_qualities() -> None:
 def test_ms_ssim_is_compared_in_db() -> None:
     points = image_points({"quality": [1.0], "bytes": [10.0], "ms-ssim": [0.99]}, 80, "ms-ssim")
     assert points == {1.0: (1.0, pytest.approx(20.0))}
+
+
+def test_a_measured_codec_keeps_its_row_beside_a_published_one_of_its_name() -> None:
+    paths = [RESULTS / f"{name}.json" for name in ("jpeg", "webp")]
+    if not all(map(Path.exists, paths)):
+        pytest.skip("bench/results has no Kodak run of WebP")
+    found = [records.load(path) for path in paths]
+    table = report.summarize(found, "jpeg", ["psnr"], {})["bd_rate"]["psnr"]
+    assert table["webp"]["title"] == "WebP (method 6)"
+    assert table["published:webp"]["title"] == "WebP, published"
+    # What papers call -67.6 % is against a JPEG without optimized Huffman tables.
+    assert table["published:vtm"]["against_published_jpeg"] == pytest.approx(-67.6, abs=0.1)
+    assert -64.5 < table["published:vtm"]["bd_rate"] < -63

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 import vaecodec
-from vaecodec.compare import Chart, Curve, build_page, compare_photos, installed_peers, make_scene
+from vaecodec.compare import Chart, Curve, build_page, compare_photos, installed_peers, make_scene, photos
 from vaecodec.compare.maps import bits_map, error_map
 from vaecodec.compare.matching import TOLERANCE, common_size, match_size
 from vaecodec.compare.metrics import SHORTEST_SIDE, ms_ssim, psnr
@@ -151,7 +151,10 @@ def test_the_page_stands_alone_and_survives_hostile_names(photo: Pixels) -> None
     assert "default-src 'none'" in page
 
 
-def test_photos_through_every_installed_codec(large: Pixels, codec: vaecodec.Codec) -> None:
+def test_photos_through_every_installed_codec(
+    large: Pixels, codec: vaecodec.Codec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(photos, "CURVE_SETTINGS", (0.3, 0.6))
     lines: list[str] = []
     page = compare_photos([("cat", large)], codec, 40, max_pixels=180 * 170, advance=lines.append)
     data = page_data(page)

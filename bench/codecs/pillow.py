@@ -55,7 +55,7 @@ class Jpeg(PillowCodec):
     title = "JPEG 4:2:0 (libjpeg-turbo)"
     format = "JPEG"
     feature = "jpg"
-    qualities = JPEG_QUALITIES
+    qualities: tuple[float, ...] = JPEG_QUALITIES
     settings: ClassVar[dict[str, object]] = {"optimize": True, "subsampling": "4:2:0"}
 
 
