@@ -218,9 +218,7 @@ class GpuCoder:
         information = [row[0] / 2.0**COST_BITS for row in numbers]
         lanes = [choose_lanes(bits) for bits in information]
         segments = [
-            KernelSegment(
-                part.symbols, part.index, part.offsets, part.counts, tables, max(row[column] for row in numbers)
-            )
+            KernelSegment(part.symbols, part.index, part.offsets, part.counts, tables, [row[column] for row in numbers])
             for part, tables, column in ((z, self._z_tables, 1), (y, self._y_tables, 2))
         ]
         batch = rans_encode(segments, lanes, group_lanes=GROUP_LANES)
@@ -331,7 +329,8 @@ class _Stream:
 
         # Places beyond an image's coded symbols stay 0.
         symbols = torch.zeros(part.index.shape, dtype=torch.int16, device=part.index.device)
-        self.decoder.decode(KernelSegment(symbols, part.index, part.offsets, part.counts, tables, most), last=last)
+        counts = [most] * len(self.images)
+        self.decoder.decode(KernelSegment(symbols, part.index, part.offsets, part.counts, tables, counts), last=last)
         return symbols
 
     def with_outliers(self, symbols: Tensor, room: int, *, first: int, limit: int) -> Tensor:

@@ -14,6 +14,7 @@ and the worst problem of an image lands in its status (see Status). Loops are bo
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -38,8 +39,8 @@ __all__ = ["EncodedBatch", "Groups", "RansDecoder", "Segment", "Status", "rans_e
 class Segment:
     """One segment of every image. Image b's part begins at offsets[b] and has counts[b] elements (int64 [B]).
 
-    symbols int16 (written by a decoder), index uint8: packed buffers. most: the largest count, known to the host (an
-    upper bound will do).
+    symbols int16 (written by a decoder), index uint8: packed buffers. most: the counts as the host knows them; for the
+    encoder they must be no less than the true ones.
     """
 
     symbols: Tensor
@@ -47,7 +48,7 @@ class Segment:
     offsets: Tensor
     counts: Tensor
     tables: DeviceTables
-    most: int
+    most: Sequence[int]
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,8 @@ def _check_segment(segment: Segment, images: int, tables: str) -> None:
     check_tensor("counts", segment.counts, torch.int64, shape=(images,), like=segment.index)
     check_tensor(tables, segment.tables.cdf, torch.int32, shape=(None, None), like=segment.index)
     check_range("prob_bits", segment.tables.prob_bits, STATE_BITS, STATE_BITS)
-    check_range("most", segment.most, 0, segment.index.numel())
+    check_range("entries of most", len(segment.most), images, images)
+    check_range("most", sum(segment.most), 0, segment.index.numel())
 
 
 @dataclass(frozen=True)
@@ -107,47 +109,53 @@ def rans_encode(segments: Sequence[Segment], lanes: Sequence[int], *, group_lane
         _check_segment(segment, len(lanes), "tables")
     like = segments[0].index
     groups = Groups.of(lanes, group_lanes, like)
-    # A group writes at most one word for every lane and row; the fewest lanes have the most rows.
-    rows = [max(-(-s.most // count) * min(count, group_lanes) for count in lanes) for s in segments]
-    capacity = max(1, sum(rows))
+    # A group writes at most one word for every lane and row of its image.
+    room = [
+        sum(-(-segment.most[b] // count) for segment in segments) * min(count, group_lanes)
+        for b, count in enumerate(lanes)
+        for _ in range(groups.first_group[b], groups.first_group[b + 1])
+    ]
+    ends = list(itertools.accumulate(room))
+    bounds = upload([0, *ends], torch.int64, like)
+    free = bounds[1:].clone()
     states = torch.full((groups.count, group_lanes), 1 << STATE_BITS, dtype=torch.int32, device=like.device)
-    scratch = torch.empty(groups.count, capacity, dtype=torch.int16, device=like.device)
-    free = torch.full((groups.count,), capacity, dtype=torch.int64, device=like.device)
+    scratch = torch.empty(max(1, ends[-1]), dtype=torch.int16, device=like.device)
     status = torch.zeros(len(lanes), dtype=torch.int32, device=like.device)
     with on_device(like):
         for s in reversed(segments):
             tables = (s.tables.cdf, s.tables.sizes, s.tables.cdf.shape[1], s.tables.count - 1)
             rans_encode_kernel[(groups.count,)](
                 *(s.symbols, s.index, s.offsets, s.counts, *tables),
-                *(groups.table, states, scratch, free, capacity, status),
+                *(groups.table, states, scratch, bounds, free, status),
                 GROUP_FIELDS=GROUP_FIELDS,
                 GROUP_LANES=group_lanes,
                 STATE_BITS=STATE_BITS,
                 num_warps=1,
                 **EXACT,
             )
-        payload, begins = _pack(groups, states, scratch, free, group_lanes)
+        payload, begins = _pack(groups, states, scratch, bounds, free, max(room), group_lanes)
     return EncodedBatch(payload, begins, status)
 
 
-def _pack(groups: Groups, states: Tensor, scratch: Tensor, free: Tensor, group_lanes: int) -> tuple[Tensor, Tensor]:
-    """Scratch buffers -> payloads one after the other, and where each begins (int64 [B + 1], in words)."""
-    capacity = scratch.shape[1]
+def _pack(
+    groups: Groups, states: Tensor, scratch: Tensor, bounds: Tensor, free: Tensor, longest: int, group_lanes: int
+) -> tuple[Tensor, Tensor]:
+    """Scratch -> payloads one after the other, and where each begins (int64 [B + 1], in words)."""
     first = upload(groups.first_group, torch.int64, free)
     image = groups.table[:, 0]
     is_last = torch.arange(groups.count, device=free.device) + 1 == first[image + 1]
     # 16-bit words of each group: states, words, and its count unless it is the image's last group.
-    sizes = 2 * groups.table[:, 2] + (capacity - free) + 2 * (~is_last)
+    sizes = 2 * groups.table[:, 2] + (bounds[1:] - free) + 2 * (~is_last)
     ends = torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])
     begins = ends[first]
     number = torch.arange(groups.count, device=free.device) - first[image]
     counts_after = first[image + 1] - 1 - first[image] - number  # counts of this and later groups: moved to the front
     group_at = (ends[:-1] + 2 * counts_after).contiguous()
     count_at = torch.where(is_last, -1, begins[image] + 2 * number).contiguous()
-    room = sum(2 * lanes for lanes in groups.lanes) + 2 * groups.count + groups.count * capacity
+    room = sum(2 * lanes for lanes in groups.lanes) + 2 * groups.count + scratch.numel()
     payload = torch.empty(room, dtype=torch.int16, device=free.device)
-    rans_pack_kernel[(groups.count, triton.cdiv(capacity, PACK_BLOCK))](
-        *(groups.table, states, scratch, free, capacity, group_at, count_at, payload),
+    rans_pack_kernel[(groups.count, max(1, triton.cdiv(longest, PACK_BLOCK)))](
+        *(groups.table, states, scratch, bounds, free, group_at, count_at, payload),
         GROUP_FIELDS=GROUP_FIELDS,
         GROUP_LANES=group_lanes,
         BLOCK=PACK_BLOCK,

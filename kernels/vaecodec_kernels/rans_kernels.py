@@ -20,6 +20,7 @@ class Status(IntEnum):
     WORDS_MISSING = 3  # the words end in the middle of the symbols
     BAD_SYMBOL = 4  # a symbol isn't in its table (encoder)
     BAD_INDEX = 5  # a table index names no table
+    NO_ROOM = 6  # an image has more symbols than the host announced (encoder)
 
 
 _STATE_LEFT = tl.constexpr(int(Status.STATE_LEFT))
@@ -27,6 +28,7 @@ _WORDS_LEFT = tl.constexpr(int(Status.WORDS_LEFT))
 _WORDS_MISSING = tl.constexpr(int(Status.WORDS_MISSING))
 _BAD_SYMBOL = tl.constexpr(int(Status.BAD_SYMBOL))
 _BAD_INDEX = tl.constexpr(int(Status.BAD_INDEX))
+_NO_ROOM = tl.constexpr(int(Status.NO_ROOM))
 
 
 @triton.jit
@@ -49,14 +51,15 @@ def rans_encode_kernel(
     p_groups,
     p_states,
     p_scratch,
+    p_bounds,
     p_free,
-    capacity,
     p_status,
     GROUP_FIELDS: tl.constexpr,
     GROUP_LANES: tl.constexpr,
     STATE_BITS: tl.constexpr,
 ):
-    """Codes one segment, backwards. scratch int16 [G, capacity] fills from its end; free int64 [G]: first used."""
+    """Codes one segment, backwards. Group g owns scratch (int16) from bounds[g] to bounds[g+1] and fills it from its
+    end; free int64 [G]: its first used place."""
     i_g = tl.program_id(0).to(tl.int64)
     p_group = p_groups + i_g * GROUP_FIELDS
     i_b = tl.load(p_group)
@@ -67,7 +70,7 @@ def rans_encode_kernel(
     lane = tl.arange(0, GROUP_LANES)
     x = tl.load(p_states + i_g * GROUP_LANES + lane).to(tl.uint32, bitcast=True)
     free = tl.load(p_free + i_g)
-    p_words = p_scratch + i_g * capacity
+    bound = tl.load(p_bounds + i_g)
     problem = tl.zeros([GROUP_LANES], tl.int32)
     row = rows - 1
     while row >= 0:
@@ -88,7 +91,7 @@ def rans_encode_kernel(
         taken = full.to(tl.int32)
         free -= tl.sum(taken, axis=0)
         place = free + tl.cumsum(taken, axis=0) - 1
-        tl.store(p_words + place, x.to(tl.int16), mask=full & (place >= 0))
+        tl.store(p_scratch + place, x.to(tl.int16), mask=full & (place >= bound))
         shifted = tl.where(full, x >> STATE_BITS, x)
         quotient = shifted // frequency
         coded = (quotient << STATE_BITS) + (shifted - quotient * frequency) + start
@@ -96,6 +99,7 @@ def rans_encode_kernel(
         row -= 1
     tl.store(p_states + i_g * GROUP_LANES + lane, x.to(tl.int32, bitcast=True))
     tl.store(p_free + i_g, free)
+    problem = tl.maximum(problem, tl.where(free < bound, _NO_ROOM, 0))
     worst = tl.max(problem, axis=0)
     if worst > 0:
         tl.atomic_max(p_status + i_b, worst)
@@ -106,8 +110,8 @@ def rans_pack_kernel(
     p_groups,
     p_states,
     p_scratch,
+    p_bounds,
     p_free,
-    capacity,
     p_group_at,
     p_count_at,
     p_payload,
@@ -123,11 +127,11 @@ def rans_pack_kernel(
     i_block = tl.program_id(1).to(tl.int64)
     width = tl.load(p_groups + i_g * GROUP_FIELDS + 2)
     free = tl.load(p_free + i_g)
-    count = capacity - free
+    count = tl.load(p_bounds + i_g + 1) - free
     p_group = p_payload + tl.load(p_group_at + i_g)
     o_word = i_block * BLOCK + tl.arange(0, BLOCK)
     mask = o_word < count
-    words = tl.load(p_scratch + i_g * capacity + free + o_word, mask=mask, other=0)
+    words = tl.load(p_scratch + free + o_word, mask=mask & (free + o_word >= 0), other=0)
     tl.store(p_group + 2 * width + o_word, words, mask=mask)
     if i_block == 0:
         lane = tl.arange(0, GROUP_LANES)

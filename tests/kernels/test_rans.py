@@ -54,7 +54,7 @@ def _segment(parts: Sequence[Part], tables: DeviceTables, device: torch.device) 
         torch.tensor(offsets, dtype=torch.int64, device=device),
         torch.tensor(counts, dtype=torch.int64, device=device),
         tables,
-        max(counts),
+        counts,
     )
 
 
@@ -184,6 +184,15 @@ def test_bad_symbols_and_indices_end_in_a_status(
     outputs = _decode(decoder, [segment])[0]
     assert decoder.status.tolist() == [Status.OK, Status.OK, Status.BAD_INDEX]
     assert torch.equal(outputs[:40], segment.symbols[:40])
+
+
+def test_too_little_room_ends_in_a_status(tables: CdfTables, device_tables: DeviceTables, device: torch.device) -> None:
+    part = _symbols(64, tables, 3)
+    segment = _segment([part, part], device_tables, device)
+    coded = rans_encode([dataclasses.replace(segment, most=[64, 4])], [4, 4], group_lanes=GROUP_LANES)
+    assert coded.status.tolist() == [Status.OK, Status.NO_ROOM]
+    data = coded.payload.cpu().numpy().tobytes()
+    assert data[: 2 * int(coded.begins[1])] == coder.encode([(*part, tables)], 4)
 
 
 def test_group_bounds_reject_what_does_not_fit(tables: CdfTables) -> None:
