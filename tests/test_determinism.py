@@ -179,7 +179,10 @@ def test_processes(environment: dict[str, str], names: list[str]) -> None:
 
 
 def _interpreter(version: str) -> str | None:
-    """A Python of that version: on the path, or one of pyenv's."""
+    """A Python of that version: in the folders of VAECODEC_PYTHONS, one of pyenv's, or on the path."""
+    named = shutil.which(f"python{version}", path=os.environ.get("VAECODEC_PYTHONS", ""))
+    if named:
+        return named
     patches = sorted((Path.home() / ".pyenv" / "versions").glob(f"{version}.*/bin/python"))
     return str(patches[-1]) if patches else shutil.which(f"python{version}")
 

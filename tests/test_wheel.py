@@ -72,6 +72,8 @@ def test_it_holds_all_that_is_needed(wheel: Path) -> None:
     sources = {str(path.relative_to(ROOT)) for path in (ROOT / "vaecodec").rglob("*.py")}
     assert sources <= names
     assert {"vaecodec/py.typed", "vaecodec/container/FORMAT.md"} <= names
+    conformance = {str(path.relative_to(ROOT)) for path in (ROOT / "vaecodec" / "conformance_data").iterdir()}
+    assert conformance <= names
     weights = {f"vaecodec/weights/{model['file']}" for model in manifest["models"]}
     assert weights
     assert weights <= names
