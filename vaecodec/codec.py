@@ -330,9 +330,9 @@ class Codec:
 
 
 @lru_cache(maxsize=4)
-def shared_codec(model: str = "fast", device: str = "auto") -> Codec:
+def shared_codec(model: str = "fast", device: str = "auto", max_memory: int | None = None) -> Codec:
     """The codec that the module-level functions share."""
-    return Codec(model, device=device)
+    return Codec(model, device=device, max_memory=max_memory)
 
 
 def encode(
@@ -345,10 +345,11 @@ def encode(
     target_psnr: float | None = None,
     target_bpp: float | None = None,
     strip: bool = False,
+    max_memory: int | None = None,
 ) -> bytes:
     """A picture -> the bytes of a .vaec file; see `Codec.encode`."""
     targets = {"target_bytes": target_bytes, "target_psnr": target_psnr, "target_bpp": target_bpp}
-    return shared_codec(model, device).encode(picture, quality, strip=strip, **targets)  # type: ignore[arg-type]
+    return shared_codec(model, device, max_memory).encode(picture, quality, strip=strip, **targets)  # type: ignore[arg-type]
 
 
 @overload
@@ -360,6 +361,7 @@ def decode(
     max_pixels: int | None = None,
     crop: Crop | None = None,
     scale: int = 1,
+    max_memory: int | None = None,
 ) -> Image.Image: ...
 @overload
 def decode(
@@ -370,6 +372,7 @@ def decode(
     max_pixels: int | None = None,
     crop: Crop | None = None,
     scale: int = 1,
+    max_memory: int | None = None,
 ) -> NDArray[np.uint8]: ...
 def decode(
     data: bytes,
@@ -379,7 +382,8 @@ def decode(
     max_pixels: int | None = None,
     crop: Crop | None = None,
     scale: int = 1,
+    max_memory: int | None = None,
 ) -> Result:
     """The bytes of a .vaec file -> image; see `Codec.decode`."""
-    codec = shared_codec(device=device)
+    codec = shared_codec(device=device, max_memory=max_memory)
     return codec.decode(data, as_array=as_array, max_pixels=max_pixels, crop=crop, scale=scale)  # type: ignore[call-overload,no-any-return]

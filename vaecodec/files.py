@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import os
 import secrets
 import stat
 from pathlib import Path
 
+_TOKEN_BYTES = 4
 # What os.link says on file systems that have no hard links (FAT, many network shares, Android).
 _NO_LINKS = {errno.EPERM, errno.EACCES, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK}
 
@@ -30,7 +32,7 @@ def write_atomic(path: str | os.PathLike[str], data: bytes, *, overwrite: bool =
     refuse_existing(target, overwrite=overwrite)
     if overwrite:
         target = target.resolve()  # replacing a link would leave its target with the old content
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(_TOKEN_BYTES)}.tmp")
     try:
         _write_new(temporary, data)
         if overwrite:
@@ -39,6 +41,13 @@ def write_atomic(path: str | os.PathLike[str], data: bytes, *, overwrite: bool =
             _rename_to_new(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def discard_leftovers(path: str | os.PathLike[str]) -> None:
+    """Remove what killed processes left of writing ``path``. Not while another process is writing it."""
+    target = Path(path)
+    for leftover in target.parent.glob(f".{glob.escape(target.name)}.{'[0-9a-f]' * 2 * _TOKEN_BYTES}.tmp"):
+        leftover.unlink(missing_ok=True)
 
 
 def refuse_existing(path: str | os.PathLike[str], *, overwrite: bool) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from vaecodec import Info
-    from vaecodec.cli.run import Record
+    from vaecodec.cli.run import Record, Results
 
 
 def size(n_bytes: int) -> str:
@@ -40,6 +42,28 @@ def compress_lines(records: Sequence[Record]) -> list[str]:
         saved = f" ({size(before - after)} saved)" if after < before else ""
         lines.append(f"{len(pairs)} files: {size(before)} -> {size(after)}, {change(before, after)}{saved}")
     return lines
+
+
+def skipped_lines(records: Sequence[Record]) -> list[str]:
+    return [f"{len(records)} {'file' if len(records) == 1 else 'files'} skipped: made before"] if records else []
+
+
+_COLUMNS = (
+    "source", "output", "status", "source_bytes", "bytes", "width", "height", "bpp", "quality", "seconds", "error",
+)  # fmt: skip
+
+
+def csv_table(results: Results) -> bytes:
+    """What became of every file, as CSV (RFC 4180, UTF-8): a header line, then a line for each file."""
+    text = io.StringIO(newline="")
+    table = csv.DictWriter(text, _COLUMNS, extrasaction="ignore", lineterminator="\r\n")
+    table.writeheader()
+    for outcome in results.ordered:
+        row: dict[str, object] = {"source": outcome.job.name, "output": outcome.job.output, **(outcome.record or {})}
+        row["status"] = "skipped" if outcome.skipped else "made" if outcome.failure is None else "failed"
+        row["error"] = "" if outcome.failure is None else outcome.failure[1]
+        table.writerow(row)
+    return text.getvalue().encode()
 
 
 def decompress_lines(records: Sequence[Record]) -> list[str]:

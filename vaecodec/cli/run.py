@@ -1,29 +1,63 @@
-"""The loop over files: one failure is kept for the end and does not stop the rest."""
+"""The loop over files, one at a time or several: a failure is kept for the end and does not stop the rest."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import sys
+import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
 import click
 
 from vaecodec.cli.exits import EXPECTED, Exit, exit_of, message_of
 from vaecodec.cli.paths import Job
+from vaecodec.cli.progress import Progress, progress_of
 
 Record = dict[str, object]
+Work = Callable[[Job], Record]
+
+
+@dataclass
+class Outcome:
+    """What became of one job: a record, or an exit code and a line; and notes."""
+
+    job: Job
+    record: Record | None = None
+    failure: tuple[Exit, str] | None = None
+    skipped: bool = False
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass
 class Results:
-    """What became of the files: a record for each that worked, an exit code and a line for each that did not."""
+    """What became of the files, in the order of the jobs; those that were not reached are absent."""
 
-    records: list[Record] = field(default_factory=list)
-    failures: list[tuple[str, Exit, str]] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    outcomes: dict[int, Outcome] = field(default_factory=dict)
+
+    @property
+    def ordered(self) -> list[Outcome]:
+        return [self.outcomes[number] for number in sorted(self.outcomes)]
+
+    @property
+    def records(self) -> list[Record]:
+        """Of the files that were made now."""
+        return [o.record for o in self.ordered if o.record is not None and not o.skipped]
+
+    @property
+    def skipped(self) -> list[Record]:
+        return [o.record for o in self.ordered if o.record is not None and o.skipped]
+
+    @property
+    def failures(self) -> list[tuple[str, Exit, str]]:
+        return [(o.job.name, *o.failure) for o in self.ordered if o.failure is not None]
+
+    @property
+    def notes(self) -> list[str]:
+        return [note for outcome in self.ordered for note in outcome.notes]
 
     @property
     def exit_code(self) -> Exit:
@@ -37,40 +71,119 @@ class Results:
             {"source": name, "error": {"kind": code.name.lower(), "exit_code": int(code), "message": message}}
             for name, code, message in self.failures
         ]
-        return json.dumps({"files": self.records, "failed": failed}, indent=2)
+        told: dict[str, object] = {"files": self.records, "failed": failed}
+        if self.skipped:
+            told["skipped"] = self.skipped
+        return json.dumps(told, indent=2)
 
 
-def run(jobs: Sequence[Job], work: Callable[[Job], Record], verb: str) -> Results:
-    """Do ``work`` on every job. ``verb`` labels the progress bar, which a terminal gets and a pipe does not."""
-    results = Results()
-    made: dict[str, str] = {}  # output -> the source it was made from
-    with _progress(verb, len(jobs)) as advance:
-        for job in jobs:
-            advance(job.name)
-            _run_one(job, work, made, results)
+def run(
+    jobs: Sequence[Job],
+    work: Work,
+    verb: str,
+    *,
+    workers: int = 1,
+    skip: Callable[[Job], bool] = lambda _: False,
+    results: Results | None = None,
+) -> Results:
+    """Do ``work`` on every job. ``verb`` labels the progress bar, which a terminal gets and a pipe does not.
+
+    workers: jobs at a time, in threads. skip: jobs that need no work. results: filled as the work goes on, for a
+    caller who wants to know after an interruption.
+    """
+    results = Results() if results is None else results
+    with progress_of(verb, jobs) as progress, _kept_warnings() as notes:
+        runner = _Runner(work, skip, progress, notes, results)
+        chains = _chains(jobs)
+        if workers == 1 or len(chains) < 2:
+            for chain in chains:
+                runner.run_chain(chain)
+        else:
+            _run_parallel(runner, chains, workers)
     return results
 
 
-def _run_one(job: Job, work: Callable[[Job], Record], made: dict[str, str], results: Results) -> None:
-    if job.output in made:  # photo.jpg and photo.png in one folder
-        results.failures.append((job.name, Exit.EXISTS, f"{job.output} is already made from {made[job.output]}"))
-        return
+def _chains(jobs: Sequence[Job]) -> list[list[tuple[int, Job]]]:
+    """Jobs with their numbers; those with the same output (photo.jpg and photo.png in one folder) in one chain."""
+    chains: dict[object, list[tuple[int, Job]]] = {}
+    for number, job in enumerate(jobs):
+        chains.setdefault(number if job.output is None else job.output, []).append((number, job))
+    return list(chains.values())
+
+
+def _run_parallel(runner: _Runner, chains: Sequence[list[tuple[int, Job]]], workers: int) -> None:
+    """When something stops the run, jobs under way are finished (a file is whole or absent) and no more are begun."""
+    pool = ThreadPoolExecutor(workers)
     try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            record = work(job)
-    except BrokenPipeError:
-        raise  # the reader of our output has gone: there is nobody left to work for
-    except EXPECTED as error:
-        results.failures.append((job.name, exit_of(error), message_of(error)))
-        return
-    if job.output is not None:
-        made[job.output] = job.name
-    results.records.append({"source": job.name, **record})
-    # Only what is said to users: a dependency's DeprecationWarning is not theirs to mend.
-    results.notes += [
-        f"{job.name}: {w.message}" for w in caught if issubclass(w.category, (UserWarning, RuntimeWarning))
-    ]
+        pending: set[Future[None]] = {pool.submit(runner.run_chain, chain) for chain in chains}
+        while pending:
+            # With a timeout, so that Ctrl-C is noticed on every system.
+            done, pending = wait(pending, timeout=1, return_when=FIRST_EXCEPTION)
+            for future in done:
+                future.result()
+    finally:
+        runner.stopped.set()
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+@dataclass
+class _Runner:
+    work: Work
+    skip: Callable[[Job], bool]
+    progress: Progress
+    notes: threading.local
+    results: Results
+    stopped: threading.Event = field(default_factory=threading.Event)
+
+    def run_chain(self, chain: Sequence[tuple[int, Job]]) -> None:
+        """The first success of a chain makes its output; what follows would replace it."""
+        made_from = ""
+        for number, job in chain:
+            if self.stopped.is_set():
+                return
+            self.progress.begin(job)
+            if made_from:
+                outcome = Outcome(job, failure=(Exit.EXISTS, f"{job.output} is already made from {made_from}"))
+            else:
+                outcome = self._run_one(job)
+            if outcome.record is not None and job.output is not None:
+                made_from = job.name
+            self.results.outcomes[number] = outcome
+            self.progress.end(job, outcome.record if not outcome.skipped else None)
+
+    def _run_one(self, job: Job) -> Outcome:
+        if self.skip(job):
+            return Outcome(job, {"source": job.name, "output": job.output}, skipped=True)
+        caught: list[tuple[str, type[Warning]]] = []
+        self.notes.caught = caught
+        start = time.perf_counter()
+        try:
+            record = self.work(job)
+        except BrokenPipeError:
+            raise  # the reader of our output has gone: there is nobody left to work for
+        except EXPECTED as error:
+            return Outcome(job, failure=(exit_of(error), message_of(error)))
+        seconds = round(time.perf_counter() - start, 3)
+        outcome = Outcome(job, {"source": job.name, **record, "seconds": seconds})
+        # Only what is said to users: a dependency's DeprecationWarning is not theirs to mend.
+        outcome.notes = [
+            f"{job.name}: {text}" for text, kind in caught if issubclass(kind, (UserWarning, RuntimeWarning))
+        ]
+        return outcome
+
+
+@contextlib.contextmanager
+def _kept_warnings() -> Iterator[threading.local]:
+    """Warnings go to `caught` of the thread in which they are given: (text, category)."""
+    notes = threading.local()
+
+    def keep(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
+        getattr(notes, "caught", []).append((str(message), category))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.showwarning = keep
+        yield notes
 
 
 def finish(results: Results, lines: Sequence[str], *, as_json: bool, to_stderr: bool = False) -> None:
@@ -86,24 +199,3 @@ def finish(results: Results, lines: Sequence[str], *, as_json: bool, to_stderr: 
         told = message if message.startswith(name) else f"{name}: {message}"
         click.echo(f"vaecodec: {told}", err=True)
     click.get_current_context().exit(results.exit_code)
-
-
-@contextlib.contextmanager
-def _progress(verb: str, total: int) -> Iterator[Callable[[str], None]]:
-    """A function to call before each file; it draws a bar on standard error where that is a terminal."""
-    if total < 2 or not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[name]}", markup=False),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(verb, total=total, completed=-1, name="")
-        yield lambda name: progress.update(task, advance=1, name=name)

@@ -1,0 +1,86 @@
+"""The progress bar of long runs: files, bytes saved so far, time left."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, cast
+
+from vaecodec.cli.paths import STDIO, Job
+from vaecodec.cli.report import size
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
+
+
+class Progress(Protocol):
+    """What a run tells while it works; may be called from several threads."""
+
+    def begin(self, job: Job) -> None: ...
+
+    def end(self, job: Job, record: Mapping[str, object] | None) -> None:
+        """record: of a file that was made; None for one that failed or was skipped."""
+
+
+class _Silent:
+    def begin(self, job: Job) -> None: ...
+
+    def end(self, job: Job, record: Mapping[str, object] | None) -> None: ...
+
+
+class _Bar:
+    """Time is judged by the bytes that were read: photographs of one folder may differ a hundredfold."""
+
+    def __init__(self, shown: RichProgress, verb: str, jobs: Sequence[Job]) -> None:
+        self._shown, self._files, self._lock = shown, len(jobs), threading.Lock()
+        self._weights = {job: _weight(job) for job in jobs}
+        self._done = self._saved = 0
+        self._task = shown.add_task(verb, total=sum(self._weights.values()), name="", told="")
+        self._tell()
+
+    def begin(self, job: Job) -> None:
+        self._shown.update(self._task, name=job.name)
+
+    def end(self, job: Job, record: Mapping[str, object] | None) -> None:
+        with self._lock:
+            self._done += 1
+            if record is not None and "bytes" in record and "source_bytes" in record:
+                self._saved += cast(int, record["source_bytes"]) - cast(int, record["bytes"])
+            self._shown.update(self._task, advance=self._weights[job])
+            self._tell()
+
+    def _tell(self) -> None:
+        saved = f", {size(self._saved)} saved" if self._saved > 0 else ""
+        self._shown.update(self._task, told=f"{self._done}/{self._files}{saved}")
+
+
+def _weight(job: Job) -> int:
+    """Bytes of the source; 1 more, so that what cannot be read counts, too."""
+    with contextlib.suppress(OSError):
+        if job.source != STDIO:
+            return 1 + Path(job.source).stat().st_size
+    return 1
+
+
+@contextlib.contextmanager
+def progress_of(verb: str, jobs: Sequence[Job]) -> Iterator[Progress]:
+    """A bar on standard error for several jobs, where that is a terminal; else silence."""
+    if len(jobs) < 2 or not sys.stderr.isatty():
+        yield _Silent()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as RichProgress
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[told]}"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[name]}", markup=False),
+    )
+    with RichProgress(*columns, console=Console(stderr=True), transient=True) as shown:
+        yield _Bar(shown, verb, jobs)
