@@ -78,9 +78,15 @@ def prepare(codec: Codec, img: Image, bpp: float) -> Timing:
     if has_random_weights(codec):
         return Timing(codec, RANDOM_WEIGHTS_QUALITY, len(once(codec, img, RANDOM_WEIGHTS_QUALITY)[0]))
     wanted = bpp * img.shape[0] * img.shape[1] / 8
-    sizes = {quality: len(once(codec, img, quality)[0]) for quality in codec.qualities}
+    sizes: dict[float, int] = {}
+    low, high = 0, len(codec.qualities) - 1
+    while low <= high:
+        middle = (low + high) // 2
+        quality = codec.qualities[middle]
+        sizes[quality] = len(codec.encode(img, quality))
+        low, high = (middle + 1, high) if sizes[quality] < wanted else (low, middle - 1)
     quality = min(sizes, key=lambda q: abs(sizes[q] - wanted))
-    return Timing(codec, quality, sizes[quality])
+    return Timing(codec, quality, len(once(codec, img, quality)[0]))
 
 
 def peak_memory(name: str, threads: int, img: Image, quality: float) -> float:

@@ -127,7 +127,7 @@ class Avif(PillowCodec):
     title = "AVIF 4:2:0 (speed 6)"
     format = "AVIF"
     feature = "avif"
-    qualities = (5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95)
+    qualities: tuple[float, ...] = (5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95)
     settings: ClassVar[dict[str, object]] = {"speed": 6, "subsampling": "4:2:0"}
 
     def options(self) -> dict[str, object]:
@@ -139,4 +139,5 @@ class AvifSlow(Avif):
 
     name = "avif-slow"
     title = "AVIF 4:4:4 (speed 2)"
+    qualities = (10, 30, 50, 70, 90)  # each takes seconds
     settings: ClassVar[dict[str, object]] = {"speed": 2, "subsampling": "4:4:4"}
