@@ -45,7 +45,7 @@ def pack(folder: Path, output: Path, shard_size: int, encoding: str, overwrite: 
     """Pack the photographs in DIR into a few large files to train from on another machine.
 
     `keep` trains on the very same pixels. `jpeg` and `webp` are for machines whose Pillow cannot read the originals
-    (AVIF, say): about 2 and 3.6 times as large as AVIF, the first with a small loss.
+    (AVIF, say): about 1.9 and 3.6 times as large as AVIF, the first with a small loss.
 
     \b
     vaecodec pack photos -o shards

@@ -27,8 +27,8 @@ ENCODINGS: dict[str, tuple[str, dict[str, object]]] = {
 }
 """How images are stored: their own bytes, or, for a Pillow that can't read them, a format that every Pillow reads.
 
-On 16 photographs in AVIF 4:4:4 (5.8 megapixels): keep 1.65 MB; jpeg 3.17 MB at 47.3 dB; lossless webp 5.96 MB. Lossy
-WebP is no choice: its halved chroma leaves 39.8 dB at quality 100.
+On 16 photographs in AVIF 4:4:4 (5.8 megapixels): keep 1.65 MB; jpeg 3.17 MB at 47.3 dB; lossless webp 5.96 MB. (All
+932: keep 124 MB, jpeg 241 MB.) Lossy WebP is no choice: its halved chroma leaves 39.8 dB at quality 100.
 """
 
 
