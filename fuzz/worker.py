@@ -7,11 +7,14 @@ import sys
 
 import atheris
 
+# numba compiles bytecode and must see its own. The comparisons of arrays in the reference coder leak 7 KB a call when
+# they are instrumented (atheris 3.0), and nothing when they are not.
+EXCLUDED = ("vaecodec.rans.numba_coder", "vaecodec.rans.coder")
+
 
 def main() -> None:
     name = sys.argv.pop(1)
-    # numba compiles bytecode and must see its own.
-    with atheris.instrument_imports(include=["vaecodec"], exclude=["vaecodec.rans.numba_coder"]):
+    with atheris.instrument_imports(include=["vaecodec"], exclude=list(EXCLUDED)):
         targets = importlib.import_module("fuzz.targets")
     targets.warm_up()
     target = targets.TARGETS[name]
