@@ -83,4 +83,7 @@ def common_size(peers: Sequence[Peer], pixels: Pixels, around: int) -> int:
     def worst(size: int) -> float:
         return max(min(abs(other / size - 1) for other in ladder) for ladder in ladders)
 
-    return min((size for ladder in ladders for size in ladder), key=worst, default=around)
+    sizes = sorted({size for ladder in ladders for size in ladder})
+    # Between two sizes that never meet, the middle is twice as near as either.
+    middles = [(a + b) // 2 for i, a in enumerate(sizes) for b in sizes[i + 1 :]]
+    return min([*sizes, *middles], key=worst, default=around)

@@ -291,7 +291,7 @@ function node(name, attributes, parent) {
 }
 const chartNow = () => DATA.charts.find((c) => c.name === scene().name) || DATA.charts[0];
 const curveColour = (curve) => curve.published ? "var(--soft)" : colourOf(curve.name);
-const DASHES = ["6 4", "2 3", "9 3 2 3", "12 4", "4 2", "1 2", "8 2 2 2 2 2"];
+const DASHES = ["6 4", "2 3", "9 3 2 3", "12 4", "4 2", "2 6", "8 2 2 2 2 2"];
 
 function ticks(low, high, count) {
   const raw = (high - low) / count, power = 10 ** Math.floor(Math.log10(raw));
