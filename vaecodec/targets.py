@@ -22,6 +22,8 @@ MOST_TRIALS = 24
 SLACK_BYTES = 0.015
 """A file between 98.5 and 100 % of the bytes asked for is good enough."""
 SLACK_DB = 0.045
+CONCAVITY = 0.7
+"""What a dead zone takes away goes with its strength to this power, about."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Goal:
             message = f"target_bytes is {target}; it must be 1 or more"
             raise InputError(message)
         high = math.log(target)
-        return cls(high + math.log1p(-SLACK_BYTES), high, "high", 0.08, 0.8, 0.13, f"target_bytes is {target}")
+        return cls(high + math.log1p(-SLACK_BYTES), high, "high", 0.06, 1.6, 0.13, f"target_bytes is {target}")
 
     @classmethod
     def of_psnr(cls, target: float) -> Goal:
@@ -56,7 +58,7 @@ class Goal:
         if not 0 < target < 100:
             message = f"target_psnr is {target} dB; legal is more than 0 and less than 100"
             raise InputError(message)
-        return cls(target, target + SLACK_DB, "low", 0.25, 3.0, 0.4, f"target_psnr is {target:g} dB")
+        return cls(target, target + SLACK_DB, "low", 0.25, 9.0, 0.4, f"target_psnr is {target:g} dB")
 
     @staticmethod
     def value_of_bytes(size: int) -> float:
@@ -97,12 +99,20 @@ class Search(Generic[T]):
     levels: int
     best: Trial[T] | None = None
     seen: dict[tuple[int, float], float] = field(default_factory=dict)
+    below: int = -1
+    above: int = 0
+    """The highest level known to be below the goal and the lowest known to be above: -1 and `levels` for none."""
+
+    def __post_init__(self) -> None:
+        self.above = self.levels
 
     def run(self, start: int) -> Trial[T] | None:
         """The trial that meets the goal, else the nearest that its bound allows, else None."""
-        level = self._find_level(start)
-        if level is not None and not self._is_met():
-            self._find_strength(level)
+        for excess in (self.goal.excess, 0.0):  # the second time where the dead zone took away less than is usual
+            level = self._find_level(start, excess)
+            if level is None or self._is_met() or self._find_strength(level) or self._is_over():
+                break
+            start = level - 1
         return self.best
 
     def value(self, level: int, strength: float) -> float:
@@ -111,7 +121,7 @@ class Search(Generic[T]):
             trial = self.measure(level, strength)
             self.seen[level, strength] = trial.value
             if self.goal.allows(trial.value) and (
-                self.best is None or self.goal.distance(trial.value) < self.goal.distance(self.best.value)
+                self.best is None or self.goal.distance(trial.value) <= self.goal.distance(self.best.value)
             ):
                 self.best = trial
         return self.seen[level, strength]
@@ -122,24 +132,21 @@ class Search(Generic[T]):
     def _is_over(self) -> bool:
         return len(self.seen) >= MOST_TRIALS
 
-    def _find_level(self, start: int) -> int | None:
-        """The level whose plain file is above the goal and nearest to it; None where no level is above."""
-        goal, below, above = self.goal, -1, self.levels
-        level = start
-        while not self._is_over():
+    def _find_level(self, level: int, excess: float) -> int | None:
+        """The lowest level whose plain file is above the goal, or one above it by at most `excess`; None for none."""
+        while self.above - self.below > 1 and not self._is_over():
             value = self.value(level, 0.0)
-            if goal.accepts(value):
+            if self.goal.accepts(value):
                 break
-            if value > goal.high:
-                above = level
-                if value - goal.high <= goal.excess:
+            if value > self.goal.high:
+                self.above = level
+                if value - self.goal.high <= excess:
                     break
             else:
-                below = level
-            if above - below <= 1:
-                break
-            level = self._next_level(below, above)
-        return above if above < self.levels else None
+                self.below = level
+            if self.above - self.below > 1:
+                level = self._next_level(self.below, self.above)
+        return self.above if self.above < self.levels else None
 
     def _next_level(self, below: int, above: int) -> int:
         """Between the two, where the goal is to be expected: rounded up, since the dead zone leads down."""
@@ -152,9 +159,10 @@ class Search(Generic[T]):
             low, high = self.seen[below, 0.0], self.seen[above, 0.0]
             share = (middle - low) / (high - low) if math.isfinite(high) and high > low else 0.5
             guess = below + share * (above - below)
-        return min(above - 1, max(below + 1, math.ceil(guess)))
+        return math.ceil(min(above - 1, max(below + 1, guess)))
 
-    def _find_strength(self, level: int) -> None:
+    def _find_strength(self, level: int) -> bool:
+        """False when even the strongest dead zone stays above the goal."""
         goal = self.goal
         middle = (goal.low + goal.high) / 2
         weak, strong = 0.0, 1.0
@@ -169,6 +177,7 @@ class Search(Generic[T]):
             if strong - weak < 1e-4:
                 break
             guess = self._next_strength(level, weak, strong, middle)
+        return weak < 1.0
 
     def _next_strength(self, level: int, weak: float, strong: float, middle: float) -> float:
         high = self.seen[level, weak]
@@ -180,8 +189,10 @@ class Search(Generic[T]):
             return min(1.0, weak + 1.1 * max(step, 0.01))
         if not math.isfinite(high) or high <= low:
             return (weak + strong) / 2
-        share = min(0.95, max(0.05, (high - middle) / (high - low)))
-        return weak + share * (strong - weak)
+        share = (high - middle) / (high - low)
+        if weak == 0:
+            share **= 1 / CONCAVITY
+        return weak + min(0.95, max(0.02, share)) * (strong - weak)
 
 
 def meet(measure: Measure[T], goal: Goal, levels: int) -> Trial[T]:
