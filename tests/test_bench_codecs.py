@@ -150,6 +150,6 @@ def test_kodak_here_is_the_pinned_one() -> None:
 
 def test_kodak_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(kodak, "PLACES", (tmp_path,))
-    result = CliRunner().invoke(main, ["rd", "kodak"])
+    result = CliRunner().invoke(main, ["rd", "kodak", "--metrics", "psnr"])
     assert result.exit_code == 1
     assert "python -m bench kodak --download" in result.output
