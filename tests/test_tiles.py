@@ -1,0 +1,295 @@
+"""Bands of rows, crops and previews: the same numbers as the whole picture in one piece."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import nn
+
+import vaecodec.models.memory
+from vaecodec.codec import Codec
+from vaecodec.errors import InputError
+from vaecodec.intnet.layers import scale_index
+from vaecodec.models.config import CONFIGS
+from vaecodec.models.layers import DepthConvBlock, Downsample, Upsample
+from vaecodec.models.memory import Memory
+from vaecodec.models.network import CodecNetwork, level_position, round_z
+from vaecodec.models.passes import Passes, padded_rows
+from vaecodec.models.pipeline import to_pixels
+from vaecodec.models.streaming import RowStream, reach
+from vaecodec.models.windows import Window
+
+TINY = Path(__file__).parent / "golden" / "tiny-v1.safetensors"
+SAMPLES = Path(__file__).parents[1] / "samples"
+
+
+@pytest.fixture(autouse=True)
+def _without_gradients() -> Iterator[None]:
+    with torch.inference_mode():
+        yield
+
+
+@pytest.fixture(scope="module")
+def codec() -> Codec:
+    return Codec(TINY, device="cpu", dtype="float32")
+
+
+@pytest.fixture(scope="module")
+def lake() -> NDArray[np.uint8]:
+    """A photograph of 450 x 330, not a multiple of anything."""
+    with Image.open(SAMPLES / "mountain-lake.jpg") as photo:
+        return np.asarray(photo.convert("RGB").resize((450, 330), Image.Resampling.LANCZOS))
+
+
+@pytest.fixture(scope="module")
+def network() -> CodecNetwork:
+    """The networks of `fast` with weights that make every layer count."""
+    generator = torch.Generator().manual_seed(1)
+    made = CodecNetwork(CONFIGS["fast"]).eval().requires_grad_(False)
+    for name, parameter in made.named_parameters():
+        if not name.startswith("log_"):
+            fan_in = parameter[0].numel() if parameter.ndim > 1 else 50
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.4 * fan_in**-0.5)
+    made.log_z_gain.anchors.fill_(4.0)  # so that z_hat isn't 0 everywhere
+    return made.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def _randomized(layers: nn.Sequential) -> nn.Sequential:
+    for parameter in layers.parameters():
+        parameter.normal_(0, 0.3)
+    return layers.requires_grad_(False)
+
+
+# Streams
+
+
+@pytest.mark.parametrize("heights", [[1] * 8, [8], [3, 1, 4], [2, 6], [7, 1]], ids=str)
+@pytest.mark.parametrize("kind", ["blocks", "down", "up"])
+def test_a_stream_gives_the_rows_of_the_whole(kind: str, heights: list[int]) -> None:
+    blocks = [DepthConvBlock(4) for _ in range(3)]
+    chains = {
+        "blocks": nn.Sequential(*blocks),
+        "down": nn.Sequential(blocks[0], Downsample(4, 4), blocks[1], Downsample(4, 2)),
+        "up": nn.Sequential(Upsample(4, 4), blocks[0], Upsample(4, 4), blocks[1]),
+    }
+    chain = _randomized(chains[kind])
+    x = torch.randn(2, 4, 8, 12)
+    whole = chain(x.clone())
+    stream, found, top = RowStream(chain), [], 0
+    for height in heights:
+        rows = stream.push(x[:, :, top : top + height].clone(), last=top + height == 8)
+        top += height
+        if rows is not None:
+            found.append(rows)
+    assert torch.allclose(torch.cat(found, 2), whole, rtol=1e-5, atol=1e-5)
+
+
+def test_reach_is_what_a_pixel_really_moves() -> None:
+    chain = _randomized(nn.Sequential(DepthConvBlock(4), Downsample(4, 4), DepthConvBlock(4), DepthConvBlock(4)))
+    x = torch.zeros(1, 4, 32, 32)
+    changed = x.clone()
+    changed[:, :, 16, 16] = 1
+    rows = ((chain(changed) - chain(x)).abs().sum((0, 1, 3)) > 0).nonzero()
+    moved = max(2 * int(rows.max()) - 16, 16 - (2 * int(rows.min()) + 1))  # a row of the result is two of x
+    assert moved <= reach(chain, 1) == 5
+    assert moved >= 4
+
+
+# Whole pictures
+
+
+def _in_one_piece(
+    network: CodecNetwork, pixels: NDArray[np.uint8], t: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """z, r, y_hat, x_hat as in training, without a band."""
+    height, width = (-(-side // 64) * 64 for side in pixels.shape[:2])
+    x = torch.from_numpy(padded_rows(pixels, 0, height, width)).permute(2, 0, 1)[None].float() / 255
+    y, z = network.analyse(x, t)
+    gain = network.log_gain(t).exp()
+    result = network.run_context(network.prior(round_z(z), t), gain, lambda mu: (gain * (y - mu)).round())
+    return z, result.r, result.y_hat, network.synthesize(result.y_hat.clone(), t)
+
+
+@pytest.mark.parametrize("band", [1, 30_000, 10**9])
+def test_bands_code_as_one_piece(network: CodecNetwork, lake: NDArray[np.uint8], band: int) -> None:
+    """At most one symbol in 100,000 differs, pixels by one level."""
+    t = level_position(torch.tensor([40]))
+    z, r, y_hat, x_hat = _in_one_piece(network, lake, t)
+    passes = Passes(network, band)
+    y = passes.analyse([lake], t)
+    assert torch.allclose(passes.analyse_features(passes.features([lake]), t), y, atol=1e-5)
+    found_z = passes.hyper_analyse(y, t)
+    assert torch.allclose(found_z, z, atol=1e-4)
+    p, coded = passes.prior(round_z(z), t), torch.ones(r.shape, dtype=torch.uint8)
+    found_y_hat = passes.quantize(p, y, t, coded)
+    assert (y != r).sum() <= 1 + r.numel() // 100_000  # y became r
+    assert r.abs().max() > 3
+    assert round_z(z).abs().max() > 3
+    assert (passes.reconstruct(p, r.int(), t) - y_hat).abs().max() < 1e-3
+    assert torch.equal(passes.reconstruct(p, y.int(), t), found_y_hat)
+    bands = torch.cat(list(passes.synthesize(y_hat, t)), 2)
+    assert np.abs(to_pixels(bands).astype(int) - to_pixels(x_hat)).max() <= 1
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_band_height_leaves_files_alone(
+    codec: Codec, lake: NDArray[np.uint8], threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = codec.encode_with_latents(lake, 70)
+    pixels = codec.decode(whole.data, as_array=True).astype(int)
+    monkeypatch.setattr(vaecodec.models.memory, "CPU_BAND", 1)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        narrow = codec.encode_with_latents(lake, 70)
+        again = codec.decode(whole.data, as_array=True).astype(int)
+    finally:
+        torch.set_num_threads(before)
+    assert np.array_equal(narrow.latents.z_hat, whole.latents.z_hat)
+    assert (narrow.latents.r != whole.latents.r).sum() <= 1
+    assert np.abs(again - pixels).max() <= 1
+
+
+def test_scale_index_of_tiles(codec: Codec) -> None:
+    """The integer network has tiles of its own: equal in every bit."""
+    layers = codec._own.entropy.layers
+    z_hat = np.random.default_rng(5).integers(-9, 9, (codec._own.entropy.N, 70, 35)).astype(np.int8)
+    whole = scale_index(z_hat, 20, layers)
+    assert np.array_equal(
+        whole[:, : 4 * 60, : 4 * 20], scale_index(z_hat[:, :64, :24], 20, layers)[:, : 4 * 60, : 4 * 20]
+    )
+
+
+def test_padding_goes_on_with_the_last_row_and_column() -> None:
+    pixels = np.arange(5 * 3 * 3, dtype=np.uint8).reshape(5, 3, 3)
+    rows = padded_rows(pixels, 4, 8, 4)
+    assert rows.shape == (4, 4, 3)
+    assert (rows[:, :3] == pixels[4]).all()
+    assert (rows[:, 3] == pixels[4, 2]).all()
+    assert (padded_rows(pixels, 6, 8, 3) == pixels[4]).all()
+    assert padded_rows(pixels, 0, 5, 3) is not pixels
+
+
+# Memory
+
+
+def test_max_memory(lake: NDArray[np.uint8], codec: Codec) -> None:
+    data = codec.encode(lake, 50)
+    small = Codec(TINY, device="cpu", dtype="float32", max_memory=100_000)
+    with pytest.raises(
+        InputError, match=r"max_memory is 100000 bytes; to encode \d+ pixels it must be at least"
+    ) as one:
+        small.encode(lake)
+    with pytest.raises(InputError, match=r"to decode \d+ pixels it must be at least") as other:
+        small.decode(data)
+    needed = max(int(str(caught.value).rpartition(" ")[2]) for caught in (one, other))
+    enough = Codec(TINY, device="cpu", dtype="float32", max_memory=needed)
+    assert enough.encode(lake, 50) == data
+    assert np.abs(enough.decode(data, as_array=True).astype(int) - codec.decode(data, as_array=True)).max() <= 1
+
+
+def test_bands_shrink_to_the_memory_there_is() -> None:
+    config, pixels = CONFIGS["fast"], 12_000_000
+    free = Memory(None, "cpu", 2).band_pixels(config, pixels, "encode")
+    assert free == 2 * vaecodec.models.memory.CPU_BAND
+    tight = Memory(300_000_000, "cpu", 2).band_pixels(config, pixels, "encode")
+    assert 100_000 <= tight < free
+    assert Memory(None, "cuda", 2).band_pixels(config, pixels, "decode") > free
+
+
+# Crops
+
+
+@pytest.mark.parametrize("x", [(0, 1), (0, 450), (449, 1), (200, 17), (63, 130)], ids=str)
+@pytest.mark.parametrize("y", [(0, 1), (329, 1), (100, 77)], ids=str)
+def test_crops_are_parts_of_the_picture(
+    codec: Codec, lake: NDArray[np.uint8], x: tuple[int, int], y: tuple[int, int]
+) -> None:
+    data = codec.encode(lake, 80)
+    whole = codec.decode(data, as_array=True).astype(int)
+    part = codec.decode(data, as_array=True, crop=(x[0], y[0], x[1], y[1]))
+    assert part.shape == (y[1], x[1], 3)
+    assert np.abs(part - whole[y[0] : y[0] + y[1], x[0] : x[0] + x[1]]).max() <= 1
+
+
+def test_crops_through_deep_networks(network: CodecNetwork, lake: NDArray[np.uint8]) -> None:
+    """With the reach of `fast`: y_hat and pixels of a small rectangle, from a piece of the latents only."""
+    t, passes = level_position(torch.tensor([40])), Passes(network, 50_000)
+    z, r, y_hat, x_hat = _in_one_piece(network, np.tile(lake, (2, 2, 1)), t)
+    height, width = x_hat.shape[2:]
+    region = passes.region(Window(330, 350, 500, 540), height, width)
+    assert region.prior.height * region.prior.width < 0.7 * z.shape[2] * z.shape[3]
+    context = region.context.finer(4)
+    p = context.relative_to(region.prior.finer(4)).cut(passes.prior(region.prior.cut(round_z(z)), t))
+    found = region.y.relative_to(context).cut(passes.reconstruct(p, context.cut(r.int()), t))
+    assert (found - region.y.cut(y_hat)).abs().max() < 1e-3
+    rows = torch.cat(list(passes.synthesize(found, t)), 2)
+    part = region.pixels.relative_to(region.y.finer(16)).cut(rows)
+    assert np.abs(to_pixels(part).astype(int) - to_pixels(region.pixels.cut(x_hat))).max() <= 1
+
+
+def test_the_work_goes_with_the_crop(network: CodecNetwork) -> None:
+    """Around a crop lies a margin that doesn't depend on the picture."""
+    passes = Passes(network, 50_000)
+    margins = {
+        passes.region(Window(at, at + 640, at, at + 640), size, size).prior.height * 64 - 640
+        for size, at in ((8192, 1280), (8192, 4096), (65_536, 32_000))
+    }
+    assert max(margins) <= 640
+
+
+def test_crops_of_all_that_rides_along(codec: Codec, lake: NDArray[np.uint8]) -> None:
+    image = Image.fromarray(lake)
+    image.putalpha(Image.fromarray(lake[:, :, 0]))
+    image.info["xmp"] = b"<x/>"
+    part = codec.decode(codec.encode(image), crop=(10, 20, 30, 40))
+    assert (part.mode, part.size, part.info["xmp"]) == ("RGBA", (30, 40), b"<x/>")
+    assert np.array_equal(np.asarray(part)[..., 3], lake[20:60, 10:40, 0])
+    gray = codec.decode(codec.encode(lake[:, :, 0]), crop=(10, 20, 30, 40), as_array=True)
+    assert gray.shape == (40, 30)
+
+
+@pytest.mark.parametrize(
+    "crop", [(0, 0, 0, 5), (0, 0, 451, 5), (-1, 0, 5, 5), (440, 0, 11, 5), (0, 326, 5, 5), (0, 0, 5, -5)]
+)
+def test_crops_outside_of_the_picture(codec: Codec, lake: NDArray[np.uint8], crop: tuple[int, int, int, int]) -> None:
+    with pytest.raises(InputError, match="within the picture, 450 x 330"):
+        codec.decode(codec.encode(lake), crop=crop)
+
+
+# Previews
+
+
+@pytest.mark.parametrize("scale", [2, 4, 8])
+def test_previews_are_means(codec: Codec, lake: NDArray[np.uint8], scale: int) -> None:
+    """Of what is decoded: exact up to the clipping of single pixels at black and white, and to rounding."""
+    data = codec.encode(lake, 60)
+    preview = codec.decode(data, scale=scale)
+    assert preview.size == (-(-450 // scale), -(-330 // scale))
+    means = np.asarray(codec.decode(data).reduce(scale)).astype(int)
+    inner = np.s_[: 330 // scale, : 450 // scale]
+    assert np.abs(np.asarray(preview).astype(int)[inner] - means[inner]).mean() < 0.6
+    assert np.abs(np.asarray(preview).astype(int)[inner] - means[inner]).max() <= 8
+
+
+def test_previews_of_all_modes(codec: Codec, lake: NDArray[np.uint8]) -> None:
+    for channels, mode in ((lake[:, :, 0], "L"), (np.dstack([lake, lake[:, :, 1]]), "RGBA")):
+        preview = codec.decode(codec.encode(channels), scale=8)
+        assert (preview.mode, preview.size) == (mode, (57, 42))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"scale": 3}, "scale is 3; legal are 1, 2, 4, 8"), ({"scale": 2, "crop": (0, 0, 9, 9)}, "can't be combined")],
+)
+def test_previews_there_are_none_of(
+    codec: Codec, lake: NDArray[np.uint8], options: dict[str, object], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        codec.decode(codec.encode(lake), **options)  # type: ignore[call-overload]
