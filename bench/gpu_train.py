@@ -1,4 +1,4 @@
-"""Training on a machine that is lent for minutes: start it in the background, carry away what it has made so far.
+"""Training on a machine that is there for minutes only: start it in the background, carry away what it has made so far.
 
     python -m bench.gpu_train start SHARDS --home ~/fast --minutes 25 -- --config fast --batch 64
     python -m bench.gpu_train collect --home ~/fast --out OUT --seconds 500
@@ -39,7 +39,7 @@ _out = click.option("--out", required=True, type=click.Path(path_type=Path), hel
 
 @click.group()
 def main() -> None:
-    """Training on a machine that is lent for minutes."""
+    """Training on a machine that is there for minutes only."""
 
 
 @main.command()
