@@ -28,6 +28,7 @@ def environment() -> Record:
             "cores": os.cpu_count(),
             "memory_gib": memory_gib(),
             "system": f"{platform.system()} {platform.machine()}",
+            "load": load_average(),
         },
         "versions": {"python": platform.python_version(), **installed(PACKAGES)},
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
@@ -70,6 +71,14 @@ def memory_gib() -> float | None:
     try:
         return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
     except (AttributeError, OSError, ValueError):  # not on every system
+        return None
+
+
+def load_average() -> float | None:
+    """How many processes wanted a core in the last five minutes: times from a busy machine are no times."""
+    try:
+        return round(os.getloadavg()[1], 2)
+    except (AttributeError, OSError):  # not on every system
         return None
 
 

@@ -15,7 +15,7 @@ UNDEFINED = BdRate(math.nan, math.nan, math.nan, 0.0)
 
 def common_images(records: Sequence[Record]) -> list[str]:
     """Pictures that no codec failed on: means over other sets of pictures could not be compared."""
-    names = set.intersection(*(set(record["rows"]) for record in records))
+    names = set.intersection(*({name for name, columns in r["rows"].items() if columns} for r in records))
     return sorted(names - {name for record in records for name in record["failures"]})
 
 

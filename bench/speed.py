@@ -169,6 +169,9 @@ def speed_lines(record: Record) -> list[str]:
         times = [row["encode_s_per_mp"], row["decode_s_per_mp"]]
         columns = " | ".join(f"{t['median']:.3f} ({t['min']:.3f} .. {t['max']:.3f})" for t in times)
         lines.append(f"| {row['title']} | {row['bpp']:.2f} | {columns} | {row['peak_memory_mib']:.0f} |")
+    busy, cores = record["made"]["machine"]["load"], record["made"]["machine"]["cores"]
+    if busy is not None and busy > cores:
+        lines.append(f"\nThe machine was busy (load {busy} on {cores} cores): compare codecs, do not quote seconds.")
     for name, seconds in record.get("processes", {}).items():
         lines.append(f"\n{name}: {seconds['median']:.2f} s ({seconds['min']:.2f} .. {seconds['max']:.2f})")
     return lines
