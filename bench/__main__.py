@@ -13,6 +13,7 @@ COMMANDS = {
     "setup-compressai": ("bench.setup_compressai", "main"),
     "kodak": ("bench.kodak", "main"),
     "rans": ("bench.rans", "main"),
+    "scale": ("bench.scale", "main"),
     "roundtrip": ("bench.roundtrip", "main"),
     "determinism": ("bench.determinism", "main"),
     "damage": ("bench.damage", "main"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
+import vaecodec
+import vaecodec.codec
 import vaecodec.models.memory
 from vaecodec.codec import Codec
 from vaecodec.errors import InputError
@@ -293,3 +296,32 @@ def test_previews_there_are_none_of(
 ) -> None:
     with pytest.raises(InputError, match=message):
         codec.decode(codec.encode(lake), **options)  # type: ignore[call-overload]
+
+
+def test_thumbnails_in_pillow_decode_a_preview(lake: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch) -> None:
+    data, asked = vaecodec.encode(lake), []
+    decode = vaecodec.codec.decode
+    monkeypatch.setattr("vaecodec.codec.decode", lambda *a, **k: (asked.append(k["scale"]), decode(*a, **k))[1])
+    vaecodec.register_pillow()
+    with Image.open(io.BytesIO(data)) as image:
+        image.thumbnail((25, 25))
+        assert image.size == (25, 18)
+        reference = Image.fromarray(lake)
+        reference.thumbnail((25, 25))
+        assert _psnr(np.asarray(image), np.asarray(reference)) > 28
+    with Image.open(io.BytesIO(data)) as image:
+        assert image.draft(None, (100, 100)) is None or image.size == (225, 165)
+        assert image.draft("L", (50, 40)) == ("RGB", (0, 0, 450 / 8, 330 / 8))
+        assert image.size == (57, 42)
+        assert image.draft(None, (400, 300)) is None
+        image.load()
+        assert image.size == (57, 42)
+        assert image.draft(None, (5, 5)) is None
+    with Image.open(io.BytesIO(data)) as image:
+        image.thumbnail((1000, 1000))
+        assert image.size == (450, 330)
+    assert asked == [4, 8]
+
+
+def _psnr(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
+    return float(-10 * np.log10(np.square((a.astype(float) - b) / 255).mean()))

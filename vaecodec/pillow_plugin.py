@@ -25,6 +25,7 @@ from vaecodec.image import Picture, pillow_info, strip_exif_prefix, to_picture
 FORMAT = "VAEC"
 EXTENSION = ".vaec"
 MIME = "image/x-vaec"
+_SCALES = (2, 4, 8)
 
 
 def _accept(prefix: bytes) -> bool:
@@ -38,6 +39,8 @@ class VaecImageFile(ImageFile.ImageFile):
     format_description = "vaecodec neural image"
     # True until the pixels are there.
     _waiting = False
+    # `load` decodes at 1 / _scale of the file's size.
+    _scale = 1
 
     def _open(self) -> None:
         """Take size, mode and metadata. Raises ``SyntaxError``, Pillow's word for "none of mine", for a bad header."""
@@ -45,10 +48,29 @@ class VaecImageFile(ImageFile.ImageFile):
             file = container.parse_header(self._stream.read(container.MAX_HEADER_BYTES))
         except FormatError as error:
             raise SyntaxError(str(error)) from error
-        self._size = file.header.width, file.header.height
+        self._size = self._file_size = file.header.width, file.header.height
         self._mode = file.header.mode.name
         self.info.update(pillow_info(*(self._metadata(file, tag) for tag in (Tag.ICC, Tag.EXIF, Tag.XMP))))
         self._waiting = True
+
+    def draft(
+        self,
+        mode: str | None,  # noqa: ARG002 (Pillow's signature)
+        size: tuple[int, int] | None,
+    ) -> tuple[str, tuple[int, int, float, float]] | None:
+        """Have ``load`` decode a smaller picture, 1/2, 1/4 or 1/8, no smaller than ``size``; as for JPEG.
+
+        ``Image.thumbnail`` calls it. Returns None where nothing changes; ``mode`` never does.
+        """
+        if not self._waiting or size is None:
+            return None
+        width, height = self._file_size
+        room = min(width // max(1, size[0]), height // max(1, size[1]))
+        scale = max((scale for scale in _SCALES if scale <= room), default=1)
+        if scale == 1:
+            return None
+        self._scale, self._size = scale, (-(-width // scale), -(-height // scale))
+        return self.mode, (0, 0, width / scale, height / scale)
 
     def load(self) -> Any:
         """Decode on the first call. Raises ``OSError`` for a file that cannot be decoded, as Pillow's formats do."""
@@ -87,9 +109,10 @@ class VaecImageFile(ImageFile.ImageFile):
         from vaecodec.codec import decode
 
         self._stream.seek(0)
+        width, height = self._file_size
         try:
             # Image.open has tested this size against Pillow's limit, with a warning or an error.
-            return decode(self._stream.read(), max_pixels=self.width * self.height)
+            return decode(self._stream.read(), max_pixels=width * height, scale=self._scale)
         except VaecodecError as error:
             raise OSError(str(error)) from error
 
