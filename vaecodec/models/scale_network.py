@@ -23,7 +23,9 @@ class FakeQuantConv(nn.Module):
         super().__init__()
         self.form = form
         weight = torch.empty(out_channels, in_channels, form.kernel, form.kernel)
-        self.weight = nn.Parameter(nn.init.kaiming_normal_(weight, nonlinearity="linear"))
+        if not weight.is_meta:  # PyTorch imports its compiler for this on the meta device: 1.4 s at every start
+            nn.init.kaiming_normal_(weight, nonlinearity="linear")
+        self.weight = nn.Parameter(weight)
         self.bias = LevelTable(out_channels)
 
     def integer_weight(self) -> Tensor:
