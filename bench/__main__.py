@@ -14,6 +14,7 @@ COMMANDS = {
     "kodak": ("bench.kodak", "main"),
     "rans": ("bench.rans", "main"),
     "scale": ("bench.scale", "main"),
+    "folders": ("bench.folders", "main"),
     "roundtrip": ("bench.roundtrip", "main"),
     "determinism": ("bench.determinism", "main"),
     "damage": ("bench.damage", "main"),
