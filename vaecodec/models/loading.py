@@ -31,7 +31,7 @@ def build_network(stored: StoredModel) -> CodecNetwork:
     if config is None:
         message = f"weights file has config {stored.card.get('config')!r}; known: {', '.join(CONFIGS)}"
         raise WeightsError(message)
-    # Not on the meta device, where even a division makes PyTorch import its compiler: more than a second at every start.
+    # Not on the meta device, where even a division makes PyTorch import its compiler: a second and more at every start.
     # The weights that are drawn here are replaced below; the caller's random numbers stay as they are.
     with torch.random.fork_rng(devices=[]):
         network = CodecNetwork(config)
