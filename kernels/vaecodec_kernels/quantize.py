@@ -39,6 +39,7 @@ def context_step_kernel(
     p_mu,
     p_gain,
     p_index,
+    p_zone,
     p_r,
     p_y_hat,
     height,
@@ -65,6 +66,7 @@ def context_step_kernel(
     hat_h,
     hat_w,
     INVERSE: tl.constexpr,
+    DEAD_ZONE: tl.constexpr,
     STEP: tl.constexpr,
     STEPS: tl.constexpr,
     CELL_00: tl.constexpr,
@@ -101,7 +103,11 @@ def context_step_kernel(
         p_index += i_b * index_b + row * index_h
         y = tl.load(p_y + channel * y_c + at * y_w, mask=mask, other=0.0).to(tl.float32)
         index = tl.load(p_index + channel * index_c + at * index_w, mask=mask, other=0)
-        r = tl.where(index > 0, _round_half_even(gain * (y - mu)), 0.0)
+        v = gain * (y - mu)
+        if DEAD_ZONE:
+            limit = tl.load(p_zone + index.to(tl.int32), mask=mask, other=0.0)
+            v -= tl.minimum(tl.maximum(v, -limit), limit)
+        r = tl.where(index > 0, _round_half_even(v), 0.0)
         tl.store(p_r + channel * r_c + at * r_w, r.to(tl.int32), mask=mask)
     y_hat = mu + tl.div_rn(r, gain)
     tl.store(p_y_hat + channel * hat_c + at * hat_w, y_hat, mask=mask)
@@ -121,6 +127,7 @@ def _launch(
     mu: Tensor,
     gain: Tensor,
     index: Tensor,
+    dead_zone: Tensor | None,
     r: Tensor,
     y_hat: Tensor,
     step: int,
@@ -137,8 +144,21 @@ def _launch(
     strides = [stride for tensor in (y, mu, index, r, y_hat) for stride in tensor.stride()]
     with on_device(mu):
         context_step_kernel[(batch * height, triton.cdiv(width, block_w))](
-            *(y, mu, gain, index, r, y_hat, height, width, channels, *strides),
+            *(
+                y,
+                mu,
+                gain,
+                index,
+                gain if dead_zone is None else dead_zone,
+                r,
+                y_hat,
+                height,
+                width,
+                channels,
+                *strides,
+            ),
             INVERSE=inverse,
+            DEAD_ZONE=dead_zone is not None,
             STEP=step,
             STEPS=len(positions),
             **cells,
@@ -168,17 +188,22 @@ def quantize_step(
     *,
     step: int,
     positions: Sequence[tuple[int, int]],
+    dead_zone: Tensor | None = None,
 ) -> None:
     """Write r and y_hat in place at the places of `step`; all other places keep what they hold.
 
     y, mu [B, M, h, w] float32 or half; gain [B, M] float32; index uint8, r int32, y_hat float32 [B, M, h, w]; any
     strides. r is 0 where index is 0. Channel group g codes at positions[(step + g) % 4] of each 2x2 cell.
+    r may lie in the memory of y, with its strides. dead_zone float32 [tables]: by how much gain * (y - mu) moves toward
+    zero before it is rounded, for each index (indices must be below its length); None: not at all.
     Raises KernelInputError.
     """
     _check_common(mu, gain, r, y_hat)
     check_tensor("y", y, FLOATS, shape=mu.shape, contiguous=False, like=mu)
     check_tensor("index", index, torch.uint8, shape=mu.shape, contiguous=False, like=mu)
-    _launch(y, mu, gain, index, r, y_hat, step, positions, inverse=False)
+    if dead_zone is not None:
+        check_tensor("dead_zone", dead_zone, torch.float32, shape=(None,), like=mu)
+    _launch(y, mu, gain, index, dead_zone, r, y_hat, step, positions, inverse=False)
 
 
 def dequantize_step(
@@ -186,4 +211,4 @@ def dequantize_step(
 ) -> None:
     """The inverse for the decoder: y_hat = mu + r / gain in place at the places of `step`; as `quantize_step`."""
     _check_common(mu, gain, r, y_hat)
-    _launch(mu, mu, gain, r, r, y_hat, step, positions, inverse=True)
+    _launch(mu, mu, gain, r, None, r, y_hat, step, positions, inverse=True)

@@ -26,7 +26,7 @@ LAYER = {"OFFSET": 128, "SHIFT": 8, "BLOCK_P": 64, "BLOCK_N": 64}
 FIRST = {"C_IN": 96, "C_OUT": 128, "KERNEL": 3, "OUTPUT_MAX": 255, "OUT_OFFSET": 128, "SHUFFLE": 1, "BLOCK_K": 128}
 LAST = {"C_IN": 96, "C_OUT": 1280, "KERNEL": 1, "OUTPUT_MAX": 63, "OUT_OFFSET": 0, "SHUFFLE": 2, "BLOCK_K": 128}
 BLOCKS = {"FIRST_CODED": 1, "FIELDS": 6, "BLOCK": 1024}
-STEP_TYPES = {"p_gain": F32, "p_index": U8, "p_r": I32, "p_y_hat": F32, **STRIDES}
+STEP_TYPES = {"p_gain": F32, "p_index": U8, "p_zone": F32, "p_r": I32, "p_y_hat": F32, **STRIDES}
 ORDER = {"p_index": U8, "p_planes": I64, "p_ends": I64, "p_counts": I32}
 OUTLIERS = {"p_outlier_position": I32, "p_outlier_value": I32, "p_outlier_count": I32}
 FLAT = {"p_index": U8, "p_offsets": I64}
@@ -36,7 +36,11 @@ VARIANTS: list[tuple[Any, dict[str, str], dict[str, Any], int]] = [
     *(
         (quantize.context_step_kernel, {"p_y": kind, "p_mu": kind, **STEP_TYPES}, {**STEP, **more}, 4)
         for kind in (F32, "*bf16")
-        for more in ({"INVERSE": False, "GROUP_CHANNELS": 64}, {"INVERSE": True, "GROUP_CHANNELS": 80})
+        for more in (
+            {"INVERSE": False, "DEAD_ZONE": False, "GROUP_CHANNELS": 64},
+            {"INVERSE": False, "DEAD_ZONE": True, "GROUP_CHANNELS": 80},
+            {"INVERSE": True, "DEAD_ZONE": False, "GROUP_CHANNELS": 80},
+        )
     ),
     (compaction.count_coded_kernel, {"p_index": U8, "p_planes": I64, "p_counts": I32}, BLOCKS, 4),
     *(

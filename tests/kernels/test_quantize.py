@@ -83,6 +83,24 @@ def test_half_precision_inputs_are_widened_first(device: torch.device) -> None:
     assert torch.equal(y_hat.cpu(), expected_hat)
 
 
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_dead_zone_and_r_in_the_memory_of_y(shape: tuple[int, ...], device: torch.device) -> None:
+    zone = torch.tensor([0.5, 0.0, 0.2, 0.5])
+    y, mu, gain, index = _inputs(shape, 5)
+    v = gain.numpy()[:, :, None, None] * (y.numpy() - mu.numpy())
+    limit = zone.numpy()[index.numpy()]
+    expected = np.rint(v - v.clip(-limit, limit)) * (index.numpy() > 0)
+    overwritten = y.to(device)
+    r, y_hat = overwritten.view(torch.int32), torch.full(shape, float("nan"), device=device)
+    tensors = (overwritten, mu.to(device), gain.to(device), index.to(device), r, y_hat)
+    for step in range(STEPS):
+        quantize_step(*tensors, step=step, positions=_POSITIONS, dead_zone=zone.to(device))
+    assert np.array_equal(r.cpu().numpy(), expected.astype(np.int32))
+    assert np.array_equal(
+        y_hat.cpu().numpy(), mu.numpy() + expected.astype(np.float32) / gain.numpy()[:, :, None, None]
+    )
+
+
 def test_arguments_are_checked(device: torch.device) -> None:
     shape = (1, 8, 2, 2)
     y, mu, gain, index = (tensor.to(device) for tensor in _inputs(shape, 1))
@@ -97,5 +115,7 @@ def test_arguments_are_checked(device: torch.device) -> None:
         quantize_step(y, mu, gain[:, :4], index, r, y_hat, step=0, positions=_POSITIONS)
     with pytest.raises(KernelInputError, match="r is"):
         dequantize_step(y, mu, gain, y_hat, step=0, positions=_POSITIONS)
+    with pytest.raises(KernelInputError, match="dead_zone is"):
+        quantize_step(y, mu, gain, index, r, y_hat, step=0, positions=_POSITIONS, dead_zone=index)
     with pytest.raises(KernelInputError, match="is on meta"):
         quantize_step(y.to("meta"), mu, gain, index, r, y_hat, step=0, positions=_POSITIONS)

@@ -151,8 +151,10 @@ class Passes:
                 at += rows.shape[2]
         return p
 
-    def quantize(self, p: Tensor, y: Tensor, t: Tensor, index: Tensor, dead_zone: Tensor | None = None) -> Tensor:
-        """The four steps of the encoder -> y_hat. y [B, M, h, w] is overwritten: it becomes r.
+    def quantize(
+        self, p: Tensor, y: Tensor, t: Tensor, index: Tensor, dead_zone: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The four steps of the encoder -> y_hat, and r as whole numbers of any type. y [B, M, h, w] is overwritten.
 
         index uint8 [B, M, h, w]: the scale index; where it is 0, so is r. dead_zone float32 [64]: by how much r/gain
         moves toward zero before it is rounded, for each scale index; None: not at all.
@@ -168,7 +170,7 @@ class Passes:
             y[place] = r
             return r
 
-        return self._context_steps(p, t, residual)
+        return self._context_steps(p, t, residual), y
 
     # Decoding
 

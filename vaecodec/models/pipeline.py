@@ -64,8 +64,8 @@ class Pipeline:
         index = np.stack([scale_index(z, level, entropy.layers) for z in z_hat])
         widths = dead_zone_widths(entropy, dead_zone).to(self._device) if dead_zone else None
         index_there = torch.from_numpy(index).to(self._device)
-        y_hat = passes.quantize(passes.prior(z_float, t), y, t, index_there, widths)  # y is r now
-        integers = y.to(torch.int32).contiguous().cpu().numpy()
+        y_hat, r = passes.quantize(passes.prior(z_float, t), y, t, index_there, widths)
+        integers = r.to(torch.int32).contiguous().cpu().numpy()
         latents = [Latents(level, *pair) for pair in zip(z_hat, integers, strict=True)]
         return [Quantized(*parts) for parts in zip(latents, index, y_hat, strict=True)]
 
