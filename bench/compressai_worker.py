@@ -23,7 +23,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-import torch
+# How many cores this process may use; torch's OpenMP narrows that when it is loaded.
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+import torch  # noqa: E402
 
 HEADER = struct.Struct("<HHBHH")
 ALIGNMENT = 64  # the deepest latent is 64 times smaller
@@ -155,7 +158,7 @@ def main() -> None:
     # CompressAI and torch print warnings; only answers may go to standard output.
     out, sys.stdout = sys.stdout, sys.stderr
     versions = {"compressai": compressai.__version__, "torch": torch.__version__}
-    print(json.dumps({"versions": versions}), file=out, flush=True)
+    print(json.dumps({"versions": versions, "cores": CORES}), file=out, flush=True)
     for line in sys.stdin:
         print(json.dumps(answer(json.loads(line))), file=out, flush=True)
 

@@ -1,19 +1,20 @@
 """`python -m bench speed`: time and memory of every codec, interleaved in one run on one machine.
 
 In every round each codec encodes and decodes the picture once, so that a busy moment of the machine hits all of
-them alike. Files are compared with the picture before anything is recorded. Memory is the high-water mark of a
-fresh process while it encodes and decodes the picture, above what it has with everything loaded and warmed up.
+them alike. Each has a process of its own and times itself there; where it uses OpenMP (vaecodec and CompressAI
+through torch), its threads are bound to cores (openmp.py). Files are compared with the picture before anything is
+recorded. Memory is the high-water mark of a fresh process while it encodes and decodes the picture, above what it
+has with everything loaded and warmed up.
 """
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
-from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 
@@ -22,15 +23,16 @@ import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
-from bench import kodak
+from bench import kodak, openmp
 from bench.codecs import DEFAULT, Codec, CodecError, Image, make
 from bench.codecs.compressai import CompressAi
-from bench.measure import FAILURES, check_decoded, limit_threads, load_image
+from bench.measure import FAILURES, check_decoded, load_image
 from bench.plot import plot_time
 from bench.processes import process_times
 from bench.rd_command import split
 from bench.records import RESULTS, Record, environment, load, save
 from bench.report import trouble_lines
+from bench.workers import Worker, too_few_cores
 
 RANDOM_WEIGHTS_QUALITY = 3  # the middle of CompressAI's low-rate networks; their size depends on it
 
@@ -39,7 +41,6 @@ RANDOM_WEIGHTS_QUALITY = 3  # the middle of CompressAI's low-rate networks; thei
 class Timing:
     """What one codec did in all rounds."""
 
-    codec: Codec
     quality: float
     size: int
     encode_s: list[float] = field(default_factory=list)
@@ -77,7 +78,7 @@ def once(codec: Codec, img: Image, quality: float) -> tuple[bytes, float, float]
 def prepare(codec: Codec, img: Image, bpp: float) -> Timing:
     """Choose the quality whose file is closest to `bpp` bits per pixel; this also warms everything up."""
     if has_random_weights(codec):
-        return Timing(codec, RANDOM_WEIGHTS_QUALITY, len(once(codec, img, RANDOM_WEIGHTS_QUALITY)[0]))
+        return Timing(RANDOM_WEIGHTS_QUALITY, len(once(codec, img, RANDOM_WEIGHTS_QUALITY)[0]))
     wanted = bpp * img.shape[0] * img.shape[1] / 8
     sizes: dict[float, int] = {}
     low, high = 0, len(codec.qualities) - 1
@@ -87,22 +88,18 @@ def prepare(codec: Codec, img: Image, bpp: float) -> Timing:
         sizes[quality] = len(codec.encode(img, quality))
         low, high = (middle + 1, high) if sizes[quality] < wanted else (low, middle - 1)
     quality = min(sizes, key=lambda q: abs(sizes[q] - wanted))
-    return Timing(codec, quality, len(once(codec, img, quality)[0]))
+    return Timing(quality, len(once(codec, img, quality)[0]))
 
 
-def peak_memory(name: str, threads: int, img: Image, quality: float) -> float:
-    """MiB above the process with the codec loaded, measured inside a fresh process."""
+def peak_memory(codec: Codec, img: Image, quality: float) -> float:
+    """MiB above the process with the codec loaded; for a process that has done nothing else."""
     from bench.compressai_worker import peak_mib, start_memory
 
-    limit_threads(threads)
-    codec = make(name, threads)
     once(codec, np.ascontiguousarray(img[:64, :64]), quality)  # loads networks, compiles kernels
     if isinstance(codec, CompressAi):
         start = float(codec.ask({"do": "memory"})["peak_mib"])
         once(codec, img, quality)
-        peak = float(codec.last["peak_mib"])
-        codec.close()
-        return peak - start
+        return float(codec.last["peak_mib"]) - start
     start = start_memory()
     once(codec, img, quality)
     return peak_mib() - start
@@ -114,11 +111,11 @@ def spread(seconds: Sequence[float], megapixels: float) -> Record:
     return {"median": round(median(each), 5), "min": round(min(each), 5), "max": round(max(each), 5)}
 
 
-def entry(timing: Timing, img: Image, memory_mib: float) -> Record:
+def entry(codec: Codec, timing: Timing, img: Image, version: str, memory_mib: float) -> Record:
     pixels = img.shape[0] * img.shape[1]
     return {
-        "title": timing.codec.title + (" (random weights)" if has_random_weights(timing.codec) else ""),
-        "version": timing.codec.version(),
+        "title": codec.title + (" (random weights)" if has_random_weights(codec) else ""),
+        "version": version,
         "quality": timing.quality,
         "bpp": round(8 * timing.size / pixels, 4),
         "encode_s_per_mp": spread(timing.encode_s, pixels / 1e6),
@@ -127,33 +124,55 @@ def entry(timing: Timing, img: Image, memory_mib: float) -> Record:
     }
 
 
-def measure(
-    codecs: Sequence[Codec], img: Image, rounds: int, bpp: float, threads: int
-) -> tuple[dict[str, Record], dict[str, str]]:
-    """Time every codec in every round; return the entries by name and what failed."""
-    timings, failed = [], {}
-    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
-        bar = progress.add_task("speed", total=len(codecs) * (rounds + 2))
-        for codec in codecs:
+def version_of(codec: Codec) -> str:
+    return codec.version()
+
+
+class Contestant:
+    """One codec of the run, in its own process; `failure` says why it has dropped out."""
+
+    def __init__(self, codec: Codec, img: Image, bpp: float) -> None:
+        self.codec, self.img, self.bpp = codec, img, bpp
+        self.worker = Worker(codec)
+        self.timing = Timing(0, 0)
+        self.entry: Record = {}
+        self.failure = ""
+
+    def attempt(self, step: Callable[[], None]) -> None:
+        if not self.failure:
             try:
-                timings.append(prepare(codec, img, bpp))
+                step()
             except FAILURES as error:
-                failed[codec.name] = f"{type(error).__name__}: {error}"
-            progress.advance(bar)
-        for _ in range(rounds):
-            for timing in timings:
-                _, encode_s, decode_s = once(timing.codec, img, timing.quality)
-                timing.encode_s.append(encode_s)
-                timing.decode_s.append(decode_s)
+                self.failure = f"{type(error).__name__}: {error}"
+
+    def warm_up(self) -> None:
+        self.timing = self.worker.run(prepare, self.img, self.bpp)
+
+    def round(self) -> None:
+        _, encode_s, decode_s = self.worker.run(once, self.img, self.timing.quality)
+        self.timing.encode_s.append(encode_s)
+        self.timing.decode_s.append(decode_s)
+
+    def finish(self) -> None:
+        version = self.worker.run(version_of)
+        with closing(Worker(make(self.codec.name, self.codec.threads))) as fresh:
+            memory = fresh.run(peak_memory, self.img, self.timing.quality)
+        self.entry = entry(self.codec, self.timing, self.img, version, memory)
+
+
+def measure(codecs: Sequence[Codec], img: Image, rounds: int, bpp: float) -> tuple[dict[str, Record], dict[str, str]]:
+    """Time every codec in every round; return the entries by name and what failed."""
+    with ExitStack() as stack, Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
+        bar = progress.add_task("speed", total=len(codecs) * (rounds + 2))
+        contestants = [Contestant(codec, img, bpp) for codec in codecs]
+        for contestant in contestants:
+            stack.callback(contestant.worker.close)
+        for step in ("warm_up", *["round"] * rounds, "finish"):
+            for contestant in contestants:
+                contestant.attempt(getattr(contestant, step))
                 progress.advance(bar)
-        entries = {}
-        for timing in timings:
-            # A pool of one spawned process for each: its high-water mark belongs to this codec alone.
-            with ProcessPoolExecutor(1, get_context("spawn")) as fresh:
-                memory = fresh.submit(peak_memory, timing.codec.name, threads, img, timing.quality).result()
-            entries[timing.codec.name] = entry(timing, img, memory)
-            progress.advance(bar)
-    return entries, failed
+    entries = {one.codec.name: one.entry for one in contestants if not one.failure}
+    return entries, {one.codec.name: one.failure for one in contestants if one.failure}
 
 
 def speed_lines(record: Record) -> list[str]:
@@ -169,12 +188,19 @@ def speed_lines(record: Record) -> list[str]:
         times = [row["encode_s_per_mp"], row["decode_s_per_mp"]]
         columns = " | ".join(f"{t['median']:.3f} ({t['min']:.3f} .. {t['max']:.3f})" for t in times)
         lines.append(f"| {row['title']} | {row['bpp']:.2f} | {columns} | {row['peak_memory_mib']:.0f} |")
+    lines += ["", threads_line(record["openmp"])]
     busy, cores = record["made"]["machine"]["load"], record["made"]["machine"]["cores"]
     if busy is not None and busy > cores:
         lines.append(f"\nThe machine was busy (load {busy} on {cores} cores): compare codecs, do not quote seconds.")
     for name, seconds in record.get("processes", {}).items():
         lines.append(f"\n{name}: {seconds['median']:.2f} s ({seconds['min']:.2f} .. {seconds['max']:.2f})")
     return lines
+
+
+def threads_line(variables: Mapping[str, str]) -> str:
+    """How the threads of vaecodec and CompressAI were kept, for both alike."""
+    words = " ".join(f"{name}={value}" for name, value in variables.items())
+    return f"Every codec in a process of its own; those that use OpenMP (vaecodec, CompressAI) with {words}."
 
 
 def time_plot(record: Record, out: Path) -> None:
@@ -212,26 +238,33 @@ def default_picture() -> Path:
 @click.option("--out", default=str(RESULTS), show_default="bench/results", type=click.Path(file_okay=False))
 def main(photo: str | None, codecs: list[str], rounds: int, threads: int, bpp: float, out: str) -> None:
     """Encode and decode time per megapixel and peak memory of every codec, on PHOTO or a Kodak image."""
+    if threads > openmp.cores():
+        raise click.BadParameter(too_few_cores(threads, openmp.cores()), param_hint="--threads")
     path = Path(photo) if photo else default_picture()
-    img = load_image(path)
-    limit_threads(threads)
+    try:
+        img = load_image(path)
+    except OSError as error:
+        raise click.ClickException(str(error)) from error
     try:
         made = [make(name, threads) for name in codecs]
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--codecs") from error
     present = [codec for codec in made if runs_here(codec)]
     missing = {codec.name: codec.requires for codec in made if codec not in present}
-    with ExitStack() as stack:
-        for codec in present:
-            stack.callback(codec.close)
-        entries, failed = measure(present, img, rounds, bpp, threads)
+    entries, failed = measure(present, img, rounds, bpp)
+    processes: Record = {}
+    try:
+        processes = process_times(path, rounds, threads)
+    except (*FAILURES, subprocess.CalledProcessError) as error:
+        failed["vaecodec decompress"] = f"{type(error).__name__}: {error}"
     record: Record = {
         "picture": {"name": path.name, "megapixels": round(img.shape[0] * img.shape[1] / 1e6, 3)},
         "threads": threads,
+        "openmp": openmp.variables(threads),
         "rounds": rounds,
         "made": environment(),
         "codecs": entries,
-        "processes": process_times(path, rounds, threads),
+        "processes": processes,
         "absent": missing,
         "failures": {name: {path.name: {"all": reason}} for name, reason in failed.items()},
     }

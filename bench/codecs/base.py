@@ -29,6 +29,7 @@ class Codec(ABC):
     requires: ClassVar[str] = ""  # what to install where `available` is False
     qualities: tuple[float, ...]  # the default ladder, from small files to large ones
     integer_quality: ClassVar[bool] = True
+    openmp: ClassVar[bool] = False  # its threads are OpenMP's, bound by the environment of its process
 
     def __init__(self, threads: int = 1) -> None:
         self.threads = threads

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from bench import openmp
 from bench.codecs.base import Codec, CodecError, Image
 
 DEFAULT_ENVIRONMENT = ".venv-compressai"
@@ -31,6 +32,7 @@ class CompressAi(Codec):
     """
 
     requires: ClassVar[str] = "python -m bench setup-compressai, and its weights in the folder $COMPRESSAI_WEIGHTS"
+    openmp = True
     qualities: tuple[float, ...] = (1, 2, 3, 4, 5, 6, 7, 8)
 
     def __init__(self, model: str, threads: int = 1) -> None:
@@ -81,7 +83,7 @@ class CompressAi(Codec):
 
     def worker(self) -> subprocess.Popen[str]:
         if self._worker is None:
-            environment = {**os.environ, "OMP_NUM_THREADS": str(self.threads), "PYTHONWARNINGS": "ignore"}
+            environment = {**os.environ, **openmp.variables(self.threads), "PYTHONWARNINGS": "ignore"}
             self._worker = subprocess.Popen(
                 [str(environment_python()), str(WORKER)],
                 stdin=subprocess.PIPE,
@@ -95,7 +97,12 @@ class CompressAi(Codec):
             if not first:
                 message = f"CompressAI does not start in {environment_python().parent.parent}"
                 raise CodecError(message)
-            self._versions = json.loads(first)["versions"]
+            told = json.loads(first)
+            self._versions = told["versions"]
+            if told["cores"] < self.threads:
+                self.close()
+                message = f"{self.threads} threads on {told['cores']} core(s)"
+                raise CodecError(message)
         return self._worker
 
     def close(self) -> None:

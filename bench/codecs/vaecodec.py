@@ -15,6 +15,7 @@ class VaeCodec(Codec):
     """One of vaecodec's models on the CPU (or on `device`), by name or by the path of its weights."""
 
     requires: ClassVar[str] = "no shipped weights of that name; a path to a .safetensors file works too"
+    openmp = True
     qualities = (1, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100)
 
     def __init__(self, model: str, threads: int = 1, device: str = "cpu") -> None:
