@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vaecodec.backend import GpuCoder
-from vaecodec.entropy.coding import R_LIMIT, Latents, decode_latents, encode_latents
+from vaecodec.entropy.coding import R_LIMIT, Latents, StoredLatents, decode_latents, encode_latents
 from vaecodec.entropy.fit import COUNT_BINS, fit_tables
 from vaecodec.entropy.model import EntropyModel
 from vaecodec.entropy.quantize import to_symbols
@@ -369,7 +369,7 @@ def coder_cases(inputs: Inputs) -> Iterator[Case]:
 
     def cpu_decode() -> None:
         for file in files:
-            decode_latents(model, LEVEL, sizes.z[2:], file.payload, file.outliers)
+            decode_latents(model, StoredLatents(LEVEL, sizes.z[2:], file.payload, file.outliers))
 
     symbols = int((index > 0).sum()) + z_hat.numel()
     payload = sum(len(image.payload) for image in coded)

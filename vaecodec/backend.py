@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from vaecodec_kernels.rans import RansDecoder as KernelDecoder
     from vaecodec_kernels.tables import DeviceTables
 
+Coder = Literal["auto", "cpu", "gpu"]
 Segment = tuple[NDArray[np.uint16], NDArray[np.uint8], CdfTables]
 UINT8_OFFSET = 128
 """int8 units multiply int8: uint8 activations are stored less 128."""
@@ -70,11 +71,16 @@ def kernels_missing(device: torch.device) -> str | None:
     return None
 
 
-def choose_coder(device: torch.device, wanted: Literal["auto", "cpu", "gpu"] = "auto") -> Literal["cpu", "gpu"]:
+def choose_coder(device: torch.device, wanted: Coder = "auto") -> Literal["cpu", "gpu"]:
     """Where latents are coded when the networks run on `device`.
 
-    "auto" takes the GPU for networks on a GPU, or says once why it can't. "gpu" raises BackendError instead.
+    "auto" takes the GPU for networks on a GPU, whatever the size of a picture: nothing has to cross between host and
+    device then until all is done. Where it can't, it says so once. "gpu" raises BackendError instead.
+    `python -m bench kernels` times whole pictures with both, from small to large.
     """
+    if wanted not in ("auto", "cpu", "gpu"):
+        message = f"coder is {wanted!r}; legal are auto, cpu, gpu"
+        raise InputError(message)
     if wanted == "cpu" or (wanted == "auto" and device.type == "cpu"):
         return "cpu"
     problem = kernels_missing(device)
@@ -101,11 +107,12 @@ def quantize_step(
     *,
     step: int,
     positions: Sequence[tuple[int, int]],
+    dead_zone: Tensor | None = None,
 ) -> None:
-    """One context step on a GPU, in place; see `vaecodec_kernels.quantize`. gain [B, M]."""
+    """One context step on a GPU, in place; see `vaecodec_kernels.quantize`. gain [B, M], dead_zone [64]."""
     from vaecodec_kernels import quantize
 
-    quantize.quantize_step(y, mu, gain, index, r, y_hat, step=step, positions=positions)
+    quantize.quantize_step(y, mu, gain, index, r, y_hat, step=step, positions=positions, dead_zone=dead_zone)
 
 
 def dequantize_step(
@@ -119,22 +126,27 @@ def dequantize_step(
 
 @dataclass(frozen=True)
 class DecodedBatch:
-    """z_hat int8 [B, N, h, w], r int32 and index uint8 [B, M, 4h, 4w] on the GPU; for each image its error or None.
+    """z_hat int8 [B, N, h, w], r int32 and index uint8 [B, M, 4h, 4w] on the GPU, where they may still be on their way.
 
-    What belongs to an image with an error is undefined.
+    What belongs to an image with an error is undefined, but whole: any of it may go through the networks.
     """
 
     z_hat: Tensor
     r: Tensor
     index: Tensor
-    errors: list[FormatError | None]
+    find_errors: Callable[[], list[FormatError | None]]
+
+    @functools.cached_property
+    def errors(self) -> list[FormatError | None]:
+        """For each image its error or None. Waits for the device, so ask when there is nothing more to start."""
+        return self.find_errors()
 
 
 class GpuCoder:
     """The integer path on a GPU: scale network and entropy coder for batches of images of equal size.
 
     Files are equal, byte for byte, to those of the CPU coder. Encoding waits for the device twice (sizes, then bytes),
-    decoding once.
+    decoding not before its errors are asked for.
     """
 
     def __init__(
@@ -243,7 +255,7 @@ class GpuCoder:
     ) -> DecodedBatch:
         """The inverse of `encode`: z_shape = (h, w) of z; outliers must stay below `value_limit` in magnitude.
 
-        Waits for the device once, at the end.
+        Never waits for the device; the result's `errors` do, once.
         """
         import torch
 
@@ -267,7 +279,7 @@ class GpuCoder:
         r = torch.empty_like(index, dtype=torch.int32)
         scatter(y_order, stream.with_outliers(y_symbols, y_count, first=z_count, limit=value_limit), r)
         numbers = torch.stack([z_status, z_bad.long(), stream.decoder.status.long(), z_count + y.counts], 1)
-        return DecodedBatch(z_hat, r, index, stream.errors(numbers.tolist(), value_limit))
+        return DecodedBatch(z_hat, r, index, lambda: stream.errors(numbers.tolist(), value_limit))
 
 
 def _y_order(index: Tensor) -> Order:

@@ -19,20 +19,31 @@ from PIL import Image
 from torch import Tensor
 
 from vaecodec import container
+from vaecodec.backend import Coder
 from vaecodec.container import Header, Mode, Tag
-from vaecodec.entropy.coding import CodedLatents, Latents, decode_latents, encode_latents
-from vaecodec.errors import HashMismatch, InputError, VaecodecError
-from vaecodec.items import Crop, Item, Result, Source, batches, finish, make_source, pixel_limit, read_alpha, window_of
-from vaecodec.models.config import ALIGNMENT, LEVELS
+from vaecodec.entropy.coding import CodedLatents, Latents
+from vaecodec.errors import FormatError, InputError, VaecodecError
+from vaecodec.items import (
+    Crop,
+    Item,
+    Result,
+    Source,
+    batches,
+    finish,
+    make_source,
+    pixel_limit,
+    read_alpha,
+    read_latents,
+    window_of,
+)
+from vaecodec.models.config import LEVELS
 from vaecodec.models.devices import DTYPES, choose_device, native_dtype
-from vaecodec.models.loading import LoadedModel, load_model
+from vaecodec.models.engines import Engines
 from vaecodec.models.memory import Memory
 from vaecodec.models.passes import padded_size
-from vaecodec.models.pipeline import Pipeline, Quantized, to_pixels
+from vaecodec.models.pipeline import Pipeline, to_pixels
 from vaecodec.models.windows import Window
 from vaecodec.targets import Goal, Trial, bytes_of_bpp, meet
-from vaecodec.weights.manifest import entry_by_name, entry_by_wire
-from vaecodec.weights.store import StoredModel, read_model
 
 __all__ = [
     "Codec",
@@ -86,20 +97,27 @@ class Codec:
     most.
     max_memory: bytes that coding one batch may take, beside the program, its weights and the caller's picture. None:
     about 18 a pixel and some 50 MB for each thread. A picture that can't be coded within it raises InputError.
+    coder: where latents become bytes: "auto" (beside the networks, see `backend.choose_coder`), "cpu" or "gpu". Files
+    are the same.
     """
 
     def __init__(
-        self, model: str | Path = "fast", *, device: str = "auto", dtype: str = "auto", max_memory: int | None = None
+        self,
+        model: str | Path = "fast",
+        *,
+        device: str = "auto",
+        dtype: str = "auto",
+        max_memory: int | None = None,
+        coder: Coder = "auto",
     ) -> None:
         if dtype not in DTYPES:
             message = f"dtype is {dtype!r}; legal are {', '.join(DTYPES)}"
             raise InputError(message)
         self.model, self.device, self.dtype, self.max_memory = model, choose_device(device), dtype, max_memory
-        self._block_dtype = DTYPES[dtype] or native_dtype(self.device)
-        self._loaded: dict[tuple[int, bytes], LoadedModel] = {}
-        self._is_shipped = not (isinstance(model, Path) or model.endswith(".safetensors"))
-        stored, self._model_id = self._read(model)
-        self._own = self._load(stored, self._model_id)
+        self.coder = coder
+        block_dtype = DTYPES[dtype] or native_dtype(self.device)
+        self._engines = Engines(model, self.device, block_dtype, coder)
+        self._own, self._model_id = self._engines.own.loaded, self._engines.own.model_id
 
     def __getstate__(self) -> dict[str, Any]:
         return {
@@ -107,43 +125,20 @@ class Codec:
             "device": str(self.device),
             "dtype": self.dtype,
             "max_memory": self.max_memory,
+            "coder": self.coder,
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)  # type: ignore[misc]
 
-    def _read(self, model: str | Path) -> tuple[StoredModel, int]:
-        if not self._is_shipped:
-            stored = read_model(Path(model))
-            return stored, int(stored.card["model_id"])
-        entry = entry_by_name(str(model))
-        return read_model(entry.path, entry.sha256), entry.model_id
-
-    def _load(self, stored: StoredModel, model_id: int) -> LoadedModel:
-        loaded = load_model(stored)
-        loaded.network.to(self.device)
-        # Only the blocks: what enters and leaves them needs more than 8 bits of mantissa at the high qualities.
-        for blocks in (loaded.network.g_a.blocks, loaded.network.g_s.blocks):
-            blocks.to(self._block_dtype)
-        return self._loaded.setdefault((model_id, loaded.wire_hash), loaded)
-
-    def _model_of(self, header: Header) -> LoadedModel:
-        """The model that a file needs. Raises UnknownModel or HashMismatch."""
-        loaded = self._loaded.get((header.model_id, header.model_hash))
-        if loaded is not None:
-            return loaded
-        if header.model_id == self._model_id and not self._is_shipped:
-            message = f"the file needs weights {header.model_hash.hex()}; {self.model} is {self._own.wire_hash.hex()}"
-            raise HashMismatch(message)
-        entry = entry_by_wire(header.model_id, header.model_hash)
-        return self._load(read_model(entry.path, entry.sha256), entry.model_id)
-
     @property
     def _memory(self) -> Memory:
         return Memory(self.max_memory, self.device.type, torch.get_num_threads())
 
-    def _pipeline(self, loaded: LoadedModel) -> Pipeline:
-        return Pipeline(loaded, self.device, self._memory)
+    def _pipeline(self, header: Header | None = None) -> Pipeline:
+        """Of the model that a file names, or of the one that encodes."""
+        engine = self._engines.own if header is None else self._engines.of(header)
+        return Pipeline(engine.loaded, engine.coder, self._memory)
 
     # Encoding
 
@@ -170,9 +165,11 @@ class Codec:
         if len(given) > 1:
             message = f"{' and '.join(given)} can't be combined; give one of them"
             raise InputError(message)
-        if given in ([], ["level"]):
-            return self.encode_with_latents(picture, quality, level=level, strip=strip).data
         source = make_source(picture, strip=strip)
+        if given in ([], ["level"]):
+            level = quality_to_level(quality) if level is None else check_level(level)
+            [data] = self._encode_equal([source], level)
+            return data
         if target_bpp is not None:
             target_bytes = bytes_of_bpp(target_bpp, source.picture.width * source.picture.height)
         if target_bytes is not None:
@@ -190,8 +187,10 @@ class Codec:
         """As `encode`, with the integers that went into the file."""
         level = quality_to_level(quality) if level is None else check_level(level)
         source = make_source(picture, strip=strip)
-        [quantized] = self._pipeline(self._own).quantize([source.picture.rgb], level)
-        return self._pack(source, quantized)
+        pipeline = self._pipeline()
+        quantized = pipeline.quantize([source.picture.rgb], level)
+        [coded] = pipeline.encode(quantized)
+        return Encoded(self._pack(source, coded, level), quantized.latents.on_host(0), coded, quantized.y_hat)
 
     def encode_batch(
         self, pictures: Sequence[object], quality: float = DEFAULT_QUALITY, *, strip: bool = False
@@ -202,39 +201,43 @@ class Codec:
         files: dict[int, bytes] = {}
         keys = [(*padded_size(source.picture.rgb), b"") for source in sources]
         for numbers in batches(keys, self._memory.batch_pixels):
-            quantized = self._pipeline(self._own).quantize([sources[n].picture.rgb for n in numbers], level)
-            files |= {n: self._pack(sources[n], part).data for n, part in zip(numbers, quantized, strict=True)}
+            files |= zip(numbers, self._encode_equal([sources[n] for n in numbers], level), strict=True)
         return [files[number] for number in range(len(sources))]
 
-    def _pack(self, source: Source, quantized: Quantized) -> Encoded:
-        """The entropy coder's part, and the file."""
-        latents = quantized.latents
-        coded = encode_latents(self._own.entropy, latents, quantized.index)
+    def _encode_equal(self, sources: Sequence[Source], level: int) -> list[bytes]:
+        """The files of pictures that are equal in size once padded."""
+        pipeline = self._pipeline()
+        quantized = pipeline.quantize([source.picture.rgb for source in sources], level)
+        coded = pipeline.encode(quantized)
+        return [self._pack(source, part, level) for source, part in zip(sources, coded, strict=True)]
+
+    def _pack(self, source: Source, coded: CodedLatents, level: int) -> bytes:
+        """The file."""
         header = Header(
             version=container.VERSION,
             flags=0,
             model_id=self._model_id,
             model_hash=self._own.wire_hash,
-            level=latents.level,
+            level=level,
             mode=Mode[source.picture.mode],
             width=source.picture.width,
             height=source.picture.height,
         )
         sections = [(Tag.LATENTS, coded.payload), (Tag.OUTLIERS, coded.outliers), *source.extras]
-        data = container.pack(header, [(tag, content) for tag, content in sections if content])
-        return Encoded(data, latents, coded, quantized.y_hat[None])
+        return container.pack(header, [(tag, content) for tag, content in sections if content])
 
     def _encode_to(self, goal: Goal, source: Source) -> bytes:
         """The file that meets a goal. What doesn't depend on the level is computed once."""
-        pipeline = self._pipeline(self._own)
+        pipeline = self._pipeline()
         features = pipeline.features([source.picture.rgb])
 
         def measure(level: int, strength: float) -> Trial[bytes]:
-            [quantized] = pipeline.quantize(features, level, dead_zone=strength)
-            data = self._pack(source, quantized).data
+            quantized = pipeline.quantize(features, level, dead_zone=strength)
+            [coded] = pipeline.encode(quantized)
+            data = self._pack(source, coded, level)
             if goal.bound == "high":
                 return Trial(goal.value_of_bytes(len(data)), data)
-            return Trial(source.psnr(pipeline.pixel_rows(quantized.y_hat, level)), data)
+            return Trial(source.psnr(pipeline.pixel_rows(quantized.y_hat[0], level)), data)
 
         return meet(measure, goal, LEVELS).content
 
@@ -278,7 +281,9 @@ class Codec:
         """
         item = self._read_item(0, data, max_pixels)
         window = window_of(item.header, crop, scale)
-        [rgb] = self._pipeline(item.loaded).synthesize([item.latents], window, scale=scale)
+        [rgb] = self._pipeline(item.header).pixels([item.stored], window, scale=scale)
+        if isinstance(rgb, FormatError):
+            raise rgb
         return finish(item, rgb, window, scale, as_array=as_array)
 
     def decode_batch(
@@ -302,31 +307,36 @@ class Codec:
                 if on_error == "raise":
                     raise
                 results[number] = error
-        keys = [(*item.padded_size, item.loaded.wire_hash) for item in items]
+        keys = [(*item.padded_size, item.header.model_hash) for item in items]
         for places in batches(keys, self._memory.batch_pixels):
             batch = [items[place] for place in places]
             height, width = (max(getattr(item.header, side) for item in batch) for side in ("height", "width"))
-            latents = [item.latents for item in batch]
-            pixels = self._pipeline(batch[0].loaded).synthesize(latents, Window(0, height, 0, width))
+            stored, whole = [item.stored for item in batch], Window(0, height, 0, width)
+            pixels = self._pipeline(batch[0].header).pixels(stored, whole)
             for item, rgb in zip(batch, pixels, strict=True):
-                window = window_of(item.header, None, 1)
-                pixels_of_it = rgb[: window.height, : window.width]
-                results[item.number] = finish(item, pixels_of_it, window, 1, as_array=as_array)
+                if isinstance(rgb, FormatError) and on_error == "raise":
+                    raise rgb
+                results[item.number] = rgb if isinstance(rgb, FormatError) else _finish_whole(item, rgb, as_array)
         return [results[number] for number in range(len(datas))]
 
     def decode_latents(self, data: bytes, *, max_pixels: int | None = None) -> Latents:
         """Only the entropy decoding: the integers of the file, equal on every machine."""
-        return self._read_item(0, data, max_pixels).latents
+        item = self._read_item(0, data, max_pixels)
+        return self._pipeline(item.header).decode([item.stored]).checked().on_host(0)
 
     def _read_item(self, number: int, data: bytes, max_pixels: int | None) -> Item:
-        """Checks and entropy decoding of one file."""
+        """All that can be checked of a file before it is decoded; loads the model that it needs."""
         file = container.parse(data, max_pixels=pixel_limit(max_pixels))
-        loaded = self._model_of(file.header)
+        self._engines.of(file.header)
         contents = container.read_all(data, file)
-        z_shape = (-(-file.header.height // ALIGNMENT), -(-file.header.width // ALIGNMENT))
-        payload, outliers = contents[Tag.LATENTS], contents.get(Tag.OUTLIERS, b"")
-        latents = decode_latents(loaded.entropy, file.header.level, z_shape, payload, outliers)
-        return Item(number, file.header, contents, latents, loaded, read_alpha(file.header, contents))
+        alpha = read_alpha(file.header, contents)
+        return Item(number, file.header, contents, read_latents(file.header, contents), alpha)
+
+
+def _finish_whole(item: Item, rgb: NDArray[np.uint8], as_array: bool) -> Result:
+    """Pixels of a whole picture, cut out of those of the largest of its batch."""
+    window = window_of(item.header, None, 1)
+    return finish(item, rgb[: window.height, : window.width], window, 1, as_array=as_array)
 
 
 @lru_cache(maxsize=4)

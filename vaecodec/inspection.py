@@ -81,15 +81,15 @@ def verify(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS, model: Path | N
 
 def decode_integers(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS, model: Path | None = None) -> Latents:
     """As `verify`; returns the integers of the file, equal on every machine."""
-    from vaecodec.entropy.coding import decode_latents
+    from vaecodec.entropy.coding import StoredLatents, decode_latents
     from vaecodec.entropy.model import from_tensors
 
     file = container.parse(data, max_pixels=max_pixels)
     header, content = file.header, container.read_all(data, file)
     entropy = from_tensors(_weights_of(header, model).tensors)
     z_shape = (-(-header.height // _ALIGNMENT), -(-header.width // _ALIGNMENT))
-    outliers = content.get(Tag.OUTLIERS, b"")
-    latents = decode_latents(entropy, header.level, z_shape, content[Tag.LATENTS], outliers)
+    stored = StoredLatents(header.level, z_shape, content[Tag.LATENTS], content.get(Tag.OUTLIERS, b""))
+    latents = decode_latents(entropy, stored)
     if Tag.ALPHA in content:
         container.unpack_alpha(content[Tag.ALPHA], header.width, header.height)
     return latents

@@ -11,10 +11,9 @@ from PIL import Image
 
 from vaecodec import container, image
 from vaecodec.container import Header, Mode, Tag
-from vaecodec.entropy.coding import Latents
+from vaecodec.entropy.coding import StoredLatents
 from vaecodec.errors import InputError
 from vaecodec.models.config import ALIGNMENT
-from vaecodec.models.loading import LoadedModel
 from vaecodec.models.passes import SCALES
 from vaecodec.models.windows import Window
 
@@ -76,14 +75,19 @@ class Item:
     number: int
     header: Header
     extras: dict[Tag, bytes]
-    latents: Latents
-    loaded: LoadedModel
+    stored: StoredLatents
     alpha: NDArray[np.uint8] | None
 
     @property
     def padded_size(self) -> tuple[int, int]:
-        height, width = (ALIGNMENT * side for side in self.latents.z_hat.shape[1:])
+        height, width = (ALIGNMENT * side for side in self.stored.z_shape)
         return height, width
+
+
+def read_latents(header: Header, contents: dict[Tag, bytes]) -> StoredLatents:
+    """What the file says of its latents."""
+    z_shape = (-(-header.height // ALIGNMENT), -(-header.width // ALIGNMENT))
+    return StoredLatents(header.level, z_shape, contents[Tag.LATENTS], contents.get(Tag.OUTLIERS, b""))
 
 
 def read_alpha(header: Header, contents: dict[Tag, bytes]) -> NDArray[np.uint8] | None:

@@ -142,21 +142,10 @@ def _launch(
     block_c = triton.next_power_of_2(group_channels)
     block_w = max(1, min(TILE // block_c, triton.next_power_of_2(width)))
     strides = [stride for tensor in (y, mu, index, r, y_hat) for stride in tensor.stride()]
+    zone = gain if dead_zone is None else dead_zone  # a kernel must be given something
     with on_device(mu):
         context_step_kernel[(batch * height, triton.cdiv(width, block_w))](
-            *(
-                y,
-                mu,
-                gain,
-                index,
-                gain if dead_zone is None else dead_zone,
-                r,
-                y_hat,
-                height,
-                width,
-                channels,
-                *strides,
-            ),
+            *(y, mu, gain, index, zone, r, y_hat, height, width, channels, *strides),
             INVERSE=inverse,
             DEAD_ZONE=dead_zone is not None,
             STEP=step,

@@ -13,7 +13,7 @@ from vaecodec import backend
 from vaecodec.backend import GpuCoder
 from vaecodec.container import parse_outliers
 from vaecodec.entropy import coding
-from vaecodec.entropy.coding import R_LIMIT, CodedLatents, Latents, decode_latents, encode_latents
+from vaecodec.entropy.coding import R_LIMIT, CodedLatents, Latents, StoredLatents, decode_latents, encode_latents
 from vaecodec.entropy.fit import COUNT_BINS, fit_tables
 from vaecodec.entropy.model import EntropyModel
 from vaecodec.errors import BackendError, CorruptStream, FormatError
@@ -114,7 +114,7 @@ def test_the_cpu_coders_files_decode(case: Case, gpu: GpuCoder) -> None:
 
 def _cpu_error(case: Case, b: int, payload: bytes, outliers: bytes) -> type[FormatError] | None:
     try:
-        decode_latents(case.model, case.levels[b], SHAPE, payload, outliers)
+        decode_latents(case.model, StoredLatents(case.levels[b], SHAPE, payload, outliers))
     except FormatError as error:
         return type(error)
     return None

@@ -87,7 +87,8 @@ def test_half_precision_inputs_are_widened_first(device: torch.device) -> None:
 def test_dead_zone_and_r_in_the_memory_of_y(shape: tuple[int, ...], device: torch.device) -> None:
     zone = torch.tensor([0.5, 0.0, 0.2, 0.5])
     y, mu, gain, index = _inputs(shape, 5)
-    v = gain.numpy()[:, :, None, None] * (y.numpy() - mu.numpy())
+    wide = gain.numpy()[:, :, None, None]
+    v = wide * (y.numpy() - mu.numpy())
     limit = zone.numpy()[index.numpy()]
     expected = np.rint(v - v.clip(-limit, limit)) * (index.numpy() > 0)
     overwritten = y.to(device)

@@ -21,6 +21,7 @@ from vaecodec.errors import CorruptStream
 from vaecodec.intnet.fixedpoint import Z_MAX, Z_MIN
 from vaecodec.intnet.layers import scale_index
 from vaecodec.rans import choose_lanes, information
+from vaecodec.rans.streams import CodedImage
 from vaecodec.rans.tables import CdfTables
 
 R_LIMIT = 1 << 20
@@ -56,6 +57,33 @@ class CodedLatents:
     payload: bytes
     outliers: bytes
     information: float
+
+    @classmethod
+    def of(cls, image: CodedImage) -> CodedLatents:
+        """The contents of the sections of a file."""
+        outliers = pack_outliers(image.outlier_positions, image.outlier_values)
+        return cls(bytes([image.lanes.bit_length() - 1]) + image.payload, outliers, image.information)
+
+
+@dataclass(frozen=True)
+class StoredLatents:
+    """What a file says of its latents: level 0..63, z_shape = (H/64, W/64) of the padded image, and two sections."""
+
+    level: int
+    z_shape: tuple[int, int]
+    payload: bytes
+    outliers: bytes
+
+    def open(self, model: EntropyModel) -> CodedImage:
+        """What a coder decodes. Raises FormatError for what can be seen before that."""
+        payload = self.payload
+        if not payload or payload[0] > MAX_LANES_LOG2:
+            message = f"lanes: log2 is {payload[0] if payload else 'absent'}; legal is 0..{MAX_LANES_LOG2}"
+            raise CorruptStream(message)
+        _check_paid(model, self.level, self.z_shape, payload)
+        symbols_at_most = (model.N + 16 * model.M) * self.z_shape[0] * self.z_shape[1]
+        listed = parse_outliers(self.outliers, symbols_at_most)
+        return CodedImage(1 << payload[0], payload[1:], [at for at, _ in listed], [value for _, value in listed])
 
 
 @dataclass(frozen=True)
@@ -116,25 +144,19 @@ def encode_latents(
     bits = z.information + y.information
     lanes = choose_lanes(bits) if lanes is None else lanes
     stream = backend.rans_encode([(s.symbols, s.index, s.tables) for s in (z, y)], lanes)
-    positions = np.concatenate([z.outlier_at, y.outlier_at + len(z.symbols)])
-    outliers = pack_outliers(positions.tolist(), [*z.outlier_values.tolist(), *y.outlier_values.tolist()])
-    return CodedLatents(bytes([lanes.bit_length() - 1]) + stream, outliers if len(positions) else b"", bits)
+    positions = np.concatenate([z.outlier_at, y.outlier_at + len(z.symbols)]).tolist()
+    values = [*z.outlier_values.tolist(), *y.outlier_values.tolist()]
+    return CodedLatents.of(CodedImage(lanes, stream, positions, values, bits))
 
 
-def decode_latents(
-    model: EntropyModel, level: int, z_shape: tuple[int, int], payload: bytes, outliers: bytes
-) -> Latents:
-    """The inverse: z_shape = (H/64, W/64) of the padded image. Raises FormatError (CorruptStream, Truncated)."""
-    if not payload or payload[0] > MAX_LANES_LOG2:
-        message = f"lanes: log2 is {payload[0] if payload else 'absent'}; legal is 0..{MAX_LANES_LOG2}"
-        raise CorruptStream(message)
-    _check_paid(model, level, z_shape, payload)
-    decoder = backend.rans_decoder(payload[1:], 1 << payload[0])
-    z_index = model.z_index(level, *z_shape)
+def decode_latents(model: EntropyModel, stored: StoredLatents) -> Latents:
+    """The inverse. Raises FormatError (CorruptStream, Truncated)."""
+    image, level = stored.open(model), stored.level
+    decoder = backend.rans_decoder(image.payload, image.lanes)
+    z_index = model.z_index(level, *stored.z_shape)
     z = to_values(decoder.decode(z_index.ravel(), model.z_tables))
-    symbols_at_most = z.size + 16 * model.M * z_shape[0] * z_shape[1]
-    listed = np.array(parse_outliers(outliers, symbols_at_most), np.int64).reshape(-1, 2)
-    positions, true_values = listed[:, 0], listed[:, 1]
+    positions = np.array(image.outlier_positions, np.int64)
+    true_values = np.array(image.outlier_values, np.int64)
     of_z = positions < z.size
     _apply(z, positions[of_z], true_values[of_z])
     if z.size and (int(z.min()) < Z_MIN or int(z.max()) > Z_MAX):

@@ -10,10 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vaecodec.entropy.coding import Latents
+from vaecodec.entropy.coding import CodedLatents, StoredLatents
 from vaecodec.entropy.model import EntropyModel
+from vaecodec.errors import FormatError
 from vaecodec.intnet.fixedpoint import SCALES
-from vaecodec.intnet.layers import scale_index
+from vaecodec.models.coders import DecodedFiles, LatentBatch, LatentCoder
 from vaecodec.models.config import ALIGNMENT, PATCH
 from vaecodec.models.loading import LoadedModel
 from vaecodec.models.memory import Memory, Task
@@ -24,25 +25,28 @@ from vaecodec.models.windows import Window
 
 @dataclass(frozen=True)
 class Quantized:
-    """What goes into one file: the latents and the scale index uint8 [M, h, w] of every r; y_hat [M, h, w]."""
+    """What goes into the files of a batch: latents and the scale index uint8 [B, M, h, w] of every r; y_hat beside."""
 
-    latents: Latents
-    index: NDArray[np.uint8]
+    latents: LatentBatch
+    index: Tensor
     y_hat: Tensor
 
 
 class Pipeline:
-    """The networks of one model on one device."""
+    """The networks of one model on one device, and the coder of their latents."""
 
-    def __init__(self, loaded: LoadedModel, device: torch.device, memory: Memory) -> None:
-        self._loaded, self._device, self._memory = loaded, device, memory
+    def __init__(self, loaded: LoadedModel, coder: LatentCoder, memory: Memory) -> None:
+        self._loaded, self._coder, self._memory = loaded, coder, memory
+        self._device = coder.device
 
     def _passes(self, batch: int, height: int, width: int, task: Task) -> Passes:
         network = self._loaded.network
-        return Passes(network, self._memory.band_pixels(network.config, batch * height * width, task))
+        return self._coder.passes(network, self._memory.band_pixels(network.config, batch * height * width, task))
 
     def _t(self, levels: Sequence[int]) -> Tensor:
         return level_position(torch.tensor(levels, device=self._device))
+
+    # Encoding
 
     @torch.inference_mode()
     def features(self, pictures: Sequence[Pixels]) -> Tensor:
@@ -50,9 +54,9 @@ class Pipeline:
         return self._passes(len(pictures), *padded_size(pictures[0]), "target").features(pictures)
 
     @torch.inference_mode()
-    def quantize(self, source: Sequence[Pixels] | Tensor, level: int, *, dead_zone: float = 0.0) -> list[Quantized]:
-        """Pictures (or their `features`) -> latents of each. dead_zone: see `dead_zone_widths`."""
-        entropy, t = self._loaded.entropy, self._t([level])
+    def quantize(self, source: Sequence[Pixels] | Tensor, level: int, *, dead_zone: float = 0.0) -> Quantized:
+        """Pictures (or their `features`) -> latents. dead_zone: see `dead_zone_widths`."""
+        t = self._t([level])
         if isinstance(source, Tensor):
             passes = self._passes(len(source), PATCH * source.shape[2], PATCH * source.shape[3], "target")
             y = passes.analyse_features(source, t)
@@ -60,25 +64,56 @@ class Pipeline:
             passes = self._passes(len(source), *padded_size(source[0]), "encode")
             y = passes.analyse(source, t)
         z_float = round_z(passes.hyper_analyse(y, t))
-        z_hat = z_float.to(torch.int8).cpu().numpy()
-        index = np.stack([scale_index(z, level, entropy.layers) for z in z_hat])
-        widths = dead_zone_widths(entropy, dead_zone).to(self._device) if dead_zone else None
-        index_there = torch.from_numpy(index).to(self._device)
-        y_hat, r = passes.quantize(passes.prior(z_float, t), y, t, index_there, widths)
-        integers = r.to(torch.int32).contiguous().cpu().numpy()
-        latents = [Latents(level, *pair) for pair in zip(z_hat, integers, strict=True)]
-        return [Quantized(*parts) for parts in zip(latents, index, y_hat, strict=True)]
+        z_hat, levels = z_float.to(torch.int8).contiguous(), [level] * len(y)
+        index = self._coder.scale_index(z_hat, levels)
+        widths = dead_zone_widths(self._loaded.entropy, dead_zone).to(self._device) if dead_zone else None
+        y_hat, r = passes.quantize(passes.prior(z_float, t), y, t, index, widths)
+        integers = r.to(torch.int32).contiguous(memory_format=self._coder.layout)
+        return Quantized(LatentBatch(levels, z_hat, integers), index, y_hat)
 
     @torch.inference_mode()
-    def synthesize(self, latents: Sequence[Latents], region: Window, *, scale: int = 1) -> NDArray[np.uint8]:
-        """Latents of equal shape -> the pixels of a rectangle, uint8 [B, height, width, 3].
+    def encode(self, quantized: Quantized) -> list[CodedLatents]:
+        """The bytes of each picture's latents."""
+        return self._coder.encode(quantized.latents, quantized.index)
 
-        scale: 1, 2, 4, 8 reduces the picture by that factor; `region` counts the pixels of the reduced picture.
+    # Decoding
+
+    @torch.inference_mode()
+    def decode(self, files: Sequence[StoredLatents]) -> DecodedFiles:
+        """The latents of files of equal z_shape."""
+        return self._coder.decode(files)
+
+    def pixels(
+        self, files: Sequence[StoredLatents], wanted: Window, *, scale: int = 1
+    ) -> list[NDArray[np.uint8] | FormatError]:
+        """Files of equal z_shape -> the pixels of a rectangle of each, or its error; as `synthesize`."""
+        decoded = self.decode(files)
+        found: dict[int, NDArray[np.uint8]] = {}
+        if decoded.latents is not None:
+            found = dict(zip(decoded.numbers, self.synthesize(decoded.latents, wanted, scale=scale), strict=True))
+        return [found[number] if error is None else error for number, error in enumerate(decoded.errors())]
+
+    @torch.inference_mode()
+    def synthesize(self, latents: LatentBatch, wanted: Window, *, scale: int = 1) -> NDArray[np.uint8]:
+        """Latents -> the pixels of a rectangle, uint8 [B, height, width, 3].
+
+        scale: 1, 2, 4, 8 reduces the picture by that factor; `wanted` counts the pixels of the reduced picture.
         """
-        found = np.empty((len(latents), region.height, region.width, 3), np.uint8)
-        for rows, pixels in self._pixel_rows(latents, region, scale):
-            found[:, rows] = pixels
-        return found
+        found = torch.empty(len(latents.z_hat), wanted.height, wanted.width, 3, dtype=torch.uint8, device=self._device)
+        height, width = (ALIGNMENT * side for side in latents.z_hat.shape[2:])
+        passes, t = self._passes(len(latents.z_hat), height, width, "decode"), self._t(latents.levels)
+        region = passes.region(wanted.finer(scale).clipped(height, width), height, width)
+        y_hat = _reconstruct(passes, latents, region, t)
+        computed = region.y.finer(Y_CELL // scale)
+        top, left = computed.top, wanted.left - computed.left
+        for x_hat in passes.synthesize(y_hat, t, scale):
+            bottom = top + x_hat.shape[2]
+            first, last = max(top, wanted.top), min(bottom, wanted.bottom)
+            if first < last:
+                cut = x_hat[:, :, first - top : last - top, left : left + wanted.width]
+                found[:, first - wanted.top : last - wanted.top] = _rounded(cut)
+            top = bottom
+        return found.cpu().numpy()
 
     @torch.inference_mode()
     def pixel_rows(self, y_hat: Tensor, level: int) -> Iterator[NDArray[np.uint8]]:
@@ -87,42 +122,24 @@ class Pipeline:
         for x_hat in passes.synthesize(y_hat[None], self._t([level])):
             yield to_pixels(x_hat)[0]
 
-    def _pixel_rows(
-        self, latents: Sequence[Latents], wanted: Window, scale: int
-    ) -> Iterator[tuple[slice, NDArray[np.uint8]]]:
-        height, width = (ALIGNMENT * side for side in latents[0].z_hat.shape[1:])
-        passes = self._passes(len(latents), height, width, "decode")
-        t = self._t([item.level for item in latents])
-        region = passes.region(wanted.finer(scale).clipped(height, width), height, width)
-        y_hat = self._reconstruct(passes, latents, region, t)
-        computed = region.y.finer(Y_CELL // scale)
-        top, left = computed.top, wanted.left - computed.left
-        for x_hat in passes.synthesize(y_hat, t, scale):
-            bottom = top + x_hat.shape[2]
-            first, last = max(top, wanted.top), min(bottom, wanted.bottom)
-            if first < last:
-                cut = x_hat[:, :, first - top : last - top, left : left + wanted.width]
-                yield slice(first - wanted.top, last - wanted.top), to_pixels(cut)
-            top = bottom
 
-    def _reconstruct(self, passes: Passes, latents: Sequence[Latents], region: Region, t: Tensor) -> Tensor:
-        """y_hat of the rectangle `region.y`."""
-        context = region.context.finer(Z_CELL)
-        z_hat = self._stacked([region.prior.cut(item.z_hat) for item in latents]).float()
-        r = self._stacked([context.cut(item.r) for item in latents])
-        p = context.relative_to(region.prior.finer(Z_CELL)).cut(passes.prior(z_hat, t))
-        y_hat: Tensor = region.y.relative_to(context).cut(passes.reconstruct(p, r, t))
-        return y_hat
+def _reconstruct(passes: Passes, latents: LatentBatch, region: Region, t: Tensor) -> Tensor:
+    """y_hat of the rectangle `region.y`."""
+    context = region.context.finer(Z_CELL)
+    z_hat = region.prior.cut(latents.z_hat).float()
+    p = context.relative_to(region.prior.finer(Z_CELL)).cut(passes.prior(z_hat, t))
+    y_hat: Tensor = region.y.relative_to(context).cut(passes.reconstruct(p, context.cut(latents.r), t))
+    return y_hat
 
-    def _stacked(self, arrays: Sequence[NDArray[np.integer]]) -> Tensor:
-        joined = arrays[0][None] if len(arrays) == 1 else np.stack(arrays)
-        return torch.from_numpy(np.ascontiguousarray(joined)).to(self._device)
+
+def _rounded(x_hat: Tensor) -> Tensor:
+    """x_hat [B, 3, H, W] about 0..1 -> uint8 [B, H, W, 3] on the same device."""
+    return x_hat.mul(255).round_().clamp_(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
 
 
 def to_pixels(x_hat: Tensor) -> NDArray[np.uint8]:
     """x_hat [B, 3, H, W] about 0..1 -> uint8 [B, H, W, 3], rounded."""
-    scaled = x_hat.mul(255).round_().clamp_(0, 255).to(torch.uint8)
-    return scaled.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    return _rounded(x_hat).contiguous().cpu().numpy()
 
 
 def dead_zone_widths(entropy: EntropyModel, strength: float) -> Tensor:

@@ -1,0 +1,60 @@
+"""The context steps on a GPU: means of all places at once, then everything behind them in one kernel.
+
+On a CPU it pays to compute only the means that a step needs (see `passes`); on a GPU one large convolution and one
+kernel take less time than the launches of many small ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from vaecodec import backend
+from vaecodec.models.network import STEPS, step_positions
+from vaecodec.models.passes import Passes
+
+Rows = slice
+FusedStep = Callable[[int, Sequence[tuple[int, int]], Rows, Tensor, Tensor], None]
+"""Number of the step, its positions counted from the first of these rows, the rows, mu and y_hat of these rows."""
+
+
+class FusedPasses(Passes):
+    """As `Passes`, for tensors that the kernels can take."""
+
+    def quantize(
+        self, p: Tensor, y: Tensor, t: Tensor, index: Tensor, dead_zone: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        gain = self._gains(t, len(y))
+        r = y.view(torch.int32)  # a place of y is not needed any more when its r is known
+
+        def step(number: int, positions: Sequence[tuple[int, int]], rows: Rows, mu: Tensor, y_hat: Tensor) -> None:
+            parts = (y[:, :, rows], mu, gain, index[:, :, rows], r[:, :, rows], y_hat)
+            backend.quantize_step(*parts, step=number, positions=positions, dead_zone=dead_zone)
+
+        return self._fused_steps(p, step), r
+
+    def reconstruct(self, p: Tensor, r: Tensor, t: Tensor) -> Tensor:
+        gain = self._gains(t, len(r))
+
+        def step(number: int, positions: Sequence[tuple[int, int]], rows: Rows, mu: Tensor, y_hat: Tensor) -> None:
+            backend.dequantize_step(r[:, :, rows], mu, gain, y_hat, step=number, positions=positions)
+
+        return self._fused_steps(p, step)
+
+    def _gains(self, t: Tensor, batch: int) -> Tensor:
+        """[batch, M] for one level or a level each."""
+        gain: Tensor = self._network.log_gain(t).exp().flatten(1)
+        return gain.expand(batch, -1).contiguous()
+
+    def _fused_steps(self, p: Tensor, run: FusedStep) -> Tensor:
+        y_hat = self._whole(p.shape[0], self._network.config.M, *p.shape[2:])
+        for step in range(STEPS):
+            head, top = self._network.context.heads[step], 0
+            for features in self._context_rows(step, p, y_hat):
+                rows = slice(top, top + features.shape[2])
+                positions = [((row - top) % 2, column) for row, column in step_positions(0)]
+                run(step, positions, rows, head(features), y_hat[:, :, rows])
+                top = rows.stop
+        return y_hat
