@@ -66,8 +66,8 @@ def ssimulacra2(original: Image, decoded: Image) -> float:
     """SSIMULACRA2 (Sneyers 2022): 100 is lossless, 90 is visually lossless, 30 is low quality."""
     from ssimulacra2 import compute_ssimulacra2
 
-    with tempfile.TemporaryDirectory() as folder:  # the package reads files only
-        paths = [Path(folder) / name for name in ("original.png", "decoded.png")]
+    with tempfile.TemporaryDirectory() as folder:  # the package reads files only; BMP is written at once
+        paths = [Path(folder) / name for name in ("original.bmp", "decoded.bmp")]
         for path, img in zip(paths, (original, decoded), strict=True):
-            PillowImage.fromarray(img).save(path, compress_level=1)
+            PillowImage.fromarray(img).save(path)
         return float(compute_ssimulacra2(*map(str, paths)))
