@@ -27,7 +27,7 @@ from vaecodec.entropy.coding import encode_latents
 from vaecodec.errors import FormatError, InputError, WeightsError
 from vaecodec.intnet.layers import scale_index
 from vaecodec.pillow_plugin import register
-from vaecodec.rans import coder, numba_coder
+from vaecodec.rans import coder, numba_coder, plain_coder
 from vaecodec.rans.tables import CdfTables
 
 MAX_PIXELS = 1 << 15
@@ -104,7 +104,7 @@ def _read_contents(content: bytes, side: int) -> None:
 
 
 def fuzz_rans(data: bytes) -> None:
-    """Any tables, any stream: both coders do the same, and what they accept encodes to the same bytes."""
+    """Any tables, any stream: all coders do the same, and what they accept encodes to the same bytes."""
     if len(data) < 4:
         return
     rows, lanes = data[0] % 4 + 1, 1 << data[1] % 9
@@ -115,12 +115,14 @@ def fuzz_rans(data: bytes) -> None:
         return
     stream = data[4 + values.nbytes // 2 :]
     index = (np.arange(count) % rows).astype(np.uint8)
-    found = [_decode(kind, stream, lanes, index, tables) for kind in (coder.Decoder, numba_coder.Decoder)]
-    require(type(found[0]) is type(found[1]), f"reference {found[0]!r}, compiled {found[1]!r}")
-    if isinstance(found[0], np.ndarray):
-        require(np.array_equal(found[0], found[1]), "symbols differ")
-        for module in (coder, numba_coder):
-            require(module.encode([(found[0], index, tables)], lanes) == stream, f"{module.__name__}: not canonical")
+    modules = (coder, numba_coder, plain_coder)
+    reference, *others = (_decode(module.Decoder, stream, lanes, index, tables) for module in modules)
+    for other in others:
+        require(type(reference) is type(other), f"reference {reference!r}, other {other!r}")
+        require(not isinstance(reference, np.ndarray) or np.array_equal(reference, other), "symbols differ")
+    if isinstance(reference, np.ndarray):
+        for module in modules:
+            require(module.encode([(reference, index, tables)], lanes) == stream, f"{module.__name__}: not canonical")
     _round_trip(stream, lanes, tables, rows)
 
 
@@ -139,7 +141,7 @@ def _tables(values: NDArray[np.uint32], rows: int) -> CdfTables | None:
 
 
 def _decode(
-    kind: Callable[[bytes, int], coder.Decoder | numba_coder.Decoder],
+    kind: Callable[[bytes, int], coder.Decoder | numba_coder.Decoder | plain_coder.Decoder],
     stream: bytes,
     lanes: int,
     index: NDArray[np.uint8],

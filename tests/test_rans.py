@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from vaecodec.errors import CorruptStream, FormatError, InputError, Truncated
-from vaecodec.rans import CdfTables, choose_lanes, coder, information, numba_coder
+from vaecodec.rans import CdfTables, choice, choose_lanes, coder, information, numba_coder, plain_coder
 from vaecodec.rans.coder import Segment
 from vaecodec.rans.lanes import group_count
 
 ROOT = Path(__file__).parents[1]
-CODERS = [coder, numba_coder]
+CODERS = [coder, numba_coder, plain_coder]
 LANES = [1, 2, 8, 32, 64, 256]
 
 
@@ -55,9 +55,10 @@ def decode(module: ModuleType, data: bytes, lanes: int, segments: list[Segment])
 
 
 def check(segments: list[Segment], lanes: int) -> bytes:
-    """Both coders write the same bytes, and both decoders read back what was written."""
+    """All coders write the same bytes, and all decoders read back what was written."""
     data = coder.encode(segments, lanes)
     assert numba_coder.encode(segments, lanes) == data
+    assert plain_coder.encode(segments, lanes) == data
     for module in CODERS:
         for decoded, (symbols, _, _) in zip(decode(module, data, lanes, segments), segments, strict=True):
             assert decoded.dtype == np.uint16
@@ -300,8 +301,8 @@ for attempt in range(400):
         data[int(rng.integers(0, len(data)))] ^= 1 << int(rng.integers(0, 8))
     if attempt % 5 == 0:
         data = bytearray(rng.bytes(len(data)))
-    reference, compiled = (outcome(module, bytes(data), lanes, segments) for module in CODERS)
-    assert reference == compiled, (attempt, reference, compiled)
+    reference, compiled, plain = (outcome(module, bytes(data), lanes, segments) for module in CODERS)
+    assert reference == compiled == plain, (attempt, reference, compiled, plain)
     refused += isinstance(compiled, tuple)
 print(refused)
 """
@@ -309,7 +310,7 @@ print(refused)
 
 @pytest.mark.slow
 def test_hostile_streams_stay_in_bounds(tmp_path: Path) -> None:
-    """Both coders refuse the same streams for the same reason, while numba checks every index of the compiled one."""
+    """All coders refuse the same streams for the same reason, while numba checks every index of the compiled one."""
     (tmp_path / "tests_rans.py").write_text(Path(__file__).read_text(encoding="utf-8"), encoding="utf-8")
     done = run(HOSTILE, NUMBA_BOUNDSCHECK="1", NUMBA_CACHE_DIR=str(tmp_path), PYTHONPATH=str(tmp_path))
     assert done.returncode == 0, done.stderr
@@ -331,13 +332,42 @@ def test_it_needs_no_torch_and_numba_only_in_the_compiled_coder() -> None:
     script = (
         "import sys\n"
         "for name in ('torch', 'PIL', 'triton', 'safetensors'): sys.modules[name] = None\n"
-        "from vaecodec.rans import CdfTables, coder\n"
+        "from vaecodec.rans import CdfTables, choice, coder\n"
         "assert 'numba' not in sys.modules\n"
         "from vaecodec.rans import numba_coder\n"
         "assert not numba_coder._decode_segment.signatures\n"
     )
     done = run(script)
     assert done.returncode == 0, done.stderr
+
+
+FIRST_SYMBOLS = """
+import sys
+import numpy as np
+from vaecodec.rans import CdfTables, choice
+tables = CdfTables.from_rows([np.array([0, 5, 65536], np.uint32)])
+symbols = np.ones(choice.PLAIN_SYMBOLS // 4, np.uint16)
+segment = symbols, np.zeros(len(symbols), np.uint8), tables
+data = choice.encode([segment], 8)
+decoder = choice.decoder(data, 8, len(symbols))
+assert (decoder.decode(*segment[1:]) == symbols).all()
+decoder.finish()
+choice.encode([segment, segment], 8)
+assert 'numba' not in sys.modules
+assert choice.encode([segment], 8) == data
+assert 'numba' in sys.modules
+"""
+
+
+def test_numba_is_loaded_when_it_is_worth_it() -> None:
+    done = run(FIRST_SYMBOLS)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_large_or_unknown_number_of_symbols_goes_to_numba() -> None:
+    assert not choice.Start().takes(choice.PLAIN_SYMBOLS)  # numba is loaded here
+    data = coder.encode([draw(TABLES, 5)], 1)
+    assert isinstance(choice.decoder(data, 1, None), numba_coder.Decoder)
 
 
 ROUND_TRIP = """

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from vaecodec.errors import BackendError, CorruptStream, FormatError, InputError, Truncated
 from vaecodec.intnet.fixedpoint import Z_MAX, Z_MIN
 from vaecodec.intnet.layers import SHUFFLED_LAYERS, IntegerLayer
+from vaecodec.rans import choice
 from vaecodec.rans.lanes import GROUP_LANES, choose_lanes
 from vaecodec.rans.streams import WORD_BYTES, CodedImage, group_bounds, outlier_error
 from vaecodec.rans.tables import PROB_BITS, CdfTables
@@ -46,17 +47,13 @@ class RansDecoder(Protocol):
 
 
 def rans_encode(segments: Sequence[Segment], lanes: int) -> bytes:
-    """Encode with the fastest coder there is."""
-    from vaecodec.rans import numba_coder
-
-    return numba_coder.encode(segments, lanes)
+    """Encode with the CPU coder that is done first."""
+    return choice.encode(segments, lanes)
 
 
-def rans_decoder(data: bytes, lanes: int) -> RansDecoder:
-    """A decoder of the fastest kind there is."""
-    from vaecodec.rans import numba_coder
-
-    return numba_coder.Decoder(data, lanes)
+def rans_decoder(data: bytes, lanes: int, symbols_at_most: int | None = None) -> RansDecoder:
+    """A decoder of the kind that is done first; symbols_at_most: in all segments, None where nobody knows."""
+    return choice.decoder(data, lanes, symbols_at_most)
 
 
 def kernels_missing(device: torch.device) -> str | None:

@@ -9,7 +9,6 @@ import contextlib
 import errno
 import glob
 import os
-import secrets
 import stat
 from pathlib import Path
 
@@ -32,7 +31,7 @@ def write_atomic(path: str | os.PathLike[str], data: bytes, *, overwrite: bool =
     refuse_existing(target, overwrite=overwrite)
     if overwrite:
         target = target.resolve()  # replacing a link would leave its target with the old content
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(_TOKEN_BYTES)}.tmp")
+    temporary = target.with_name(f".{target.name}.{os.urandom(_TOKEN_BYTES).hex()}.tmp")
     try:
         _write_new(temporary, data)
         if overwrite:

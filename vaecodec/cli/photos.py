@@ -67,8 +67,10 @@ def format_of(output: str) -> str:
     suffix = Path(output).suffix.lower()
     if output == "-":
         return "PNG"
-    Image.init()
-    form = Image.registered_extensions().get(suffix)
+    Image.preinit()  # the common formats; the others' plugins only where they are asked for
+    if suffix not in Image.EXTENSION:
+        Image.init()
+    form = Image.EXTENSION.get(suffix)
     if form is None or form not in Image.SAVE:
         message = (
             f"{output}: no image format is known by the extension {suffix!r}; try .png, .jpg, .webp, .tif or .avif"

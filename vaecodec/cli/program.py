@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import dataclasses
 import os
 import signal
@@ -68,6 +70,17 @@ def main() -> NoReturn:
     except click.Abort:
         click.echo("vaecodec: interrupted", err=True)
         code = Exit.INTERRUPTED
+    _leave(code)
+
+
+def _leave(code: int | None) -> NoReturn:
+    """End the process. With PyTorch loaded that takes half a second of taking down what the system frees at once."""
+    if "torch" in sys.modules:
+        atexit._run_exitfuncs()
+        with contextlib.suppress(OSError):  # nobody is left to read it
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code or 0)
     sys.exit(code)
 
 

@@ -8,14 +8,17 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import click
 
 from vaecodec.cli.exits import EXPECTED, Exit, exit_of, message_of
 from vaecodec.cli.paths import Job
 from vaecodec.cli.progress import Progress, progress_of
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 Record = dict[str, object]
 Work = Callable[[Job], Record]
@@ -113,6 +116,8 @@ def _chains(jobs: Sequence[Job]) -> list[list[tuple[int, Job]]]:
 
 def _run_parallel(runner: _Runner, chains: Sequence[list[tuple[int, Job]]], workers: int) -> None:
     """When something stops the run, jobs under way are finished (a file is whole or absent) and no more are begun."""
+    from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+
     pool = ThreadPoolExecutor(workers)
     try:
         pending: set[Future[None]] = {pool.submit(runner.run_chain, chain) for chain in chains}

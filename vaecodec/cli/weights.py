@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
-from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -85,6 +83,8 @@ def export(run: Path, folder: Path, output: Path, heldout: Path | None, crops: i
     vaecodec export runs/mine photos -o mine.safetensors --heldout others
     vaecodec compress photo.jpg --model mine.safetensors
     """
+    import tempfile
+
     from vaecodec.files import refuse_existing, write_atomic
     from vaecodec.training.data import load_corpus
     from vaecodec.training.export_run import COUNT_CROP, add_to_card, export_run
@@ -112,6 +112,7 @@ def export(run: Path, folder: Path, output: Path, heldout: Path | None, crops: i
 def measure(model: Path, heldout: Path) -> dict[str, Any]:
     """Rate-distortion points of whole files made with `model`, and those of JPEG, on the run's held-out crops."""
     from dataclasses import asdict
+    from statistics import fmean
 
     from vaecodec.codec import Codec
     from vaecodec.training.evaluate import EVAL_LEVELS, Point, bd_rate, jpeg_points

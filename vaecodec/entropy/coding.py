@@ -152,7 +152,8 @@ def encode_latents(
 def decode_latents(model: EntropyModel, stored: StoredLatents) -> Latents:
     """The inverse. Raises FormatError (CorruptStream, Truncated)."""
     image, level = stored.open(model), stored.level
-    decoder = backend.rans_decoder(image.payload, image.lanes)
+    symbols_at_most = (model.N + 16 * model.M) * stored.z_shape[0] * stored.z_shape[1]
+    decoder = backend.rans_decoder(image.payload, image.lanes, symbols_at_most)
     z_index = model.z_index(level, *stored.z_shape)
     z = to_values(decoder.decode(z_index.ravel(), model.z_tables))
     positions = np.array(image.outlier_positions, np.int64)

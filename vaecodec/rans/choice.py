@@ -1,0 +1,58 @@
+"""Which coder runs on a CPU: plain Python for the first few symbols of a process, numba for all that follow.
+
+Importing numba and loading what it has compiled take 0.4 to 0.7 s, more than all else that is done for a small picture.
+So a process pays for that only when it has coded as much as makes it worth it. All coders write the same words.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vaecodec.rans import plain_coder
+from vaecodec.rans.coder import Segment
+
+if TYPE_CHECKING:
+    from vaecodec.rans import numba_coder
+
+PLAIN_SYMBOLS = 1 << 20
+"""As many as plain Python codes in 0.2 to 0.4 s (`python -m bench practical`): about two megapixels."""
+
+
+@dataclass
+class Start:
+    """How many symbols plain Python may still code in this process."""
+
+    left: int = PLAIN_SYMBOLS
+
+    def takes(self, symbols: int) -> bool:
+        """Whether plain Python shall code so many more."""
+        if symbols > self.left or "vaecodec.rans.numba_coder" in sys.modules:
+            return False
+        self.left -= symbols
+        return True
+
+
+_START = Start()
+
+
+def encode(segments: Sequence[Segment], lanes: int) -> bytes:
+    """As `coder.encode`."""
+    if _START.takes(sum(len(symbols) for symbols, _, _ in segments)):
+        return plain_coder.encode(segments, lanes)
+    from vaecodec.rans import numba_coder
+
+    return numba_coder.encode(segments, lanes)
+
+
+def decoder(
+    data: bytes | memoryview, lanes: int, symbols_at_most: int | None
+) -> plain_coder.Decoder | numba_coder.Decoder:
+    """As `coder.Decoder`. symbols_at_most: of all segments together, None where nobody knows."""
+    if symbols_at_most is not None and _START.takes(symbols_at_most):
+        return plain_coder.Decoder(data, lanes)
+    from vaecodec.rans import numba_coder
+
+    return numba_coder.Decoder(data, lanes)
