@@ -85,6 +85,8 @@ def write_page(path: Path, dataset: Dataset, codecs: Sequence[Codec], summary: R
         f"Codecs at equal bytes, about {bpp:g} bits per pixel. Curves: mean of {summary['images']} images, "
         f"per quality setting. Made by python -m bench rd."
     )
+    if summary.get("absent"):
+        note += f" Not installed here: {', '.join(summary['absent'])}."
     chart = mean_chart(summary, {codec.name: codec.title for codec in ordered})
     path.write_text(build_page(f"Image codecs on {dataset.name}", note, scenes, [chart]), encoding="utf-8")
     return path

@@ -28,6 +28,7 @@ LAYERS = {
     "vaecodec.inspection": 5,
     "vaecodec.training": 5,
     "vaecodec.cli": 6,
+    "vaecodec.compare": 6,
     "vaecodec.conformance": 6,
     "vaecodec.pillow_plugin": 6,
     "vaecodec.__main__": 6,
@@ -41,6 +42,7 @@ WITHIN_A_LAYER = {
     ("vaecodec.__main__", "vaecodec.cli"),
     ("vaecodec.cli", "vaecodec"),
     ("vaecodec.cli", "vaecodec.conformance"),
+    ("vaecodec.cli", "vaecodec.compare"),
 }
 
 # part -> modules from outside that it must not know, not even inside a function.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 Image = NDArray[np.uint8]  # [H, W, 3] RGB, 0..255
 
 
-class CodecError(Exception):
+class CodecError(RuntimeError):
     """A codec could not do one image; the benchmark records it beside that image and goes on."""
 
 

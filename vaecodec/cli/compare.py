@@ -1,4 +1,4 @@
-"""`vaecodec compare`: how large would a JPEG of the same PSNR be?"""
+"""`vaecodec compare`: how large would a JPEG of the same PSNR be? And a page that shows all codecs at equal bytes."""
 
 from __future__ import annotations
 
@@ -7,17 +7,25 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 import vaecodec
 from vaecodec.cli.paths import Job
 from vaecodec.cli.photos import open_photo
+from vaecodec.cli.progress import steps_of
 from vaecodec.cli.run import Record
 
+Pixels = NDArray[np.uint8]  # [H, W, 3] RGB
 
-def compare_one(job: Job, codec: vaecodec.Codec, quality: int) -> Record:
+
+def open_rgb(job: Job) -> tuple[Image.Image, Pixels]:
+    """The colours of a photo as they are stored, and as they are seen: turned upright."""
+    opened = open_photo(job.read())
+    return opened.convert("RGB"), np.asarray(ImageOps.exif_transpose(opened).convert("RGB"))
+
+
+def compare_one(image: Image.Image, codec: vaecodec.Codec, quality: int) -> Record:
     """Code the colours of one photo both ways; alpha and metadata would cost both the same and are left out."""
-    image = open_photo(job.read()).convert("RGB")
     pixels = np.asarray(image)
     data = codec.encode(pixels, quality=quality)
     decoded = codec.decode(data)
@@ -31,6 +39,18 @@ def compare_one(job: Job, codec: vaecodec.Codec, quality: int) -> Record:
         "width": image.width,
         "height": image.height,
     }
+
+
+def write_page(
+    job: Job, photos: list[tuple[str, Pixels]], codec: vaecodec.Codec, quality: int, *, overwrite: bool
+) -> Record:
+    """Write the page of these photos to the job's output."""
+    from vaecodec.compare import compare_photos, steps
+
+    with steps_of("page", steps(len(photos))) as advance:
+        page = compare_photos(photos, codec, quality, advance=advance).encode()
+    job.write(page, overwrite=overwrite)
+    return {"output": job.output, "bytes": len(page), "photos": [name for name, _ in photos]}
 
 
 def psnr(reference: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:

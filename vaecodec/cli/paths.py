@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from vaecodec.cli.exits import Fatal
 from vaecodec.files import refuse_existing, write_atomic
 
 STDIO = "-"
@@ -99,6 +101,28 @@ def plan(
         message = "standard input has no name: give -o a file, not a folder."
         raise click.UsageError(message)
     return [Job(path, str(Path(output) / relative.with_suffix(new_suffix))) for path, relative in found]
+
+
+def page_job(output: str | None, *, overwrite: bool) -> Job | None:
+    """The job of a page made of all photos, None without a name for it. Raises Fatal where the name cannot be used."""
+    if output is None:
+        return None
+    if output == STDIO:
+        message = "the page needs a file of its own: --html page.html"
+        raise click.UsageError(message)
+    job = Job(output, output)
+    try:
+        job.check_output(overwrite=overwrite)
+        _refuse_file_as_folder(Path(output).parent)
+    except OSError as error:
+        raise Fatal(error) from error
+    return job
+
+
+def _refuse_file_as_folder(folder: Path) -> None:
+    nearest = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    if not nearest.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(nearest))
 
 
 def _expand(sources: Sequence[str], suffixes: Sequence[str], *, recursive: bool) -> list[tuple[str, Path]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -63,6 +63,23 @@ def _weight(job: Job) -> int:
         if job.source != STDIO:
             return 1 + Path(job.source).stat().st_size
     return 1
+
+
+@contextlib.contextmanager
+def steps_of(verb: str, steps: int) -> Iterator[Callable[[str], None]]:
+    """A bar on standard error for so many steps, each told by a line, where that is a terminal; else silence."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as RichProgress
+
+    line = TextColumn("{task.fields[line]}", markup=False)
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), line)
+    with RichProgress(*columns, console=Console(stderr=True), transient=True) as shown:
+        task = shown.add_task(verb, total=steps, line="")
+        yield lambda line: shown.update(task, advance=1, line=line)
 
 
 @contextlib.contextmanager

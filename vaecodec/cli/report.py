@@ -84,6 +84,10 @@ def info_lines(name: str, info: Info) -> list[str]:
     ]
 
 
+def page_lines(record: Record | None) -> list[str]:
+    return [] if record is None else [f"page: {record['output']} ({size(cast(int, record['bytes']))})"]
+
+
 def compare_lines(records: Sequence[Record]) -> list[str]:
     """The table of `vaecodec compare`: each photo, then the sum over those that JPEG could match."""
     width = max([len(str(r["source"])) for r in records], default=0)

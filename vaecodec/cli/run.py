@@ -40,6 +40,8 @@ class Results:
     """What became of the files, in the order of the jobs; those that were not reached are absent."""
 
     outcomes: dict[int, Outcome] = field(default_factory=dict)
+    page: Outcome | None = None
+    """What is made of all files together, where that is asked for."""
 
     @property
     def ordered(self) -> list[Outcome]:
@@ -56,11 +58,13 @@ class Results:
 
     @property
     def failures(self) -> list[tuple[str, Exit, str]]:
-        return [(o.job.name, *o.failure) for o in self.ordered if o.failure is not None]
+        outcomes = self.ordered if self.page is None else [*self.ordered, self.page]
+        return [(o.job.name, *o.failure) for o in outcomes if o.failure is not None]
 
     @property
     def notes(self) -> list[str]:
-        return [note for outcome in self.ordered for note in outcome.notes]
+        outcomes = self.ordered if self.page is None else [*self.ordered, self.page]
+        return [note for outcome in outcomes for note in outcome.notes]
 
     @property
     def exit_code(self) -> Exit:
@@ -77,6 +81,8 @@ class Results:
         told: dict[str, object] = {"files": self.records, "failed": failed}
         if self.skipped:
             told["skipped"] = self.skipped
+        if self.page is not None and self.page.record is not None:
+            told["page"] = self.page.record
         return json.dumps(told, indent=2)
 
 

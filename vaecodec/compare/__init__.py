@@ -8,7 +8,7 @@ lost and where, ``scene.py`` joins that for one photograph, ``page.py`` makes th
 
 from vaecodec.compare.page import Chart, Curve, build_page
 from vaecodec.compare.peers import Peer, VaecodecPeer, installed_peers
-from vaecodec.compare.photos import compare_photos
+from vaecodec.compare.photos import compare_photos, steps
 from vaecodec.compare.scene import Scene, Version, make_scene
 
 __all__ = [
@@ -22,4 +22,5 @@ __all__ = [
     "compare_photos",
     "installed_peers",
     "make_scene",
+    "steps",
 ]

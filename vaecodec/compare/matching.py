@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from vaecodec.compare.peers import Peer, Pixels
+from vaecodec.compare.peers import FAILURES, Peer, Pixels
 
 TOLERANCE = 0.02
 """Files within 2 % of each other count as equal."""
@@ -70,15 +71,14 @@ def common_size(peers: Sequence[Peer], pixels: Pixels, around: int) -> int:
     """A size near `around` bytes that codecs of whole settings can all come close to.
 
     Each of them has sizes some percent apart; the size taken is the one of theirs from which the worst of them is
-    least far. With no such codec it is `around`, with one the size of its nearest file.
+    least far. With no such codec it is `around`, with one the size of its nearest file. A codec that cannot do the
+    picture has no say.
     """
+    whole = [peer for peer in peers if peer.whole]
     ladders = []
-    for peer in peers:
-        if peer.whole:
-            centre = int(match_size(peer, pixels, around).setting)
-            reach = NEIGHBOURS if sum(other.whole for other in peers) > 1 else 0
-            settings = range(max(centre - reach, int(peer.low)), min(centre + reach, int(peer.high)) + 1)
-            ladders.append([len(peer.encode(pixels, setting)) for setting in settings])
+    for peer in whole:
+        with contextlib.suppress(*FAILURES):
+            ladders.append(_sizes_near(peer, pixels, around, NEIGHBOURS if len(whole) > 1 else 0))
 
     def worst(size: int) -> float:
         return max(min(abs(other / size - 1) for other in ladder) for ladder in ladders)
@@ -87,3 +87,10 @@ def common_size(peers: Sequence[Peer], pixels: Pixels, around: int) -> int:
     # Between two sizes that never meet, the middle is twice as near as either.
     middles = [(a + b) // 2 for i, a in enumerate(sizes) for b in sizes[i + 1 :]]
     return min([*sizes, *middles], key=worst, default=around)
+
+
+def _sizes_near(peer: Peer, pixels: Pixels, around: int, reach: int) -> list[int]:
+    """The sizes at the setting nearest to `around` bytes and at `reach` settings on either side."""
+    centre = int(match_size(peer, pixels, around).setting)
+    settings = range(max(centre - reach, int(peer.low)), min(centre + reach, int(peer.high)) + 1)
+    return [len(peer.encode(pixels, setting)) for setting in settings]

@@ -25,6 +25,7 @@ Pixels = NDArray[np.uint8]  # [H, W, 3] RGB
 
 LOSSLESS_BELOW = 150_000
 """A lossless copy of at most this many bytes is taken as it is."""
+WEBP_LONGEST_SIDE = 16_383
 COPY_QUALITY = 95
 """AVIF 4:4:4 at this quality is about 45 dB from the pixels it copies: the errors that are compared are far larger."""
 
@@ -79,6 +80,7 @@ def scene_data(scene: Scene) -> dict[str, Any]:
         "height": height,
         "wanted": scene.wanted_bytes,
         "versions": [original, *(version_data(version) for version in scene.versions)],
+        "failures": list(scene.failures),
     }
 
 
@@ -123,8 +125,9 @@ def map_data(values: Map, block: int) -> dict[str, Any]:
 
 def picture_uri(pixels: Pixels) -> tuple[str, str]:
     """A data URI of the pixels, and in words how true it is: lossless where that is small or there is no AVIF."""
-    lossless = saved(pixels, "WEBP", lossless=True) if features.check("webp") else saved(pixels, "PNG")
-    kind = "image/webp" if features.check("webp") else "image/png"
+    webp = features.check("webp") and max(pixels.shape) <= WEBP_LONGEST_SIDE
+    lossless = saved(pixels, "WEBP", lossless=True) if webp else saved(pixels, "PNG")
+    kind = "image/webp" if webp else "image/png"
     if len(lossless) <= LOSSLESS_BELOW or not features.check("avif"):
         return data_uri(kind, lossless), "lossless copy of the decoded pixels"
     data = saved(pixels, "AVIF", quality=COPY_QUALITY, subsampling="4:4:4", speed=7)

@@ -10,6 +10,7 @@ import importlib.util
 import math
 from abc import ABC, abstractmethod
 from io import BytesIO
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -17,10 +18,14 @@ from numpy.typing import NDArray
 from PIL import Image, features
 
 from vaecodec.codec import Codec
+from vaecodec.errors import VaecodecError
 from vaecodec.inspection import level_to_quality
 from vaecodec.models.config import LEVELS
 
 Pixels = NDArray[np.uint8]  # [H, W, 3] RGB
+
+# What codecs raise for a picture that they cannot do, such as WebP for a side above 16,383.
+FAILURES = (OSError, ValueError, RuntimeError, MemoryError, VaecodecError)
 
 
 class Peer(ABC):
@@ -133,7 +138,8 @@ class VaecodecPeer(Peer):
 
     def __init__(self, codec: Codec, name: str | None = None) -> None:
         self.codec = codec
-        self.name = name or f"vaecodec:{codec.model}"
+        model = Path(codec.model)
+        self.name = name or f"vaecodec:{model.stem if model.suffix == '.safetensors' else codec.model}"
         self.title = self.name.replace(":", " ")
 
     def encode(self, pixels: Pixels, setting: float) -> bytes:
@@ -148,11 +154,20 @@ class VaecodecPeer(Peer):
 
 def installed_peers() -> list[Peer]:
     """JPEG, and WebP, AVIF and JPEG XL where this Pillow can do them."""
-    peers: list[Peer] = [JpegPeer()]
-    if features.check("webp"):
-        peers.append(WebpPeer())
-    if features.check("avif"):
-        peers.append(AvifPeer())
-    if importlib.util.find_spec("pillow_jxl") is not None:
-        peers.append(JxlPeer())
-    return peers
+    return [peer for peer, needs in _peers() if not needs]
+
+
+def absent_peers() -> list[str]:
+    """The others, each with what it needs: ``JPEG XL (pip install pillow-jxl-plugin)``."""
+    return [f"{peer.title} ({needs})" for peer, needs in _peers() if needs]
+
+
+def _peers() -> list[tuple[Peer, str]]:
+    """Every codec, and what it needs where it is not installed."""
+    build = "not part of this build of Pillow"
+    return [
+        (JpegPeer(), ""),
+        (WebpPeer(), "" if features.check("webp") else build),
+        (AvifPeer(), "" if features.check("avif") else build),
+        (JxlPeer(), "" if importlib.util.find_spec("pillow_jxl") is not None else "pip install pillow-jxl-plugin"),
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +11,8 @@ from numpy.typing import NDArray
 from vaecodec.codec import Codec, quality_to_level
 from vaecodec.compare.metrics import ms_ssim, psnr
 from vaecodec.compare.page import Chart, Curve, build_page, ms_ssim_db
-from vaecodec.compare.peers import Peer, VaecodecPeer, installed_peers
-from vaecodec.compare.scene import centre_crop, make_scene
+from vaecodec.compare.peers import FAILURES, Peer, VaecodecPeer, absent_peers, installed_peers
+from vaecodec.compare.scene import centre_crop, failure_line, make_scene
 
 Pixels = NDArray[np.uint8]  # [H, W, 3] RGB
 
@@ -31,7 +32,8 @@ def compare_photos(
     """Return the page: every installed codec at the size that vaecodec needs for `quality`, and each photo's curves.
 
     photos: (name, uint8 RGB [H, W, 3]); of a larger one the centre of `max_pixels` is taken. `advance` is called with
-    a line for each finished step. Raises InputError.
+    a line for each of `steps(len(photos))` finished steps. A codec that is not installed or cannot do a photo is named
+    on the page. Raises InputError.
     """
     own = VaecodecPeer(codec)
     peers: list[Peer] = [own, *installed_peers()]
@@ -40,19 +42,33 @@ def compare_photos(
         pixels = centre_crop(photo, max_pixels)
         name = name if pixels.shape == photo.shape else f"{name} (centre)"
         wanted = len(own.encode(pixels, quality_to_level(quality)))
-        scenes.append(make_scene(name, pixels, peers, wanted, advance))
-        charts.append(photo_chart(name, pixels, peers, advance))
+        scene = make_scene(name, pixels, peers, wanted, advance)
+        chart, failures = photo_chart(name, pixels, peers, advance)
+        scenes.append(replace(scene, failures=tuple(dict.fromkeys([*scene.failures, *failures]))))
+        charts.append(chart)
     note = f"Every codec was brought to the size of the vaecodec file at quality {quality:g}."
+    if missing := absent_peers():
+        note += f" Not installed here: {', '.join(missing)}."
     return build_page("Codecs at equal bytes", note, scenes, charts)
 
 
-def photo_chart(name: str, pixels: Pixels, peers: Sequence[Peer], advance: Callable[[str], None]) -> Chart:
-    """The rate-distortion curves of one photograph."""
-    curves = []
+def steps(photos: int) -> int:
+    """How often `compare_photos` calls `advance` for so many photos."""
+    return 2 * photos * (1 + len(installed_peers()))
+
+
+def photo_chart(
+    name: str, pixels: Pixels, peers: Sequence[Peer], advance: Callable[[str], None]
+) -> tuple[Chart, list[str]]:
+    """The rate-distortion curves of one photograph, and a line for each codec that could not do it."""
+    curves, failures = [], []
     for peer in peers:
-        curves.append(photo_curve(peer, pixels))
+        try:
+            curves.append(photo_curve(peer, pixels))
+        except FAILURES as error:
+            failures.append(failure_line(peer, error))
         advance(f"{name}: curve of {peer.title}")
-    return Chart(name, tuple(curves))
+    return Chart(name, tuple(curves)), failures
 
 
 def photo_curve(peer: Peer, pixels: Pixels) -> Curve:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from vaecodec.compare.maps import Map, bits_map, error_map
 from vaecodec.compare.matching import match_size
 from vaecodec.compare.metrics import ms_ssim, psnr
-from vaecodec.compare.peers import Peer, VaecodecPeer
+from vaecodec.compare.peers import FAILURES, Peer, VaecodecPeer
 
 Pixels = NDArray[np.uint8]  # [H, W, 3] RGB
 
@@ -44,6 +44,7 @@ class Scene:
     original: Pixels
     wanted_bytes: int
     versions: tuple[Version, ...]
+    failures: tuple[str, ...] = ()  # a line for each codec that could not do this picture
 
 
 def centre_crop(pixels: Pixels, most: int) -> Pixels:
@@ -64,12 +65,22 @@ def make_scene(
     wanted_bytes: int,
     advance: Callable[[str], None] = lambda _: None,
 ) -> Scene:
-    """Bring every codec to `wanted_bytes` on one picture; `advance(line)` is called after each."""
-    versions = []
+    """Bring every codec to `wanted_bytes` on one picture; `advance(line)` is called after each.
+
+    A codec that cannot do the picture is named in the scene's failures and leaves the others alone.
+    """
+    versions, failures = [], []
     for peer in peers:
-        versions.append(make_version(peer, original, wanted_bytes))
+        try:
+            versions.append(make_version(peer, original, wanted_bytes))
+        except FAILURES as error:
+            failures.append(failure_line(peer, error))
         advance(f"{name}: {peer.title}")
-    return Scene(name, original, wanted_bytes, tuple(versions))
+    return Scene(name, original, wanted_bytes, tuple(versions), tuple(failures))
+
+
+def failure_line(peer: Peer, error: BaseException) -> str:
+    return f"{peer.title} failed on this picture: {' '.join(str(error).split()) or type(error).__name__}"
 
 
 def make_version(peer: Peer, original: Pixels, wanted_bytes: int) -> Version:

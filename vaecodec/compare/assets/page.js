@@ -277,6 +277,8 @@ function fillTable() {
     cell(row, version.decode.toFixed(3));
     row.insertCell().textContent = version.setting;
   });
+  $("failures").textContent = scene().failures.join(" · ");
+  $("failures").hidden = !scene().failures.length;
 }
 
 // ---------------------------------------------------------------- chart
