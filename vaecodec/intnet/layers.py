@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from vaecodec.errors import WeightsError
@@ -39,6 +41,11 @@ class IntegerLayer:
     weight: NDArray[np.int8]
     bias: NDArray[np.int32]
     form: LayerFormat
+
+    @cached_property
+    def float64_weight(self) -> NDArray[np.float64]:
+        """[out, in * k * k]."""
+        return self.weight.reshape(len(self.weight), -1).astype(np.float64)
 
 
 def check_bounds(layers: Sequence[IntegerLayer]) -> None:
@@ -90,28 +97,31 @@ def _convolve(x: NDArray[np.generic], layer: IntegerLayer, level: int, dtype: ty
     radius = kernel // 2
     padded = np.zeros((channels, height + 2 * radius, width + 2 * radius), dtype)
     padded[:, radius : radius + height, radius : radius + width] = x
-    weight: NDArray[np.generic] = layer.weight.astype(dtype)
-    accumulator = np.repeat(layer.bias[level].astype(dtype)[:, None], height * width, 1)
-    for row in range(kernel):
-        for column in range(kernel):
-            window = padded[:, row : row + height, column : column + width].reshape(channels, -1)
-            accumulator += weight[:, :, row, column] @ window
+    # [in, h, w, kernel, kernel] -> [in * kernel * kernel, h * w]: one matrix product instead of one per weight.
+    windows = sliding_window_view(padded, (kernel, kernel), (1, 2)).transpose(0, 3, 4, 1, 2)
+    weight = layer.float64_weight if dtype is np.float64 else layer.weight.reshape(len(layer.weight), -1).astype(dtype)
+    accumulator: NDArray[np.generic] = weight @ windows.reshape(-1, height * width)
+    accumulator += layer.bias[level].astype(dtype)[:, None]
     return accumulator.reshape(-1, height, width)
 
 
-def _requantize(accumulator: NDArray[np.generic], form: LayerFormat) -> NDArray[np.int64]:
-    """(accumulator + half) >> shift, clamped to 0..output_max."""
-    integers = accumulator.astype(np.int64)
-    shifted = (integers + (1 << (form.shift - 1))) >> form.shift
-    clamped: NDArray[np.int64] = np.clip(shifted, 0, form.output_max)
-    return clamped
+def _requantize(accumulator: NDArray[np.generic], form: LayerFormat) -> NDArray[np.uint8]:
+    """(accumulator + half) >> shift, clamped to 0..output_max. The accumulator is overwritten."""
+    accumulator += 1 << (form.shift - 1)
+    if accumulator.dtype == np.float64:
+        # Exact: a power of two changes the exponent alone.
+        accumulator *= 2.0**-form.shift
+        np.floor(accumulator, out=accumulator)
+    else:
+        accumulator >>= form.shift
+    return np.clip(accumulator, 0, form.output_max, out=accumulator).astype(np.uint8)
 
 
-def pixel_shuffle(x: NDArray[np.int64]) -> NDArray[np.int64]:
+def pixel_shuffle(x: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """[4*C, h, w] -> [C, 2h, 2w]; channel 4*c + 2*i + j goes to row offset i and column offset j."""
     channels, height, width = x.shape
     cells = x.reshape(channels // 4, 2, 2, height, width)
-    shuffled: NDArray[np.int64] = cells.transpose(0, 3, 1, 4, 2).reshape(channels // 4, 2 * height, 2 * width)
+    shuffled: NDArray[np.uint8] = cells.transpose(0, 3, 1, 4, 2).reshape(channels // 4, 2 * height, 2 * width)
     return shuffled
 
 

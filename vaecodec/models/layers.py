@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import cast
 
 import torch
@@ -13,7 +14,27 @@ ANCHORS = 8
 and neighbouring levels can't drift apart into a visible step."""
 
 
-class DepthConvBlock(nn.Module):
+class RowBlock(nn.Module, ABC):
+    """A residual block in two halves: between them a depthwise convolution, the only layer that needs other rows.
+
+    [B, C, H, W] -> [B, C, H, W], in place: the input is overwritten.
+    """
+
+    depthwise: nn.Conv2d
+
+    @abstractmethod
+    def enter(self, x: Tensor) -> Tensor:
+        """What the depthwise convolution sees, see `streaming`."""
+
+    @abstractmethod
+    def leave(self, x: Tensor, mixed: Tensor) -> Tensor:
+        """The rest of the block, in place on x; `mixed`: what the depthwise convolution made."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.leave(x, self.depthwise(self.enter(x)))
+
+
+class DepthConvBlock(RowBlock):
     """1x1, SiLU, depthwise 3x3, 1x1, residual; then a gated 1x1 feed-forward, residual.
 
     The block of DCVC-RT (Jia et al. 2025, arXiv 2502.20762, MIT). [B, C, H, W] -> [B, C, H, W].
@@ -41,14 +62,12 @@ class DepthConvBlock(nn.Module):
             gate, value = self.ffn_in(x).chunk(2, 1)
             out: Tensor = x + self.ffn_out(F.silu(gate) * value)
             return out
-        return self.leave(x, self.depthwise(self.enter(x)))
+        return super().forward(x)
 
     def enter(self, x: Tensor) -> Tensor:
-        """What the depthwise convolution sees. Only that one needs neighbouring rows, see `streaming`."""
         return F.silu(self.conv_in(x.to(self.conv_in.weight.dtype)), inplace=True)
 
     def leave(self, x: Tensor, mixed: Tensor) -> Tensor:
-        """The rest of the block, in place on x."""
         x += self.conv_out(mixed)
         gate, value = self.ffn_in(x.to(self.ffn_in.weight.dtype)).chunk(2, 1)
         x += self.ffn_out(F.silu(gate).mul_(value))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -221,12 +222,12 @@ class Passes:
         scale: 1, or 2, 4, 8 for the mean of each square of that many pixels.
         """
         g_s, q_dec = self._network.g_s, self._network.log_q_dec(t).exp()
-        weight, bias = _scaled_head(*_weights(g_s.head), scale)
+        head = g_s.head if scale == 1 else _scaled_head(*_weights(g_s.head), scale)
         stream = RowStream(g_s.blocks)
         for band, last in self._bands(y_hat.shape[2], y_hat.shape[0] * y_hat.shape[3] * Y_CELL**2):
             rows = stream.push(g_s.enter(y_hat[:, :, band], q_dec), last=last)
             if rows is not None:
-                yield F.pixel_shuffle(F.conv2d(rows, weight, bias), PATCH // scale).float() + 0.5
+                yield F.pixel_shuffle(head(rows), PATCH // scale).float() + 0.5
 
 
 def padded_size(pixels: Pixels) -> tuple[int, int]:
@@ -251,11 +252,9 @@ def _weights(convolution: nn.Module) -> tuple[Tensor, Tensor]:
     return parameters["weight"], parameters["bias"]
 
 
-def _scaled_head(weight: Tensor, bias: Tensor, scale: int) -> tuple[Tensor, Tensor]:
+def _scaled_head(weight: Tensor, bias: Tensor, scale: int) -> Callable[[Tensor], Tensor]:
     """The last convolution of g_s, for the means of squares of scale * scale pixels: exact, as both are linear."""
-    if scale == 1:
-        return weight, bias
     side = PATCH // scale
     shape = (-1, side, scale, side, scale)
     means = weight.reshape(*shape, weight.shape[1]).mean((2, 4)).reshape(-1, weight.shape[1], 1, 1)
-    return means, bias.reshape(shape).mean((2, 4)).reshape(-1)
+    return partial(F.conv2d, weight=means, bias=bias.reshape(shape).mean((2, 4)).reshape(-1))

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vaecodec.models.layers import DepthConvBlock, Downsample
+from vaecodec.models.layers import Downsample, RowBlock
 
 
 class _Stage(Protocol):
@@ -23,7 +23,7 @@ class _Stage(Protocol):
 
 
 class RowStream:
-    """A chain of layers (DepthConvBlock, Downsample, and any that treat each position alone), fed with rows.
+    """A chain of layers (RowBlock, Downsample, and any that treat each position alone), fed with rows.
 
     Without gradients only. What is pushed may be overwritten.
     """
@@ -40,7 +40,7 @@ class RowStream:
 
 
 def _stage(layer: nn.Module) -> _Stage:
-    if isinstance(layer, DepthConvBlock):
+    if isinstance(layer, RowBlock):
         return _BlockRows(layer)
     if isinstance(layer, Downsample):
         return _PairedRows(layer)
@@ -74,9 +74,9 @@ class _PairedRows:
 
 
 class _BlockRows:
-    """A DepthConvBlock. Row i of its result needs the rows i - 1 .. i + 1 of what the depthwise convolution sees."""
+    """A block. Row i of its result needs the rows i - 1 .. i + 1 of what the depthwise convolution sees."""
 
-    def __init__(self, block: DepthConvBlock) -> None:
+    def __init__(self, block: RowBlock) -> None:
         self._block = block
         self._entered: Tensor | None = None  # the last two rows of it
         self._x: Tensor | None = None  # the last row of x
