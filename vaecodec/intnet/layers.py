@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -90,7 +91,7 @@ def _check_layer(number: int, layer: IntegerLayer) -> None:
         raise WeightsError(message)
 
 
-def _convolve(x: NDArray[np.generic], layer: IntegerLayer, level: int, dtype: type) -> NDArray[np.generic]:
+def _convolve(x: NDArray[np.generic], layer: IntegerLayer, level: int, dtype: type) -> NDArray[Any]:
     """Stride-1 convolution with zero padding: [in, h, w] -> accumulators [out, h, w] of `dtype`."""
     channels, height, width = x.shape
     kernel = layer.form.kernel
@@ -100,12 +101,12 @@ def _convolve(x: NDArray[np.generic], layer: IntegerLayer, level: int, dtype: ty
     # [in, h, w, kernel, kernel] -> [in * kernel * kernel, h * w]: one matrix product instead of one per weight.
     windows = sliding_window_view(padded, (kernel, kernel), (1, 2)).transpose(0, 3, 4, 1, 2)
     weight = layer.float64_weight if dtype is np.float64 else layer.weight.reshape(len(layer.weight), -1).astype(dtype)
-    accumulator: NDArray[np.generic] = weight @ windows.reshape(-1, height * width)
+    accumulator: NDArray[Any] = weight @ windows.reshape(-1, height * width)
     accumulator += layer.bias[level].astype(dtype)[:, None]
     return accumulator.reshape(-1, height, width)
 
 
-def _requantize(accumulator: NDArray[np.generic], form: LayerFormat) -> NDArray[np.uint8]:
+def _requantize(accumulator: NDArray[Any], form: LayerFormat) -> NDArray[np.uint8]:
     """(accumulator + half) >> shift, clamped to 0..output_max. The accumulator is overwritten."""
     accumulator += 1 << (form.shift - 1)
     if accumulator.dtype == np.float64:
@@ -114,7 +115,8 @@ def _requantize(accumulator: NDArray[np.generic], form: LayerFormat) -> NDArray[
         np.floor(accumulator, out=accumulator)
     else:
         accumulator >>= form.shift
-    return np.clip(accumulator, 0, form.output_max, out=accumulator).astype(np.uint8)
+    clamped: NDArray[np.uint8] = np.clip(accumulator, 0, form.output_max, out=accumulator).astype(np.uint8)
+    return clamped
 
 
 def pixel_shuffle(x: NDArray[np.uint8]) -> NDArray[np.uint8]:

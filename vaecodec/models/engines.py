@@ -11,7 +11,9 @@ from vaecodec.backend import Coder
 from vaecodec.container import Header
 from vaecodec.errors import HashMismatch
 from vaecodec.models.coders import LatentCoder, make_coder
+from vaecodec.models.layers import RowBlock
 from vaecodec.models.loading import LoadedModel, load_model
+from vaecodec.models.packed import pack
 from vaecodec.weights.manifest import entry_by_name, entry_by_wire
 from vaecodec.weights.store import StoredModel, read_model
 
@@ -48,8 +50,11 @@ class Engines:
         loaded = load_model(stored)
         loaded.network.to(self._device)
         # Only the blocks: what enters and leaves them needs more than 8 bits of mantissa at the high qualities.
-        for blocks in (loaded.network.g_a.blocks, loaded.network.g_s.blocks):
-            blocks.to(self._block_dtype)
+        for module in loaded.network.modules():
+            if isinstance(module, RowBlock):
+                module.to(self._block_dtype)
+        if self._device.type == "cpu":
+            pack(loaded.network)
         engine = Engine(loaded, model_id, make_coder(loaded.entropy, self._device, self._coder))
         return self._engines.setdefault((model_id, loaded.wire_hash), engine)
 
