@@ -25,7 +25,10 @@ const stage = $("stage"), handle = $("handle");
 const panes = { left: $("pane-left"), right: $("pane-right") };
 
 const bytesText = (bytes) => bytes >= 1e6 ? `${(bytes / 1e6).toFixed(2)} MB` : `${(bytes / 1e3).toFixed(1)} kB`;
-const percent = (ratio) => `${ratio < 0 ? "−" : "+"}${Math.abs(100 * ratio).toFixed(1)} %`;
+const percent = (ratio) => {
+  const amount = Math.abs(100 * ratio).toFixed(1);
+  return `${amount === "0.0" ? "" : ratio < 0 ? "−" : "+"}${amount} %`;
+};
 const db = (value) => value === null ? "lossless" : `${value.toFixed(2)} dB`;
 
 // ---------------------------------------------------------------- maps
