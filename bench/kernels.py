@@ -1,4 +1,4 @@
-"""`python -m bench kernels`: every GPU kernel against eager PyTorch, the CPU version, and the floor.
+"""`python -m bench kernels`: every GPU kernel against eager PyTorch, the CPU version, and the floor; whole pictures.
 
 Each case first shows that the kernel's results equal the reference, and only then is timed. The floor is what the
 machine cannot beat: the bytes that must move over its measured copy bandwidth, or for rANS the longest chain of
@@ -27,6 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.kernel_cases import Case, Sizes, make_cases
+from bench.kernel_pictures import LOADS, MODELS, TINY_LOADS, TINY_MODELS, picture_rows, show_pictures
 from bench.records import RESULTS, Record, environment, installed, save
 from vaecodec_kernels.launch import INTERPRETED
 
@@ -168,23 +169,28 @@ def machine(device: torch.device) -> Record:
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="JSON file (default: bench/results).")
 @click.option("--tiny", is_flag=True, help="The smoke test's sizes on a GPU too.")
 def main(out: Path | None, tiny: bool) -> None:
-    """Time every GPU kernel against eager PyTorch, the CPU version and the floor.
+    """Time every GPU kernel against eager PyTorch, the CPU version and the floor, and whole pictures.
 
     Results without a GPU are not kept unless --out says where.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(0)
     bandwidth = copy_bandwidth(device)
-    sizes = [("tiny", TINY)] if tiny or device.type == "cpu" else GPU_SIZES
+    small = tiny or device.type == "cpu"
+    sizes = [("tiny", TINY)] if small else GPU_SIZES
     rows = list(rows_of(sizes, device, bandwidth))
     show(Console(), rows)
+    loads, models = (TINY_LOADS, TINY_MODELS) if small else (LOADS, MODELS)
+    pictures = list(picture_rows(loads, models, device, repeat=not INTERPRETED))
+    show_pictures(Console(), pictures, meaningless=INTERPRETED)
     click.echo(f"copy bandwidth {bandwidth / 1e9:.0f} GB/s")
     if out is None and device.type == "cuda":
         out = RESULTS / "kernels" / f"{torch.cuda.get_device_name().lower().replace(' ', '-')}.json"
     if out is not None:
         described = {name: vars(size) for name, size in sizes}
         results = [{"size": name, **row.record()} for name, row in rows]
-        save(out, {**machine(device), "copy_bytes_per_s": round(bandwidth), "sizes": described, "results": results})
+        figures = {"results": results, "pictures": [row.record() for row in pictures]}
+        save(out, {**machine(device), "copy_bytes_per_s": round(bandwidth), "sizes": described, **figures})
         click.echo(str(out))
 
 

@@ -6,6 +6,7 @@ import itertools
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from click import ClickException
@@ -13,9 +14,14 @@ from rich.console import Console
 
 from bench import kernel_cases
 from bench.kernel_cases import Case, Inputs, Sizes
+from bench.kernel_pictures import TINY_LOADS, TINY_MODELS, check, picture_rows, show_pictures
 from bench.kernels import Row, copy_bandwidth, machine, run_case, show
 from bench.records import load, save
+from vaecodec import backend
+from vaecodec.codec import Codec
+from vaecodec.entropy import coding
 
+TINY_WEIGHTS = Path(__file__).parents[1] / "golden" / "tiny-v1.safetensors"
 TINY = Sizes(batch=2, height=64, width=64, m=4, n=8, hidden=(8, 8))
 
 
@@ -31,6 +37,25 @@ def test_cases_check_and_time(device: torch.device, tmp_path: Path) -> None:
     save(path, {**machine(device), "results": [row.record() for _, row in rows]})
     assert [result["name"] for result in load(path)["results"]] == [row.name for _, row in rows]
     assert json.loads(path.read_text())["interpreted"] == (device.type == "cpu")
+
+
+def test_pictures_are_checked_and_timed(monkeypatch: pytest.MonkeyPatch, device: torch.device) -> None:
+    for module in (backend, coding):  # one lane would be too slow for an interpreter
+        monkeypatch.setattr(module, "choose_lanes", lambda _: 64)
+    rows = list(picture_rows(TINY_LOADS[1:], TINY_MODELS, device, repeat=False))
+    assert [(row.load, row.coder) for row in rows] == [("2 x tiny", "gpu"), ("2 x tiny", "cpu")]
+    assert all(row.record()["decode_pictures_per_s"] > 0 for row in rows)
+    assert all(0.01 < row.bits_per_pixel < 24 for row in rows)
+    show_pictures(Console(quiet=True), rows, meaningless=True)
+
+
+def test_pictures_that_differ_are_not_timed(monkeypatch: pytest.MonkeyPatch, device: torch.device) -> None:
+    pictures = [np.zeros((64, 64, 3), np.uint8)]
+    codecs = [Codec(TINY_WEIGHTS, device=str(device), dtype="float32", coder=coder) for coder in ("cpu", "cpu")]
+    other = np.full((64, 64, 3), 99, np.uint8)
+    monkeypatch.setattr(codecs[1], "decode_batch", lambda *_, **__: [other])
+    with pytest.raises(ClickException, match="different pictures"):
+        check(codecs, pictures)
 
 
 def test_a_wrong_result_is_not_timed(device: torch.device) -> None:
