@@ -35,7 +35,7 @@ def can_pack(dtype: torch.dtype) -> bool:
     """Whether this machine's PyTorch has the operators for weights of this type."""
     operators = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
     x86 = platform.machine().lower() in {"x86_64", "amd64"}
-    return x86 and dtype in PACKED_DTYPES and operators is not None and torch.backends.mkldnn.is_available()
+    return x86 and dtype in PACKED_DTYPES and operators is not None and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
 
 
 class PackedConv(nn.Module):
@@ -98,7 +98,7 @@ def _halves(conv: nn.Conv2d) -> tuple[nn.Conv2d, nn.Conv2d]:
 def pack(network: CodecNetwork) -> None:
     """Replace the layers of a network in inference mode by packed ones, wherever this machine can."""
     _pack_children(network)
-    if torch.backends.mkldnn.is_available():
+    if torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         keep_freed_memory()
 
 
