@@ -15,6 +15,7 @@ COMMANDS = {
     "rans": ("bench.rans", "main"),
     "scale": ("bench.scale", "main"),
     "folders": ("bench.folders", "main"),
+    "practical": ("bench.practical", "main"),
     "roundtrip": ("bench.roundtrip", "main"),
     "determinism": ("bench.determinism", "main"),
     "damage": ("bench.damage", "main"),

@@ -12,17 +12,20 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import click
 import numpy as np
 from PIL import Image
 
+from bench import records
 from bench.records import ROOT
 
 SAMPLES = ROOT / "samples"
 SIDES = (40, 600)
+SUFFIXES = (".avif", ".jpg", ".png")
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,7 @@ class Outcome:
     outputs: int
     seconds: float
     problems: list[str]
+    made_before_each_kill: list[int]
 
 
 @click.command()
@@ -41,12 +45,20 @@ class Outcome:
 @click.option("--jobs", default=2, show_default=True)
 @click.option("--model", default="fast", show_default=True, help="A shipped model or a .safetensors file.")
 @click.option("--seed", default=0, show_default=True)
-def main(photos: int, kills: int, jobs: int, model: str, seed: int) -> None:
+@click.option(
+    "--from", "origin", type=click.Path(exists=True, file_okay=False, path_type=Path), default=SAMPLES,
+    help="A folder of photographs to cut from; the samples unless given.",
+)  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path), default=records.RESULTS / "folders.json", show_default=True)
+def main(photos: int, kills: int, jobs: int, model: str, seed: int, origin: Path, out: Path) -> None:
     """A folder run, killed at random moments and resumed: is everything there, whole, and made once?"""
     with tempfile.TemporaryDirectory() as folder:
-        source, out = Path(folder) / "photos", Path(folder) / "out"
-        make_photos(source, photos, seed)
-        outcome = run_with_kills(source, out, kills=kills, jobs=jobs, model=model, seed=seed)
+        source, made = Path(folder) / "photos", Path(folder) / "out"
+        make_photos(source, photos, seed, sorted(path for path in origin.iterdir() if path.suffix in SUFFIXES))
+        outcome = run_with_kills(source, made, kills=kills, jobs=jobs, model=model, seed=seed)
+    options = {"photos": photos, "kills": kills, "jobs": jobs, "model": model, "seed": seed}
+    record = {"command": "folders", "options": options, "sides": SIDES, **asdict(outcome)}
+    records.save(out, record | {"environment": records.environment()})
     print(f"{outcome.outputs} of {photos} files after {outcome.kills} kills, {outcome.seconds:.0f} s")
     for problem in outcome.problems:
         print(problem)
@@ -55,14 +67,16 @@ def main(photos: int, kills: int, jobs: int, model: str, seed: int) -> None:
     print("all decode, none is partial, none was made twice")
 
 
-def make_photos(folder: Path, count: int, seed: int) -> None:
-    """JPEGs of mixed sizes, cut from the samples, in a tree of folders."""
+def make_photos(
+    folder: Path, count: int, seed: int, sources: Sequence[Path] = (SAMPLES / "mountain-lake.jpg",)
+) -> None:
+    """JPEGs of mixed sizes, cut from the sources in turn, in a tree of folders."""
     rng = random.Random(seed)
-    with Image.open(SAMPLES / "mountain-lake.jpg") as photo:
-        source = photo.convert("RGB")
     for number in range(count):
-        width, height = (int(np.exp(rng.uniform(*np.log(SIDES)))) for _ in range(2))
-        left, top = rng.randrange(source.width - width), rng.randrange(source.height - height)
+        with Image.open(sources[number % len(sources)]) as photo:
+            source = photo.convert("RGB")
+        width, height = (min(int(np.exp(rng.uniform(*np.log(SIDES)))), side) for side in source.size)
+        left, top = rng.randint(0, source.width - width), rng.randint(0, source.height - height)
         path = folder / f"album{number % 7}" / f"{number:04d}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         source.crop((left, top, left + width, top + height)).save(path, quality=90)
@@ -74,11 +88,13 @@ def run_with_kills(source: Path, out: Path, *, kills: int, jobs: int, model: str
     total = sum(1 for _ in source.rglob("*.jpg"))
     command = ["compress", "-r", str(source), "-o", str(out), "-j", str(jobs), "--resume", "--model", model]
     done: dict[Path, tuple[int, int]] = {}
+    made: list[int] = []
     for kill in range(kills):
         more = rng.randint(1, max(1, 2 * (total - len(done)) // (kills - kill + 1)))
         _run_until(command, out, len(done) + more, rng.uniform(0, 0.05))
         found = states(out)
         problems += [f"{path.name} was made twice" for path, state in done.items() if found.get(path) != state]
+        made.append(len(found))
         done = found
     ended = subprocess.run([sys.executable, "-m", "vaecodec", *command], env=_environment(), check=False)
     if ended.returncode:
@@ -87,7 +103,7 @@ def run_with_kills(source: Path, out: Path, *, kills: int, jobs: int, model: str
     problems += [f"{path.name} was made twice" for path, state in done.items() if found.get(path) != state]
     problems += [f"{path.name} stayed" for path in out.rglob("*.tmp")]
     problems += _undecodable(found, model)
-    return Outcome(kills, len(found), time.perf_counter() - start, problems)
+    return Outcome(kills, len(found), round(time.perf_counter() - start, 1), problems, made)
 
 
 def _run_until(command: list[str], out: Path, count: int, seconds: float) -> None:

@@ -40,3 +40,50 @@ def seconds(arguments: list[str], rounds: int, threads: int) -> Record:
         subprocess.run([sys.executable, *arguments], env=environment, check=True, capture_output=True)
         found.append(time.perf_counter() - start)
     return {"median": round(median(found), 3), "min": round(min(found), 3), "max": round(max(found), 3)}
+
+
+def start_seconds(data: bytes, rounds: int) -> Record:
+    """Processor seconds (least) of whole commands on a small .vaec file."""
+    with tempfile.TemporaryDirectory() as folder:
+        stream, picture = str(Path(folder) / "photo.vaec"), str(Path(folder) / "photo.png")
+        Path(stream).write_bytes(data)
+        commands = {
+            "python -c pass": ["-c", "pass"],
+            "python -c 'import torch'": ["-c", "import torch"],
+            "vaecodec info": ["-m", "vaecodec", "info", stream],
+            "vaecodec verify": ["-m", "vaecodec", "verify", stream],
+            "vaecodec decompress": ["-m", "vaecodec", "decompress", stream, "-o", picture, "--overwrite"],
+            "vaecodec compress": ["-m", "vaecodec", "compress", picture, "-o", stream, "--overwrite"],
+        }
+        return {name: processor_seconds(arguments, rounds) for name, arguments in commands.items()}
+
+
+VERIFY = """
+import sys
+from pathlib import Path
+from vaecodec.inspection import verify
+from vaecodec.rans import choice
+choice._START.left = int(sys.argv[2])
+verify(Path(sys.argv[1]).read_bytes())
+"""
+
+
+def coder_seconds(data: bytes, rounds: int) -> Record:
+    """Processor seconds (least) of a process that decodes all symbols of one file: by plain Python, and by numba."""
+    with tempfile.TemporaryDirectory() as folder:
+        stream = Path(folder) / "photo.vaec"
+        stream.write_bytes(data)
+        ways = {"plain": 1 << 40, "numba": 0}
+        return {name: processor_seconds(["-c", VERIFY, str(stream), str(left)], rounds) for name, left in ways.items()}
+
+
+def processor_seconds(arguments: list[str], rounds: int) -> float:
+    """Of a process and what it starts, the least of the rounds; one thread."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
+    found = []
+    for _ in range(rounds):
+        before = os.times()
+        subprocess.run([sys.executable, *arguments], env=environment, check=True, capture_output=True)
+        after = os.times()
+        found.append(after.children_user + after.children_system - before.children_user - before.children_system)
+    return round(min(found), 3)
