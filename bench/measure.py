@@ -8,6 +8,8 @@ from __future__ import annotations
 import functools
 import hashlib
 import math
+import os
+import signal
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -62,10 +64,16 @@ def codec_of(spec: str, threads: int) -> Codec:
 
 
 def limit_threads(threads: int) -> None:
-    """Called once in every worker: torch (networks and MS-SSIM) otherwise takes all cores."""
+    """Torch (networks and MS-SSIM) otherwise takes all cores."""
     import torch
 
     torch.set_num_threads(threads)
+
+
+def start_worker(threads: int) -> None:
+    """For a process of a pool. An interruption at the keyboard ends it in silence: its parent has the last word."""
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+    limit_threads(threads)
 
 
 def measure_image(task: Task) -> Outcome:

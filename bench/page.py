@@ -11,7 +11,7 @@ from bench.codecs import Codec
 from bench.codecs.vaecodec import VaeCodec
 from bench.measure import load_image
 from bench.published import curves, named
-from bench.rd import Dataset
+from bench.rd import EVERY_QUALITY, Dataset
 from bench.records import Record
 from vaecodec.compare import Chart, Curve, Peer, VaecodecPeer, build_page, make_scene
 from vaecodec.compare.matching import common_size
@@ -77,7 +77,9 @@ def write_page(path: Path, dataset: Dataset, codecs: Sequence[Codec], summary: R
     ordered = sorted(codecs, key=lambda codec: not isinstance(codec, VaeCodec))
     peers = [peer_of(codec) for codec in ordered]
     scenes = []
-    for picture in chosen(dataset, count):
+    failed = {name for images in summary["failures"].values() for name, why in images.items() if EVERY_QUALITY in why}
+    readable = Dataset(dataset.name, tuple(path for path in dataset.paths if path.name not in failed))
+    for picture in chosen(readable, count):
         pixels = centre_crop(load_image(picture), PAGE_PIXELS)
         size = common_size(peers, pixels, round(bpp * pixels.shape[0] * pixels.shape[1] / 8))
         scenes.append(make_scene(picture.stem, pixels, peers, size))

@@ -1,7 +1,7 @@
 """Rate-distortion of every codec on a folder of pictures, from real files, resumable.
 
 Each codec has one JSON file under OUT/DATASET; a picture that is already in it, made by the same
-version of the codec from the same pixels, is not measured again.
+version of the codec from the same pixels, is not measured again. A picture that cannot be read fails by itself.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ from pathlib import Path
 import click
 
 from bench import kodak
+from bench import metrics as metric_module
 from bench.codecs import Codec, make
-from bench.measure import COLUMNS, Outcome, Row, Task, fingerprint, limit_threads, load_image, measure_image
+from bench.measure import COLUMNS, FAILURES, Outcome, Row, Task, fingerprint, load_image, measure_image, start_worker
 from bench.records import Record, environment, load, save
 
 FORMAT = 1
+EVERY_QUALITY = "all"  # in place of a quality, for what fails before one is tried
 SUFFIXES = {".png", ".ppm", ".bmp", ".tif", ".tiff", ".webp", ".avif", ".jxl", ".jpg", ".jpeg"}
 
 
@@ -63,13 +65,19 @@ def measure_codec(
 ) -> Record:
     """Measure what is still missing of one codec and return its whole record.
 
-    `advance(image name)` is called for every picture that is done, also for one found in the file.
+    Metrics that the record already has are kept up, too. `advance(image name)` is called for every picture that is
+    done, also for one found in the file.
     """
     path = record_path(out, dataset.name, codec.name)
     ladder = tuple(qualities or codec.qualities)
-    record = begin(codec, dataset, load(path), ladder)
+    old = load(path)
+    metrics = [*metrics, *(name for name in metrics_of(old) if name not in metrics and metric_module.available(name))]
+    record = begin(codec, dataset, old, ladder)
     todo = []
     for image in dataset.paths:
+        if image.name in record["failures"]:  # cannot be read
+            advance(image.name)
+            continue
         missing = missing_qualities(record, image.name, ladder, metrics)
         if missing:
             todo.append(Task(codec.name, str(image), missing, tuple(metrics), codec.threads))
@@ -81,6 +89,12 @@ def measure_codec(
         save(path, record)
         advance(Path(task.path).name)
     return record
+
+
+def metrics_of(record: Record) -> list[str]:
+    """The metrics that some picture of the record was measured with."""
+    columns = {name for columns in record.get("rows", {}).values() for name in columns}
+    return [name for name in metric_module.TITLES if name in columns]
 
 
 def begin(codec: Codec, dataset: Dataset, old: Record, ladder: Sequence[float]) -> Record:
@@ -100,15 +114,19 @@ def begin(codec: Codec, dataset: Dataset, old: Record, ladder: Sequence[float]) 
     }
     reusable = old.get("version") == version and old.get("format") == FORMAT
     for path in dataset.paths:
-        digest = fingerprint(path)
-        known = old.get("images", {}).get(path.name, {}) if reusable else {}
-        if known.get("sha256") == digest:
-            record["images"][path.name] = known
-            record["rows"][path.name] = only_ladder(old["rows"].get(path.name, {}), ladder)
-        else:
+        try:
+            digest = fingerprint(path)
+            known = old.get("images", {}).get(path.name, {}) if reusable else {}
+            if known.get("sha256") == digest:
+                record["images"][path.name] = known
+                record["rows"][path.name] = only_ladder(old["rows"].get(path.name, {}), ladder)
+                continue
             height, width, _ = load_image(path).shape
-            record["images"][path.name] = {"width": width, "height": height, "sha256": digest}
-            record["rows"][path.name] = {}
+        except FAILURES as error:
+            record["failures"][path.name] = {EVERY_QUALITY: f"cannot be read: {type(error).__name__}: {error}"}
+            continue
+        record["images"][path.name] = {"width": width, "height": height, "sha256": digest}
+        record["rows"][path.name] = {}
     return record
 
 
@@ -130,15 +148,17 @@ def run_tasks(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, Outcome]
     if not tasks:
         return
     pending = list(tasks)
+    executor = pool(jobs, tasks[0].threads)
     try:
-        with pool(jobs, tasks[0].threads) as executor:
-            futures = {executor.submit(measure_image, task): task for task in tasks}
-            for future in as_completed(futures):
-                outcome = future.result()
-                pending.remove(futures[future])
-                yield futures[future], outcome
+        futures = {executor.submit(measure_image, task): task for task in tasks}
+        for future in as_completed(futures):
+            outcome = future.result()
+            pending.remove(futures[future])
+            yield futures[future], outcome
     except BrokenProcessPool:
         yield from run_alone(pending)
+    finally:
+        executor.shutdown(cancel_futures=True)  # after an interruption no more pictures are begun
 
 
 def run_alone(tasks: Sequence[Task]) -> Iterator[tuple[Task, Outcome]]:
@@ -153,7 +173,7 @@ def run_alone(tasks: Sequence[Task]) -> Iterator[tuple[Task, Outcome]]:
 
 def pool(jobs: int, threads: int) -> ProcessPoolExecutor:
     # spawn: torch and numba threads do not survive a fork
-    return ProcessPoolExecutor(jobs, get_context("spawn"), initializer=limit_threads, initargs=(threads,))
+    return ProcessPoolExecutor(jobs, get_context("spawn"), initializer=start_worker, initargs=(threads,))
 
 
 def add(record: Record, name: str, outcome: Outcome, metrics: Sequence[str]) -> None:

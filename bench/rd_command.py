@@ -58,8 +58,19 @@ def main(
     with ExitStack() as stack:
         for codec in present:
             stack.callback(codec.close)
-        records = measure_all(present, dataset, Path(out), wanted, jobs)
+        try:
+            records = measure_all(present, dataset, Path(out), wanted, jobs)
+        except KeyboardInterrupt:
+            click.echo(
+                f"stopped; what was measured is in {Path(out) / dataset.name}: the same command goes on", err=True
+            )
+            raise
+        if not any(record["images"] for record in records):
+            raise click.ClickException("\n".join(unreadable(records)))
         folder = Path(out) / dataset.name
+        # Metrics that an earlier run measured for some codecs are shown for those.
+        wanted += [name for record in records for name in rd.metrics_of(record) if name not in wanted]
+        wanted = list(dict.fromkeys(wanted))
         summary = summarize(records, anchor, wanted, missing)
         save(folder / "summary.json", summary)
         click.echo("\n".join(write_tables(summary, records, wanted, folder)))
@@ -67,6 +78,11 @@ def main(
             from bench.page import write_page
 
             click.echo(f"page: {write_page(folder / 'report.html', dataset, present, summary, page_images, page_bpp)}")
+
+
+def unreadable(records: Sequence[Record]) -> list[str]:
+    found = {name: reasons for record in records for name, reasons in record["failures"].items()}
+    return [f"{name}: {reason}" for name, reasons in found.items() for reason in reasons.values()]
 
 
 def usable_metrics(wanted: Sequence[str]) -> list[str]:

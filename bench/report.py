@@ -140,6 +140,6 @@ def trouble_lines(summary: Record) -> list[str]:
     lines = [f"absent: {name} ({reason})" for name, reason in summary["absent"].items()]
     for codec, images in summary["failures"].items():
         for image, reasons in images.items():
-            detail = "; ".join(f"quality {quality}: {reason}" for quality, reason in reasons.items())
+            detail = "; ".join(f"{'' if q == 'all' else f'quality {q}: '}{reason}" for q, reason in reasons.items())
             lines.append(f"failed: {codec} on {image}: {detail} (the picture is left out of every mean)")
     return lines

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import ClassVar
 
@@ -20,6 +24,7 @@ from bench import codecs, measure, rd
 from bench.__main__ import main
 from bench.codecs import CodecError, make
 from bench.codecs.pillow import Jpeg
+from bench.records import ROOT
 from bench.report import common_images, trouble_lines
 
 Pixels = NDArray[np.uint8]
@@ -123,7 +128,7 @@ def test_a_codec_fails_on_one_picture_by_name(folder: Path, tmp_path: Path, in_t
 def test_a_codec_that_dies_fails_its_own_picture(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # fork, so that the processes know the codec of this file
     monkeypatch.setattr(rd, "get_context", lambda _: __import__("multiprocessing").get_context("fork"))
-    monkeypatch.setattr(rd, "limit_threads", _nothing)
+    monkeypatch.setattr(rd, "start_worker", _nothing)
     monkeypatch.setitem(codecs.PLAIN, "deadly", Deadly)
     measure.codec_of.cache_clear()
     paths = rd.dataset_of(str(folder)).paths
@@ -131,6 +136,95 @@ def test_a_codec_that_dies_fails_its_own_picture(folder: Path, monkeypatch: pyte
     done = {Path(task.path).name: outcome for task, outcome in rd.run_tasks(tasks, 1)}
     assert len(done["low.png"].rows) == 1
     assert done["tall.png"].failures == {"50": "the codec's process died"}
+
+
+def test_a_picture_that_cannot_be_read_fails_alone(folder: Path, tmp_path: Path, in_this_process: None) -> None:
+    (folder / "aaa.png").write_bytes(b"no picture")
+    out = tmp_path / "out"
+    arguments = ["rd", str(folder), "--codecs", "jpeg,webp", "--metrics", "psnr", "--page-images", "2"]
+    result = CliRunner().invoke(main, [*arguments, "--out", str(out)], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    assert "failed: webp on aaa.png: cannot be read: UnidentifiedImageError" in result.output
+    summary = json.loads((out / "photos" / "summary.json").read_text())
+    assert summary["images"] == 2
+    assert summary["bd_rate"]["psnr"]["webp"]["bd_rate"] < 0
+    page = (out / "photos" / "report.html").read_text()
+    assert '"name":"low"' in page
+    assert '"name":"tall"' in page
+    # Mended, it is measured; the others are not measured again.
+    Image.new("RGB", (90, 61), "gray").save(folder / "aaa.png")
+    assert CliRunner().invoke(main, [*arguments, "--out", str(out)], catch_exceptions=False).exit_code == 0
+    record = json.loads((out / "photos" / "webp.json").read_text())
+    assert record["failures"] == {}
+    assert len(record["rows"]["aaa.png"]["quality"]) == len(make("webp").qualities)
+
+
+def test_a_folder_of_broken_pictures_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.png").write_bytes(b"no picture")
+    result = CliRunner().invoke(main, ["rd", str(tmp_path / "photos"), "--codecs", "jpeg", "--out", str(tmp_path)])
+    assert result.exit_code == 1
+    assert "a.png: cannot be read" in result.output
+    assert not (tmp_path / "photos" / "summary.json").exists()
+
+
+def test_a_metric_once_measured_is_kept_up(
+    folder: Path, tmp_path: Path, in_this_process: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that the plain command renews a codec whose weights have changed with all that is known of the others."""
+    monkeypatch.setitem(measure.metrics.TITLES, "size", "The height of the picture")
+    monkeypatch.setitem(measure.metrics.MODULES, "size", "numpy")
+    true_measure = measure.metrics.measure
+    monkeypatch.setattr(
+        measure.metrics, "measure", lambda m, a, b: float(a.shape[0]) if m == "size" else true_measure(m, a, b)
+    )
+    dataset = rd.dataset_of(str(folder))
+    rd.measure_codec(make("jpeg"), dataset, tmp_path, ["psnr", "size"], qualities=[50])
+    monkeypatch.setattr(Jpeg, "version", lambda _: "another version")
+    record = rd.measure_codec(make("jpeg"), dataset, tmp_path, ["psnr"], qualities=[50])
+    assert record["version"] == "another version"
+    assert record["rows"]["low.png"]["size"] == [50.0]
+
+
+def test_two_jobs_give_the_same_numbers(folder: Path, tmp_path: Path) -> None:
+    dataset = rd.dataset_of(str(folder))
+    rows = [
+        rd.measure_codec(make("jpeg"), dataset, tmp_path / str(jobs), ["psnr"], jobs, qualities=[40])["rows"]
+        for jobs in (1, 2)
+    ]
+    for name in ("low.png", "tall.png"):
+        assert rows[0][name]["bytes"] == rows[1][name]["bytes"]
+        assert rows[0][name]["psnr"] == rows[1][name]["psnr"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_an_interrupted_run_goes_on(tmp_path: Path) -> None:
+    """As at a keyboard: the signal reaches the command and its processes."""
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    noise = np.random.default_rng(3).integers(0, 256, (200, 300, 3), np.uint8)
+    for number in range(40):
+        Image.fromarray(np.roll(noise, number, axis=0)).save(photos / f"{number:02}.png")
+    arguments = [sys.executable, "-m", "bench", "rd", str(photos), "--codecs", "webp", "--metrics", "psnr"]
+    options = ["--out", str(tmp_path / "out"), "--page-images", "0", "--jobs", "2"]
+    path = tmp_path / "out" / "photos" / "webp.json"
+    with subprocess.Popen(
+        [*arguments, *options], cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+    ) as run:
+        deadline = time.monotonic() + 120
+        while not path.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        os.killpg(run.pid, signal.SIGINT)
+        _, told = run.communicate(timeout=60)
+    assert run.returncode == 1
+    assert b"the same command goes on" in told
+    assert b"Traceback" not in told
+    rows = json.loads(path.read_text())["rows"]
+    done = {name: columns for name, columns in rows.items() if columns}
+    assert 0 < len(done) < 40
+    record = rd.measure_codec(make("webp"), rd.dataset_of(str(photos)), tmp_path / "out", ["psnr"])
+    assert all(len(columns["quality"]) == len(make("webp").qualities) for columns in record["rows"].values())
+    assert all(record["rows"][name] == columns for name, columns in done.items())  # times too: not measured again
 
 
 def _nothing(_threads: int) -> None: ...
