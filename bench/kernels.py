@@ -10,6 +10,7 @@ that the command works.
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import statistics
@@ -27,6 +28,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.kernel_cases import Case, Sizes, make_cases
+from bench.kernel_depthwise import depthwise_cases
 from bench.kernel_pictures import LOADS, MODELS, TINY_LOADS, TINY_MODELS, picture_rows, show_pictures
 from bench.records import RESULTS, Record, environment, installed, save
 from vaecodec_kernels.launch import INTERPRETED
@@ -131,7 +133,7 @@ def _median(run: Callable[[], object] | None, device: torch.device) -> float | N
 
 def rows_of(sizes: Sequence[tuple[str, Sizes]], device: torch.device, bandwidth: float) -> Iterator[tuple[str, Row]]:
     for name, size in sizes:
-        for case in make_cases(size, device):
+        for case in itertools.chain(make_cases(size, device), depthwise_cases(size, device)):
             yield name, run_case(case, device, bandwidth)
             if device.type == "cuda":
                 torch.cuda.empty_cache()

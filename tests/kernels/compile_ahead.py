@@ -13,7 +13,7 @@ from typing import Any
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource, compile  # noqa: A004
 
-from vaecodec_kernels import compaction, estimate, intnet, quantize, rans_kernels
+from vaecodec_kernels import compaction, depthwise, estimate, intnet, quantize, rans_kernels
 from vaecodec_kernels.launch import EXACT
 
 I16, I32, I64, U8, I8, F32 = "*i16", "*i32", "*i64", "*u8", "*i8", "*fp32"
@@ -126,6 +126,15 @@ VARIANTS: list[tuple[Any, dict[str, str], dict[str, Any], int]] = [
         {**FLAT, "p_values": I32, "p_sizes": I32, "p_cost": I64, "p_total": I64, "outlier_cost": "i64"},
         {"FIRST_CODED": 0, "BLOCK": 1024},
         4,
+    ),
+    *(
+        (
+            depthwise.depthwise_kernel,
+            {"p_x": kind, "p_weight": F32, "p_before": F32, "p_after": F32, "p_out": kind},
+            {"CHANNELS": channels, "SILU": True, "STRIP": 8, "BLOCK_W": 16, "BLOCK_C": 64},
+            4,
+        )
+        for kind, channels in ((F32, 128), ("*fp16", 192), ("*bf16", 192))
     ),
     (estimate.histogram_kernel, {**FLAT, "p_values": I32, "p_counts": I64}, {"FIRST_CODED": 1, "BLOCK": 1024}, 4),
 ]

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from bench import kernel_cases
 from bench.kernel_cases import Case, Inputs, Sizes
+from bench.kernel_depthwise import depthwise_cases
 from bench.kernel_pictures import TINY_LOADS, TINY_MODELS, check, picture_rows, show_pictures
 from bench.kernels import Row, copy_bandwidth, machine, run_case, show
 from bench.records import load, save
@@ -29,7 +30,7 @@ def test_cases_check_and_time(device: torch.device, tmp_path: Path) -> None:
     inputs = Inputs(TINY, device)
     makers = (kernel_cases.quantize_cases, kernel_cases.compaction_cases, kernel_cases.rans_cases)
     bandwidth = copy_bandwidth(device)
-    cases = itertools.chain.from_iterable(make(inputs) for make in makers)
+    cases = itertools.chain(*(make(inputs) for make in makers), depthwise_cases(TINY, device))
     rows = [("tiny", run_case(case, device, bandwidth)) for case in cases]
     assert all(row.kernel_ms > 0 and row.symbols > 0 for _, row in rows)
     show(Console(quiet=True), rows)
