@@ -1,7 +1,11 @@
 #!/usr/bin/env bash
-# Everything that needs a GPU, in one go: what the machine is, the kernels' tests, all timings.
+# Everything that needs a GPU, in one go: what the machine is, the tests of the kernels and of the codec with them (all
+# that are marked "gpu" too, with the Kodak images where `python -m bench kodak` finds them), all timings.
 #
 #     bash bench/gpu_session.sh [FOLDER]     results go to FOLDER (default: bench/results/kernels)
+#
+# Where a command may only run for some minutes, give each part a command of its own: PARTS=tests, PARTS=kodak,
+# PARTS=timings (default: all three).
 #
 # Needs python with torch, triton, numpy, numba, pillow, click, rich, safetensors, pytest and hypothesis; the package need
 # not be installed. A failed test doesn't stop the timings: each of them checks its own results before it is taken.
@@ -16,12 +20,34 @@ export PYTHONPATH=.:kernels
 nvidia-smi --query-gpu=name,driver_version,clocks.sm,clocks.mem,temperature.gpu --format=csv | tee "$out/machine.txt"
 "$python" -c 'import torch, triton; print("torch", torch.__version__, "triton", triton.__version__)' | tee -a "$out/machine.txt"
 
+parts=${PARTS:-tests kodak timings}
+worst=0
+
+# run NAME COMMAND...: output to NAME.txt, its end on the screen.
+run() {
+    "${@:2}" >"$out/$1.txt" 2>&1
+    local status=$?
+    tail -n 30 "$out/$1.txt"
+    echo "$1: exit $status"
+    worst=$((worst > status ? worst : status))
+}
+
 # Other versions warn of other things than the pinned ones: here that is no failure.
-"$python" -m pytest -q -p no:cacheprovider -o filterwarnings=default tests/kernels 2>&1 | tee "$out/tests.txt" | tail -n 25
-tests=${PIPESTATUS[0]}
-
-"$python" -m bench.kernels --out "$out/kernels.json" 2>&1 | tee "$out/kernels.txt"
-timings=${PIPESTATUS[0]}
-
-echo "tests: exit $tests, timings: exit $timings, results in $out"
-exit $((tests > timings ? tests : timings))
+pytest=("$python" -m pytest -q -p no:cacheprovider -o filterwarnings=default)
+kodak=tests/kernels/test_gpu_codec.py::test_kodak_agrees_with_the_cpu
+for part in $parts; do
+    case $part in
+        tests)
+            run tests "${pytest[@]}" tests/kernels --deselect "$kodak"
+            run tests-gpu "${pytest[@]}" -m gpu tests --ignore tests/kernels
+            ;;
+        kodak) run tests-kodak "${pytest[@]}" "$kodak" ;;
+        timings) run kernels "$python" -m bench.kernels --out "$out/kernels.json" ;;
+        *)
+            echo "PARTS has $part; legal are tests, kodak, timings" >&2
+            exit 2
+            ;;
+    esac
+done
+echo "results in $out"
+exit "$worst"
