@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -113,6 +115,18 @@ def test_the_bits_map_adds_up_to_the_file(large: Pixels, codec: vaecodec.Codec) 
     coded = 8 * vaecodec.inspect(data).sections["latents"]
     assert found.sum() * 16**2 == pytest.approx(coded, rel=0.03)  # the lanes' states are not in the map
     assert bits_map(codec.encode(large, 70), codec).shape == (12, 12)
+
+
+def test_the_published_page_is_small_and_at_equal_bytes() -> None:
+    path = Path(__file__).parents[1] / "bench" / "results" / "kodak" / "report.html"
+    assert path.stat().st_size < 3_000_000
+    scenes = page_data(path.read_text(encoding="utf-8"))["scenes"]
+    assert len(scenes) == 3
+    for shown in scenes:
+        coded: list[dict[str, Any]] = [v for v in shown["versions"] if v["name"] != "original"]  # type: ignore[attr-defined]
+        assert {"vaecodec:fast", "jpeg", "webp", "avif", "jxl"} <= {version["name"] for version in coded}
+        apart = {version["name"]: version["bytes"] / shown["wanted"] - 1 for version in coded}
+        assert all(abs(share) <= TOLERANCE for share in apart.values()), (shown["name"], apart)
 
 
 def test_maps_keep_their_scale() -> None:

@@ -64,7 +64,7 @@ def _refine(attempt: Callable[[float], Match], low: float, high: float) -> None:
         low, high = (middle, high) if deviation < 0 else (low, middle)
 
 
-NEIGHBOURS = 4
+NEIGHBOURS = 6
 
 
 def common_size(peers: Sequence[Peer], pixels: Pixels, around: int) -> int:
