@@ -48,6 +48,7 @@ def main(only: str | None, photos: Path, crops: int, model: str, threads: int, r
     """Start-up, targets, batches, crops, previews, bands and threads, measured and checked."""
     import torch
 
+    import vaecodec.rans.numba_coder  # noqa: F401 (as in a process that has coded some pictures)
     from vaecodec.codec import Codec
 
     torch.set_num_threads(threads)

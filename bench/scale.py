@@ -74,6 +74,7 @@ def measure(megapixels: float, options: dict[str, Any], repeats: int) -> dict[st
     """One row of the table."""
     import torch
 
+    import vaecodec.rans.numba_coder  # noqa: F401 (as in a process that has coded some pictures)
     from vaecodec.codec import Codec
 
     model = options["model"]

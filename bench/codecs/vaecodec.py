@@ -39,6 +39,7 @@ class VaeCodec(Codec):
 
     def codec(self) -> Model:
         if self._codec is None:
+            import vaecodec.rans.numba_coder  # noqa: F401 (as in a process that has coded some pictures)
             from vaecodec import Codec as Model
 
             self._codec = Model(model=self.model, device=self.device)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from vaecodec.rans import numba_coder
 
 PLAIN_SYMBOLS = 1 << 20
-"""As many as plain Python codes in 0.2 to 0.4 s (`python -m bench practical`): about two megapixels."""
+"""About two megapixels. Up to more than three, plain Python is done before numba is (`python -m bench practical`)."""
 
 
 @dataclass
