@@ -13,6 +13,7 @@ COMMANDS = {
     "setup-compressai": ("bench.setup_compressai", "main"),
     "kodak": ("bench.kodak", "main"),
     "rans": ("bench.rans", "main"),
+    "kernels": ("bench.kernels", "main"),
     "scale": ("bench.scale", "main"),
     "folders": ("bench.folders", "main"),
     "practical": ("bench.practical", "main"),

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 import torch
 from click import ClickException
+from click.testing import CliRunner
 from rich.console import Console
 
 from bench import kernel_cases
+from bench.__main__ import main as bench_command
 from bench.kernel_cases import Case, Inputs, Sizes
 from bench.kernel_depthwise import depthwise_cases
 from bench.kernel_pictures import TINY_LOADS, TINY_MODELS, check, picture_rows, show_pictures
@@ -57,6 +59,12 @@ def test_pictures_that_differ_are_not_timed(monkeypatch: pytest.MonkeyPatch, dev
     monkeypatch.setattr(codecs[1], "decode_batch", lambda *_, **__: [other])
     with pytest.raises(ClickException, match="different pictures"):
         check(codecs, pictures)
+
+
+def test_the_command_is_there() -> None:
+    shown = CliRunner().invoke(bench_command, ["kernels", "--help"])
+    assert shown.exit_code == 0, shown.output
+    assert "--tiny" in shown.output
 
 
 def test_a_wrong_result_is_not_timed(device: torch.device) -> None:
