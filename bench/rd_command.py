@@ -117,7 +117,7 @@ def write_tables(summary: Record, records: Sequence[Record], wanted: Sequence[st
     titles = {record["codec"]: record["title"] for record in records}
     lines: list[str] = []
     for metric in wanted:
-        if metric in summary["bd_rate"]:
+        if summary["bd_rate"].get(metric):
             lines += [*bd_lines(summary, metric), ""]
         if any(has_metric(record, metric) for record in records):
             plot_rd(summary, titles, metric, folder / f"rd-{metric}")
