@@ -11,12 +11,13 @@ import importlib.util
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vaecodec.errors import BackendError, CorruptStream, FormatError, InputError, Truncated
+from vaecodec.intnet import layers as integer_layers
 from vaecodec.intnet.fixedpoint import Z_MAX, Z_MIN
 from vaecodec.intnet.layers import SHUFFLED_LAYERS, IntegerLayer
 from vaecodec.rans import choice
@@ -54,6 +55,22 @@ def rans_encode(segments: Sequence[Segment], lanes: int) -> bytes:
 def rans_decoder(data: bytes, lanes: int, symbols_at_most: int | None = None) -> RansDecoder:
     """A decoder of the kind that is done first; symbols_at_most: in all segments, None where nobody knows."""
     return choice.decoder(data, lanes, symbols_at_most)
+
+
+def scale_index(z_hat: NDArray[np.int8], level: int, layers: Sequence[IntegerLayer]) -> NDArray[np.uint8]:
+    """As `intnet.layers.scale_index`, on a CPU beside the networks.
+
+    The products are PyTorch's, for its threads: those of NumPy's BLAS would wait actively for their next work, on the
+    cores that the networks' threads need (encoding took twice as long).
+    """
+    return integer_layers.scale_index(z_hat, level, layers, product=_torch_product)
+
+
+def _torch_product(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
+    import torch
+
+    product: NDArray[Any] = torch.mm(torch.from_numpy(a), torch.from_numpy(b)).numpy()
+    return product
 
 
 def kernels_missing(device: torch.device) -> str | None:

@@ -92,7 +92,7 @@ class Codec:
 
     model: a shipped name ("fast", ...) or the path of a weights file; it is used to encode. A file names the model it
     needs, so `decode` also takes files of the other shipped models.
-    device: "auto", "cpu" or "cuda". dtype: of the blocks of g_a and g_s: "float32", "bfloat16", "float16", or "auto",
+    device: "auto", "cpu" or "cuda". dtype: of the blocks of all networks: "float32", "bfloat16", "float16", or "auto",
     see `native_dtype`. Latents decode alike in every dtype; pixels of bfloat16 and float32 differ by about one level at
     most.
     max_memory: bytes that coding one batch may take, beside the program, its weights and the caller's picture. None:

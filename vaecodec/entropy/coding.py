@@ -7,7 +7,7 @@ list by its position among all coded symbols.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,7 @@ from vaecodec.entropy.model import EntropyModel
 from vaecodec.entropy.quantize import to_symbols, to_values
 from vaecodec.errors import CorruptStream
 from vaecodec.intnet.fixedpoint import Z_MAX, Z_MIN
-from vaecodec.intnet.layers import scale_index
+from vaecodec.intnet.layers import IntegerLayer, scale_index
 from vaecodec.rans import choose_lanes, information
 from vaecodec.rans.streams import CodedImage
 from vaecodec.rans.tables import CdfTables
@@ -39,6 +39,9 @@ A rANS step takes the state x = q * f + s (q >= 1) to at least x * (2^16 + f) / 
 the symbol's ideal bits (means, arithmetic and geometric); a word takes 16 bits out of the state, and at most one more
 by its rounding. So two bytes hold at most 2 * 17 bits, and the four bytes of a lane's state less.
 """
+
+
+IndexOf = Callable[[NDArray[np.int8], int, Sequence[IntegerLayer]], NDArray[np.uint8]]
 
 
 @dataclass(frozen=True)
@@ -149,8 +152,8 @@ def encode_latents(
     return CodedLatents.of(CodedImage(lanes, stream, positions, values, bits))
 
 
-def decode_latents(model: EntropyModel, stored: StoredLatents) -> Latents:
-    """The inverse. Raises FormatError (CorruptStream, Truncated)."""
+def decode_latents(model: EntropyModel, stored: StoredLatents, *, index_of: IndexOf = scale_index) -> Latents:
+    """The inverse; index_of: `scale_index` or what equals it. Raises FormatError (CorruptStream, Truncated)."""
     image, level = stored.open(model), stored.level
     symbols_at_most = (model.N + 16 * model.M) * stored.z_shape[0] * stored.z_shape[1]
     decoder = backend.rans_decoder(image.payload, image.lanes, symbols_at_most)
@@ -164,7 +167,7 @@ def decode_latents(model: EntropyModel, stored: StoredLatents) -> Latents:
         message = f"z_hat reaches {z.min()}..{z.max()}; legal is {Z_MIN}..{Z_MAX}"
         raise CorruptStream(message)
     z_hat = z.astype(np.int8).reshape(z_index.shape)
-    index = scale_index(z_hat, level, model.layers)
+    index = index_of(z_hat, level, model.layers)
     symbols = decoder.decode(index[index > 0], model.y_tables)
     decoder.finish()
     r = _to_r(symbols, index, positions[~of_z] - z.size, true_values[~of_z])

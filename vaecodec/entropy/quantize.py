@@ -29,10 +29,13 @@ def pmf_to_frequencies(pmf: NDArray[np.float64]) -> NDArray[np.int64]:
     return frequencies
 
 
-def to_symbols(values: NDArray[np.integer]) -> NDArray[np.int64]:
-    """Signed values to most-likely-first symbols: 0, 1, -1, 2, -2, ... -> 0, 1, 2, 3, 4, ..."""
-    wide = values.astype(np.int64)
-    return np.where(wide > 0, 2 * wide - 1, -2 * wide)
+def to_symbols(values: NDArray[np.integer]) -> NDArray[np.int32]:
+    """Signed values below 2^30 to most-likely-first symbols: 0, 1, -1, 2, -2, ... -> 0, 1, 2, 3, 4, ..."""
+    wide = values.astype(np.int32, copy=False)
+    symbols = np.abs(wide)
+    symbols <<= 1
+    symbols -= wide > 0
+    return symbols
 
 
 def to_values(symbols: NDArray[np.integer]) -> NDArray[np.int32]:

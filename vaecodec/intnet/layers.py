@@ -6,7 +6,7 @@ form may use any BLAS. `check_bounds` proves from the weights that no accumulato
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -24,6 +24,9 @@ from vaecodec.intnet.fixedpoint import (
     Z_MIN,
     LayerFormat,
 )
+
+Product = Callable[[NDArray[Any], NDArray[Any]], NDArray[Any]]
+"""A matrix product."""
 
 SHUFFLED_LAYERS = (1, 3)
 """A pixel shuffle by 2 follows these layers (counted from 0)."""
@@ -91,7 +94,9 @@ def _check_layer(number: int, layer: IntegerLayer) -> None:
         raise WeightsError(message)
 
 
-def _convolve(x: NDArray[np.generic], layer: IntegerLayer, level: int, dtype: type) -> NDArray[Any]:
+def _convolve(
+    x: NDArray[np.generic], layer: IntegerLayer, level: int, dtype: type, product: Product = np.matmul
+) -> NDArray[Any]:
     """Stride-1 convolution with zero padding: [in, h, w] -> accumulators [out, h, w] of `dtype`."""
     channels, height, width = x.shape
     kernel = layer.form.kernel
@@ -99,9 +104,9 @@ def _convolve(x: NDArray[np.generic], layer: IntegerLayer, level: int, dtype: ty
     padded = np.zeros((channels, height + 2 * radius, width + 2 * radius), dtype)
     padded[:, radius : radius + height, radius : radius + width] = x
     # [in, h, w, kernel, kernel] -> [in * kernel * kernel, h * w]: one matrix product instead of one per weight.
-    windows = sliding_window_view(padded, (kernel, kernel), (1, 2)).transpose(0, 3, 4, 1, 2)
+    windows = sliding_window_view(padded, (kernel, kernel), (1, 2), writeable=True).transpose(0, 3, 4, 1, 2)
     weight = layer.float64_weight if dtype is np.float64 else layer.weight.reshape(len(layer.weight), -1).astype(dtype)
-    accumulator: NDArray[Any] = weight @ windows.reshape(-1, height * width)
+    accumulator = product(weight, windows.reshape(-1, height * width))
     accumulator += layer.bias[level].astype(dtype)[:, None]
     return accumulator.reshape(-1, height, width)
 
@@ -128,11 +133,17 @@ def pixel_shuffle(x: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def scale_index(
-    z_hat: NDArray[np.int8], level: int, layers: Sequence[IntegerLayer], *, dtype: type = np.float64
+    z_hat: NDArray[np.int8],
+    level: int,
+    layers: Sequence[IntegerLayer],
+    *,
+    dtype: type = np.float64,
+    product: Product = np.matmul,
 ) -> NDArray[np.uint8]:
     """The scale network: z_hat int8 [N, h, w], level 0..63 -> scale index uint8 0..63 [M, 4h, 4w].
 
-    dtype=np.int64 is the normative form; np.float64 gives equal results through BLAS. Beside the result it needs the
+    dtype=np.int64 is the normative form; np.float64 gives equal results through BLAS, here NumPy's or that behind
+    `product`. Beside the result it needs the
     memory of one tile, whatever the size of the picture.
     """
     _, height, width = z_hat.shape
@@ -142,7 +153,7 @@ def scale_index(
             first_row, first_column = max(0, top - HALO), max(0, left - HALO)
             bottom, right = min(height, top + TILE), min(width, left + TILE)
             cut = z_hat[:, first_row : bottom + HALO, first_column : right + HALO]
-            tile = _run(cut, level, layers, dtype)
+            tile = _run(cut, level, layers, dtype, product)
             rows = slice(GROWTH * (top - first_row), GROWTH * (bottom - first_row))
             columns = slice(GROWTH * (left - first_column), GROWTH * (right - first_column))
             place = index[:, GROWTH * top : GROWTH * bottom, GROWTH * left : GROWTH * right]
@@ -150,9 +161,11 @@ def scale_index(
     return index
 
 
-def _run(x: NDArray[np.generic], level: int, layers: Sequence[IntegerLayer], dtype: type) -> NDArray[np.generic]:
+def _run(
+    x: NDArray[np.generic], level: int, layers: Sequence[IntegerLayer], dtype: type, product: Product
+) -> NDArray[np.generic]:
     """All layers on one tile."""
     for number, layer in enumerate(layers):
-        activations = _requantize(_convolve(x, layer, level, dtype), layer.form)
+        activations = _requantize(_convolve(x, layer, level, dtype, product), layer.form)
         x = pixel_shuffle(activations) if number in SHUFFLED_LAYERS else activations
     return x

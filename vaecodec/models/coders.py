@@ -18,7 +18,6 @@ from vaecodec import backend
 from vaecodec.entropy.coding import R_LIMIT, CodedLatents, Latents, StoredLatents, decode_latents, encode_latents
 from vaecodec.entropy.model import EntropyModel
 from vaecodec.errors import FormatError, InputError
-from vaecodec.intnet.layers import scale_index
 from vaecodec.models.fused import FusedPasses
 from vaecodec.models.passes import Passes
 
@@ -104,7 +103,7 @@ class CpuLatents:
 
     def scale_index(self, z_hat: Tensor, levels: Sequence[int]) -> Tensor:
         pairs = zip(z_hat.cpu().numpy(), levels, strict=True)
-        return self._tensor([scale_index(z, level, self._model.layers) for z, level in pairs])
+        return self._tensor([backend.scale_index(z, level, self._model.layers) for z, level in pairs])
 
     def encode(self, latents: LatentBatch, index: Tensor) -> list[CodedLatents]:
         return [
@@ -118,7 +117,7 @@ class CpuLatents:
         errors: Errors = [None] * len(files)
         for number, file in enumerate(files):
             try:
-                found.append(decode_latents(self._model, file))
+                found.append(decode_latents(self._model, file, index_of=backend.scale_index))
                 numbers.append(number)
             except FormatError as error:
                 errors[number] = error

@@ -30,7 +30,7 @@ class Engine:
 class Engines:
     """Safe to share between threads.
 
-    model: as for `Codec`. block_dtype: type of the blocks of g_a and g_s. coder: see `backend.choose_coder`.
+    model: as for `Codec`. block_dtype: type of the blocks of all networks. coder: see `backend.choose_coder`.
     """
 
     def __init__(self, model: str | Path, device: torch.device, block_dtype: torch.dtype, coder: Coder) -> None:

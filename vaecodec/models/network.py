@@ -66,6 +66,15 @@ class Analysis(nn.Module):
         features: Tensor = self.stem(F.pixel_unshuffle(x - 0.5, PATCH))
         return features
 
+    def enter_pixels(self, pixels: Tensor) -> Tensor:
+        """What `enter` makes of pixels / 255; uint8 [B, H, W, 3]. Four times as fast: bytes are moved, not floats."""
+        batch, height, width, colours = pixels.shape
+        h, w = height // PATCH, width // PATCH
+        patches = pixels.reshape(batch, h, PATCH, w, PATCH, colours).permute(0, 1, 3, 5, 2, 4)
+        rows = patches.reshape(batch, h, w, colours * PATCH**2).float()
+        features: Tensor = self.stem(rows.div_(255).sub_(0.5).permute(0, 3, 1, 2))
+        return features
+
     def leave(self, features: Tensor, q_enc: Tensor) -> Tensor:
         """Features, the same for every level -> y."""
         y: Tensor = self.down(features * q_enc.to(features.dtype))
