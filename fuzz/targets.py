@@ -21,13 +21,13 @@ import vaecodec.codec
 from fuzz.seal import seal
 from vaecodec import container
 from vaecodec.codec import Codec
-from vaecodec.conformance import MODEL, expectations
+from vaecodec.conformance import MODEL, digest, expectations
 from vaecodec.container import Tag
 from vaecodec.entropy.coding import encode_latents
 from vaecodec.errors import FormatError, InputError, WeightsError
 from vaecodec.intnet.layers import scale_index
 from vaecodec.pillow_plugin import register
-from vaecodec.rans import coder, numba_coder, plain_coder
+from vaecodec.rans import choice, coder, numba_coder, plain_coder
 from vaecodec.rans.tables import CdfTables
 
 MAX_PIXELS = 1 << 15
@@ -161,9 +161,10 @@ def _round_trip(source: bytes, lanes: int, tables: CdfTables, rows: int) -> None
     index = (np.arange(len(symbols)) % rows).astype(np.uint8)
     symbols = (symbols % tables.sizes[index]).astype(np.uint16)
     payload = coder.encode([(symbols, index, tables)], lanes)
-    require(numba_coder.encode([(symbols, index, tables)], lanes) == payload, "the coders write different bytes")
-    decoded = _decode(numba_coder.Decoder, payload, lanes, index, tables)
-    require(isinstance(decoded, np.ndarray) and np.array_equal(decoded, symbols), "round trip")
+    for module in (numba_coder, plain_coder):
+        require(module.encode([(symbols, index, tables)], lanes) == payload, f"{module.__name__} writes other bytes")
+        decoded = _decode(module.Decoder, payload, lanes, index, tables)
+        require(isinstance(decoded, np.ndarray) and np.array_equal(decoded, symbols), f"{module.__name__}: round trip")
 
 
 def fuzz_decode(data: bytes) -> None:
@@ -174,6 +175,7 @@ def fuzz_decode(data: bytes) -> None:
 
 def _decode_file(data: bytes) -> None:
     codec = tiny()
+    _check_coders(codec, data)
     try:
         pixels = codec.decode(data, as_array=True, max_pixels=MAX_PIXELS)
     except FormatError:
@@ -191,6 +193,23 @@ def _decode_file(data: bytes) -> None:
     require(small.shape[:2] == (-(-file.header.height // 8), -(-file.header.width // 8)), f"1/8 is {small.shape}")
     if Tag.OUTLIERS not in file.sections and file.header.model_hash == codec._own.wire_hash:
         _check_payload(codec, data, file)
+
+
+def _check_coders(codec: Codec, data: bytes) -> None:
+    """Plain Python, which codes the first symbols of a process, and numba: the same integers or the same error."""
+    plain, compiled = (_integers(codec, data, kind) for kind in (plain_coder.Decoder, numba_coder.Decoder))
+    require(plain == compiled, f"plain Python finds {plain!r}, numba {compiled!r}")
+
+
+def _integers(
+    codec: Codec, data: bytes, kind: Callable[[bytes, int], plain_coder.Decoder | numba_coder.Decoder]
+) -> str | tuple[type[Exception], str]:
+    """The digest of a file's integers, or the error's type and message."""
+    with mock.patch.object(choice, "decoder", lambda stream, lanes, _: kind(stream, lanes)):
+        try:
+            return digest(codec.decode_latents(data, max_pixels=MAX_PIXELS))
+        except (FormatError, WeightsError) as error:
+            return type(error), str(error)
 
 
 def _check_payload(codec: Codec, data: bytes, file: container.File) -> None:

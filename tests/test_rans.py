@@ -364,6 +364,21 @@ def test_numba_is_loaded_when_it_is_worth_it() -> None:
     assert done.returncode == 0, done.stderr
 
 
+MANY_WORDS = """
+import sys
+from vaecodec.rans import choice
+few, many = (bytes([0, 0, 1, 0]) + bytes(2 * words) for words in (1000, choice.PLAIN_SYMBOLS + 1))
+assert choice.decoder(few, 1, 5).__module__ == 'vaecodec.rans.plain_coder'
+assert choice.decoder(many, 1, 5).__module__ == 'vaecodec.rans.numba_coder'
+"""
+
+
+def test_a_stream_of_many_words_goes_to_numba() -> None:
+    """Whatever the number of symbols: as Python's integers, words take 18 times the memory that a file paid for."""
+    done = run(MANY_WORDS)
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_large_or_unknown_number_of_symbols_goes_to_numba() -> None:
     assert not choice.Start().takes(choice.PLAIN_SYMBOLS)  # numba is loaded here
     data = coder.encode([draw(TABLES, 5)], 1)

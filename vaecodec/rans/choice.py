@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from vaecodec.rans import plain_coder
 from vaecodec.rans.coder import Segment
+from vaecodec.rans.streams import WORD_BYTES
 
 if TYPE_CHECKING:
     from vaecodec.rans import numba_coder
@@ -51,7 +52,8 @@ def decoder(
     data: bytes | memoryview, lanes: int, symbols_at_most: int | None
 ) -> plain_coder.Decoder | numba_coder.Decoder:
     """As `coder.Decoder`. symbols_at_most: of all segments together, None where nobody knows."""
-    if symbols_at_most is not None and _START.takes(symbols_at_most):
+    # A hostile stream may hold more words than there are symbols, and in plain Python a word takes 36 bytes.
+    if symbols_at_most is not None and _START.takes(max(symbols_at_most, len(data) // WORD_BYTES)):
         return plain_coder.Decoder(data, lanes)
     from vaecodec.rans import numba_coder
 
