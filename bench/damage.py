@@ -270,6 +270,7 @@ def as_record(outcomes: Sequence[Outcome], model: str, seed: int) -> Record:
     kinds = sorted({o.kind for o in outcomes})
     return {
         "format": FORMAT,
+        "command": f"python -m bench damage --count {len(outcomes)} --seed {seed} --model {model}",
         "model": model,
         "seed": seed,
         "count": len(outcomes),

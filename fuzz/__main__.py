@@ -1,4 +1,4 @@
-"""`python -m fuzz [TARGET...] --seconds 60`: runs the targets one after the other and reports.
+"""`python -m fuzz [TARGET...] --seconds 60`: runs the targets, `--jobs` of them at a time, and reports.
 
 A finding is written to the folder of --out; copy it to tests/corpus/TARGET/ with the fix, where tests/test_corpus.py
 keeps it fixed. Needs the extra [fuzz] (atheris).
@@ -6,19 +6,24 @@ keeps it fixed. Needs the extra [fuzz] (atheris).
 
 from __future__ import annotations
 
-import json
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import click
 
+from bench.records import Record, environment, save
 from fuzz.seeds import write_seeds
 
+FORMAT = 1
 NAMES = ("container", "rans", "decode", "pillow")
 MEMORY_MB = 1024
 """libFuzzer stops a target that needs more: libjxl's own number."""
@@ -61,24 +66,42 @@ def fuzz(target: str, seconds: int, out: Path) -> Run:
     return Run(target, round(time.monotonic() - start, 1), executed, peak, found)
 
 
+def fuzz_all(targets: tuple[str, ...], seconds: int, jobs: int, out: Path) -> Iterator[Run]:
+    """Every target, in the order given."""
+    with ThreadPoolExecutor(jobs) as pool:
+        yield from pool.map(lambda target: fuzz(target, seconds, out), targets)
+
+
+def as_record(runs: list[Run]) -> Record:
+    """What was run, on which machine, and what it found."""
+    return {
+        "format": FORMAT,
+        "command": shlex.join(["python", "-m", "fuzz", *sys.argv[1:]]),
+        "made": environment(),
+        "atheris": version("atheris"),
+        "passed": not any(run.findings for run in runs),
+        "targets": [asdict(run) for run in runs],
+    }
+
+
 @click.command()
 @click.argument("targets", nargs=-1, type=click.Choice(NAMES))
 @click.option("--seconds", default=60, show_default=True, type=click.IntRange(1), help="Time of each target.")
+@click.option("--jobs", default=1, show_default=True, type=click.IntRange(1), help="Targets at a time.")
 @click.option("--out", default="build/fuzz", show_default=True, type=click.Path(file_okay=False, path_type=Path))
 @click.option("--report", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures here, as JSON.")
-def main(targets: tuple[str, ...], seconds: int, out: Path, report: Path | None) -> None:
+def main(targets: tuple[str, ...], seconds: int, jobs: int, out: Path, report: Path | None) -> None:
     """Fuzz everything that reads hostile bytes. Exit code 1 when anything was found."""
     runs = []
-    for target in targets or NAMES:
-        runs.append(fuzz(target, seconds, out))
-        run = runs[-1]
+    for run in fuzz_all(targets or NAMES, seconds, jobs, out):
+        runs.append(run)
         rate = run.executions / run.seconds
         click.echo(
-            f"{target}: {run.executions} executions in {run.seconds} s ({rate:.0f}/s), "
+            f"{run.target}: {run.executions} executions in {run.seconds} s ({rate:.0f}/s), "
             f"peak {run.peak_mb} MiB, {len(run.findings)} findings {' '.join(run.findings)}"
         )
     if report:
-        report.write_text(json.dumps([asdict(run) for run in runs], indent=1) + "\n", encoding="utf-8")
+        save(report, as_record(runs))
     sys.exit(1 if any(run.findings for run in runs) else 0)
 
 
