@@ -22,9 +22,9 @@ from vaecodec.training.data import Corpus, load_corpus
 from vaecodec.training.evaluate import centre_crop, evaluate
 from vaecodec.training.export_run import export_run
 from vaecodec.training.loop import MAX_BAD_STEPS, DivergedError, Trainer
-from vaecodec.training.loss import Terms, balanced_loss, forward_terms, lambda_of
+from vaecodec.training.loss import MS_SSIM_WEIGHT, Terms, balanced_loss, distortion_of, forward_terms, lambda_of
 from vaecodec.training.muon import Muon, newton_schulz, split_parameters
-from vaecodec.training.settings import Settings, learning_rate_factor
+from vaecodec.training.settings import MS_SSIM_CROP, Settings, learning_rate_factor
 from vaecodec.weights.store import read_model
 
 SAMPLES = Path(__file__).parents[1] / "samples"
@@ -195,7 +195,7 @@ def test_parameters_are_split_by_kind() -> None:
 
 def test_balanced_loss_is_the_formula() -> None:
     t = torch.tensor([0.0, 1.0])
-    terms = Terms(torch.tensor([0.5, 2.0]), torch.tensor([0.1, 0.2]), torch.tensor([1e-3, 1e-4]))
+    terms = Terms(torch.tensor([0.5, 2.0]), torch.tensor([0.1, 0.2]), torch.ones(2), torch.tensor([1e-3, 1e-4]))
     lambdas = lambda_of(t)
     wanted = [
         (rate + lmbda * 65025 * mse) * math.sqrt(LAMBDA_MIN / lmbda)
@@ -364,3 +364,25 @@ def test_exported_run_is_a_codec(corpus: Corpus, tmp_path: Path, monkeypatch: py
     assert np.array_equal(latents.r, encoded.latents.r)
     assert np.array_equal(latents.z_hat, encoded.latents.z_hat)
     assert codec.decode(encoded.data).size == (320, 200)
+
+
+def test_perceptual_distortion_is_half_squared_error_and_half_ms_ssim() -> None:
+    pytest.importorskip("pytorch_msssim")
+    torch.manual_seed(0)
+    x = torch.rand(2, 3, MS_SSIM_CROP, MS_SSIM_CROP)
+    x_hat = (x + 0.1 * torch.randn_like(x)).requires_grad_()
+    mse = (x_hat - x).square().mean((1, 2, 3))
+    found = distortion_of(x_hat, x, mse, "perceptual")
+    assert torch.equal(distortion_of(x_hat, x, mse, "psnr"), mse)
+    assert torch.allclose(distortion_of(x, x, torch.zeros(2), "perceptual"), torch.zeros(2), atol=1e-6)
+    similarity = 1 - (found - 0.5 * mse) / (0.5 * MS_SSIM_WEIGHT)
+    assert bool(((similarity > 0.5) & (similarity < 1)).all())
+    found.sum().backward()
+    assert x_hat.grad is not None
+    assert bool(torch.isfinite(x_hat.grad).all())
+
+
+@pytest.mark.parametrize(("tune", "crop"), [("perceptual", 128), ("sharp", 256)])
+def test_a_tune_that_cannot_be_trained_is_refused(tune: str, crop: int) -> None:
+    with pytest.raises(InputError, match="tune"):
+        Settings(tune=tune, crop=crop)

@@ -7,6 +7,7 @@ import platform
 import time
 from collections import deque
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from vaecodec.errors import VaecodecError, WeightsError
+from vaecodec.errors import InputError, VaecodecError, WeightsError
 from vaecodec.models.config import CONFIGS, LEVELS
 from vaecodec.models.initialize import initialize
 from vaecodec.models.network import CodecNetwork
@@ -70,7 +71,13 @@ class Trainer:
 
     def _make_objective(self) -> nn.Module:
         """The loss as a module; with several processes also the average of their gradients."""
-        objective: nn.Module = Objective(self.network, rounded_rate=self.settings.rounded_rate, bf16=self.settings.bf16)
+        settings = self.settings
+        if settings.tune == "perceptual" and find_spec("pytorch_msssim") is None:
+            message = "tune=perceptual needs the package pytorch-msssim, which is part of vaecodec[train]"
+            raise InputError(message)
+        objective: nn.Module = Objective(
+            self.network, rounded_rate=settings.rounded_rate, bf16=settings.bf16, tune=settings.tune
+        )
         if self.peers.world > 1:
             objective = DistributedDataParallel(objective)
         if self.settings.compile:

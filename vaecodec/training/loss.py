@@ -17,14 +17,30 @@ from vaecodec.models.likelihood import logistic_bits, scale_of_index
 from vaecodec.models.network import CodecNetwork
 from vaecodec.models.quantizers import clamp_through, ste_round
 
+MS_SSIM_WEIGHT = 8.73 / (0.013 * 255**2)
+"""Squared error (pixels 0..1) that weighs like 1 - MS-SSIM: lambdas of CompressAI's models of about equal rate."""
+
 
 @dataclass(frozen=True)
 class Terms:
-    """Per image of a batch, float32 [B]: bits per pixel of y and z, and the mean squared error (pixels 0..1)."""
+    """Per image of a batch, float32 [B]: bits per pixel of y and z, the mean squared error (pixels 0..1), and the
+    distortion that the loss counts, in units of the squared error."""
 
     bpp_y: Tensor
     bpp_z: Tensor
     mse: Tensor
+    distortion: Tensor
+
+
+def distortion_of(x_hat: Tensor, x: Tensor, mse: Tensor, tune: str) -> Tensor:
+    """[B]: the squared error, or for tune="perceptual" half of it and half MS-SSIM (Wang et al. 2003)."""
+    if tune == "psnr":
+        return mse
+    from pytorch_msssim import ms_ssim
+
+    with torch.autocast(x.device.type, enabled=False):
+        similarity: Tensor = ms_ssim(x_hat.float(), x.float(), data_range=1.0, size_average=False)
+    return 0.5 * mse + 0.5 * MS_SSIM_WEIGHT * (1 - similarity)
 
 
 def lambda_of(t: Tensor) -> Tensor:
@@ -36,7 +52,9 @@ def _noise(x: Tensor) -> Tensor:
     return torch.rand_like(x) - 0.5
 
 
-def forward_terms(network: CodecNetwork, x: Tensor, t: Tensor, *, rounded_rate: bool = False) -> Terms:
+def forward_terms(
+    network: CodecNetwork, x: Tensor, t: Tensor, *, rounded_rate: bool = False, tune: str = "psnr"
+) -> Terms:
     """One training pass. x [B, 3, H, W] in 0..1 (H, W multiples of 64), t [B] in 0..1.
 
     The synthesis sees rounded values (straight-through), the rate sees additive uniform noise (Balle et al. 2018),
@@ -57,29 +75,33 @@ def forward_terms(network: CodecNetwork, x: Tensor, t: Tensor, *, rounded_rate: 
     z_index = clamp_through(network.z_index(t), 0, SCALES - 1)
     bits_z = logistic_bits(z_value, scale_of_index(z_index))
     x_hat = network.synthesize(result.y_hat, t)
-    return Terms(bits_y.sum((1, 2, 3)) / pixels, bits_z.sum((1, 2, 3)) / pixels, (x_hat - x).square().mean((1, 2, 3)))
+    mse = (x_hat - x).square().mean((1, 2, 3))
+    bpp_y, bpp_z = bits_y.sum((1, 2, 3)) / pixels, bits_z.sum((1, 2, 3)) / pixels
+    return Terms(bpp_y, bpp_z, mse, distortion_of(x_hat, x, mse, tune))
 
 
 def balanced_loss(terms: Terms, t: Tensor) -> Tensor:
-    """Mean of (bpp + lambda * 255^2 * MSE) / sqrt(lambda / lambda_min).
+    """Mean of (bpp + lambda * 255^2 * distortion) / sqrt(lambda / lambda_min).
 
     The optimal rate grows about with sqrt(lambda), so this weighs every level's relative rate alike, as BD-rate does.
     """
     lmbda = lambda_of(t)
-    loss = terms.bpp_y + terms.bpp_z + lmbda * 255**2 * terms.mse
+    loss = terms.bpp_y + terms.bpp_z + lmbda * 255**2 * terms.distortion
     return (loss * (LAMBDA_MIN / lmbda).sqrt()).mean() * 10
 
 
 class Objective(nn.Module):
     """Network and loss as one module, the unit that torch.compile and DistributedDataParallel work on."""
 
-    def __init__(self, network: CodecNetwork, *, rounded_rate: bool = False, bf16: bool = True) -> None:
+    def __init__(
+        self, network: CodecNetwork, *, rounded_rate: bool = False, bf16: bool = True, tune: str = "psnr"
+    ) -> None:
         super().__init__()
-        self.network, self.rounded_rate, self.bf16 = network, rounded_rate, bf16
+        self.network, self.rounded_rate, self.bf16, self.tune = network, rounded_rate, bf16, tune
 
     def forward(self, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         """x [B, 3, H, W] in 0..1, t [B] -> the loss, and means over the batch [3]: bpp of y, bpp of z, PSNR in dB."""
         with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=self.bf16):
-            terms = forward_terms(self.network, x, t, rounded_rate=self.rounded_rate)
+            terms = forward_terms(self.network, x, t, rounded_rate=self.rounded_rate, tune=self.tune)
         means = torch.stack([terms.bpp_y.mean(), terms.bpp_z.mean(), terms.mse.log10().mean() * -10])
         return balanced_loss(terms, t), means.detach()

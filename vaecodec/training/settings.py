@@ -9,6 +9,10 @@ from typing import Any
 from vaecodec.errors import InputError, WeightsError
 from vaecodec.models.config import CONFIGS
 
+TUNES = ("psnr", "perceptual")
+MS_SSIM_CROP = 192
+"""The least side of a crop for MS-SSIM, whose five scales of 11 x 11 windows need 160 pixels, as a multiple of 64."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -16,6 +20,7 @@ class Settings:
 
     Schedule: `warmup` steps linear to the peak, constant, then linear to 1 % of the peak over the last `decay` (a
     fraction of `steps`): a longer run can branch off the constant part. Crops are `crop` pixels, a multiple of 64.
+    tune: "psnr", or "perceptual" for half squared error, half MS-SSIM (needs pytorch-msssim).
     `batch` counts the images of a step over all processes. `log_every`: every n-th step gets a line in the log.
     """
 
@@ -32,6 +37,7 @@ class Settings:
     seed: int = 1
     rescale_chance: float = 0.3
     rounded_rate: bool = False
+    tune: str = "psnr"
     compile: bool = False
     bf16: bool = True
     eval_every: int = 1000
@@ -47,6 +53,9 @@ class Settings:
             _require(field, getattr(self, field), getattr(self, field) > 0, "above 0")
         _require("warmup", self.warmup, self.warmup >= 0, "at least 0")
         _require("crop", self.crop, self.crop >= 64 and self.crop % 64 == 0, "a positive multiple of 64")
+        _require("tune", self.tune, self.tune in TUNES, f"one of {', '.join(TUNES)}")
+        if self.tune == "perceptual":
+            _require("crop", self.crop, self.crop >= MS_SSIM_CROP, f"at least {MS_SSIM_CROP} for tune=perceptual")
         _require("decay", self.decay, 0 < self.decay <= 1, "above 0, at most 1")
         _require("ema", self.ema, 0 <= self.ema < 1, "0 <= ema < 1")
         _require("rescale_chance", self.rescale_chance, 0 <= self.rescale_chance <= 1, "0..1")
