@@ -29,10 +29,11 @@ from bench.measure import load_image
 from bench.metrics import psnr
 from bench.rd import dataset_of
 from bench.records import RESULTS, ROOT, Record, environment, save
+from vaecodec import backend
 from vaecodec.codec import Codec
 from vaecodec.entropy.coding import Latents
 from vaecodec.intnet.layers import scale_index
-from vaecodec.rans import coder
+from vaecodec.rans import coder, numba_coder, plain_coder
 
 FORMAT = 1
 QUALITIES = (1.0, 50.0, 100.0)
@@ -143,10 +144,20 @@ def native_convolutions() -> Iterator[None]:
 def references() -> Iterator[None]:
     """The normative forms: rANS in NumPy, the scale network in int64."""
     with (
-        patch("vaecodec.backend.rans_decoder", coder.Decoder),
-        patch("vaecodec.entropy.coding.scale_index", lambda *args: scale_index(*args, dtype=np.int64)),
+        rans(coder.Decoder),
+        patch("vaecodec.backend.scale_index", lambda *args: scale_index(*args, dtype=np.int64)),
     ):
         yield
+
+
+def rans(decoder: Callable[[bytes, int], backend.RansDecoder]) -> AbstractContextManager[object]:
+    """One coder for all streams, whatever their length."""
+    return patch("vaecodec.backend.rans_decoder", lambda data, lanes, _: decoder(data, lanes))
+
+
+def layers_as_they_are() -> AbstractContextManager[object]:
+    """Models that are loaded keep PyTorch's layers; nothing is packed for oneDNN."""
+    return patch("vaecodec.models.packed.can_pack", lambda _: False)
 
 
 def variants() -> list[Variant]:
@@ -159,7 +170,11 @@ def variants() -> list[Variant]:
         Variant("matmul precision medium", lambda: matmul_precision("medium")),
         Variant("deterministic algorithms", deterministic),
         Variant("native convolutions", native_convolutions),
+        Variant("layers not packed", layers_as_they_are),
+        Variant("rANS in plain Python", lambda: rans(plain_coder.Decoder)),
+        Variant("rANS by numba", lambda: rans(numba_coder.Decoder)),
         Variant("bfloat16", dtype="bfloat16", one_level=False),
+        Variant("bfloat16, layers not packed", layers_as_they_are, dtype="bfloat16", one_level=False),
         Variant("float16", dtype="float16", one_level=False),
         Variant("dtype auto", dtype="auto", one_level=False),
     ]
@@ -188,9 +203,9 @@ def make_files(codec: Codec, pictures: Sequence[tuple[str, Image]], qualities: S
 
 def run_variant(variant: Variant, model: str, files: Sequence[File]) -> Result:
     """Decode all files under a variant."""
-    codec = Codec(model, device=variant.device, dtype=variant.dtype)
     result = Result(variant.name, variant.one_level)
     with variant.settings():
+        codec = Codec(model, device=variant.device, dtype=variant.dtype)
         for start in range(0, len(files), variant.batch):
             chosen = files[start : start + variant.batch]
             decoded = codec.decode_batch([file.data for file in chosen], as_array=True)
@@ -285,15 +300,18 @@ def main(where: str, model: str, qualities: tuple[float, ...], limit: int | None
     with Progress(disable=not sys.stderr.isatty()) as progress:
         bar = progress.add_task("determinism", total=len(variants()) + 2)
         results = run_all(model, pictures, qualities, lambda _: progress.advance(bar))
-    save(Path(out) / dataset.name / f"determinism-{Path(model).stem}.json", as_record(results, model, dataset.name))
+    command = f"python -m bench determinism {where} --model {model}" + (f" --limit {limit}" if limit else "")
+    record = as_record(results, model, dataset.name, command)
+    save(Path(out) / dataset.name / f"determinism-{Path(model).stem}.json", record)
     click.echo("\n".join(table(results)))
     sys.exit(0 if all(result.passed for result in results) else 1)
 
 
-def as_record(results: Sequence[Result], model: str, dataset: str) -> Record:
+def as_record(results: Sequence[Result], model: str, dataset: str, command: str) -> Record:
     """What was found, on which machine."""
     return {
         "format": FORMAT,
+        "command": command,
         "model": model,
         "dataset": dataset,
         "made": environment(),

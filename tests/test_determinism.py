@@ -2,10 +2,12 @@
 
 | what varies | how |
 |---|---|
-| threads, precision flags, convolutions, half precision | in this process, `SETTINGS` |
+| threads, precision flags, convolutions | in this process, `SETTINGS` |
+| rANS in plain Python, by numba, in NumPy; the scale network in int64 | in this process, `SETTINGS` |
+| layers packed for oneDNN or as they are, two dtypes | in this process; other dtypes in test_conformance.py |
 | batches, threads that share a codec | in this process |
-| processes, NUMBA_DISABLE_JIT, hash seeds | a fresh interpreter with another environment |
-| Python 3.10 to 3.13 | installed interpreters: the container in each, the integers where NumPy and numba are |
+| processes, both rANS coders, NUMBA_DISABLE_JIT, hash seeds | a fresh interpreter with another environment |
+| Python 3.10 to 3.13 | installed interpreters: the container in each, the integers where NumPy or numba are, too |
 | byte order | every array of the file format has an explicit one: checked in the source, and by swapped arrays |
 | GPU | test_conformance.py |
 """
@@ -24,16 +26,21 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
 import torch
 
+from vaecodec import backend
 from vaecodec.codec import Codec
-from vaecodec.conformance import FOLDER, MODEL, Expected, check, digest, errors_of, expectations
+from vaecodec.conformance import FOLDER, MODEL, check, digest, errors_of, expectations, run
 from vaecodec.container import pack_alpha, unpack_alpha
 from vaecodec.entropy.model import from_tensors, to_tensors
-from vaecodec.inspection import decode_integers
+from vaecodec.intnet.layers import scale_index
+from vaecodec.models import packed
+from vaecodec.models.packed import can_pack
+from vaecodec.rans import coder, numba_coder, plain_coder
 from vaecodec.weights.store import read_model, tensor_hash
 
 ROOT = Path(__file__).parents[1]
@@ -79,6 +86,22 @@ def _flag(switch: Callable[[bool], object], value: bool, back: bool) -> Iterator
         switch(back)
 
 
+@contextlib.contextmanager
+def _patched(name: str, replacement: Callable[..., object]) -> Iterator[None]:
+    """A function of vaecodec.backend is another one, and is used."""
+    with mock.patch.object(backend, name, side_effect=replacement) as replaced:
+        yield
+    assert replaced.called
+
+
+def _rans(kind: Callable[[bytes, int], backend.RansDecoder]) -> AbstractContextManager[None]:
+    return _patched("rans_decoder", lambda data, lanes, _: kind(data, lanes))
+
+
+def _int64_scales() -> AbstractContextManager[None]:
+    return _patched("scale_index", partial(scale_index, dtype=np.int64))
+
+
 SETTINGS: dict[str, Callable[[], AbstractContextManager[None]]] = {
     "1 thread": partial(_threads, 1),
     "2 threads": partial(_threads, 2),
@@ -87,6 +110,10 @@ SETTINGS: dict[str, Callable[[], AbstractContextManager[None]]] = {
     "deterministic algorithms": partial(_flag, torch.use_deterministic_algorithms, True, False),
     "native convolutions": partial(_flag, torch.backends.mkldnn.set_flags, False, True),
     "flushed denormals": partial(_flag, torch.set_flush_denormal, True, False),
+    "rANS in plain Python": partial(_rans, plain_coder.Decoder),
+    "rANS by numba": partial(_rans, numba_coder.Decoder),
+    "rANS in NumPy": partial(_rans, coder.Decoder),
+    "scale network in int64": _int64_scales,
 }
 
 
@@ -102,6 +129,20 @@ def test_bfloat16_products_leave_the_integers(codec: Codec, precision: str) -> N
     """Asked for products of lower precision, PyTorch gives other pixels, but not other integers."""
     with _matmul_precision(precision):
         assert [digest(codec.decode_latents(expected.data)) for expected in GOOD] == [e.latents for e in GOOD]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_layers_that_are_not_packed(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a machine without the operators of oneDNN; those of this machine are what all other tests run."""
+    wanted = can_pack(getattr(torch, dtype))
+    assert _has_packed_layers(Codec(MODEL, device="cpu", dtype=dtype)) == wanted
+    monkeypatch.setattr(packed, "can_pack", lambda _: False)
+    assert not _has_packed_layers(Codec(MODEL, device="cpu", dtype=dtype))
+    assert [outcome.fault for outcome in run("cpu", dtype).outcomes] == [""] * len(expectations())
+
+
+def _has_packed_layers(codec: Codec) -> bool:
+    return any(isinstance(module, packed.PackedConv) for module in codec._own.network.modules())
 
 
 def test_batches(codec: Codec) -> None:
@@ -121,8 +162,10 @@ def test_threads_that_share_a_codec(codec: Codec) -> None:
 
 _INTEGERS = """
 import hashlib, json, pathlib, sys
+folder, coder, names = pathlib.Path(sys.argv[1]), sys.argv[2], sys.argv[3:]
+if coder == "numba":
+    import vaecodec.rans.numba_coder
 from vaecodec.inspection import decode_integers
-folder, names = pathlib.Path(sys.argv[1]), sys.argv[2:]
 found = {}
 for name in names:
     latents = decode_integers((folder / f"{name}.vaec").read_bytes(), model=folder / "model.safetensors")
@@ -130,6 +173,7 @@ for name in names:
     sha.update(latents.z_hat.tobytes())
     sha.update(latents.r.astype("<i4").tobytes())
     found[name] = sha.hexdigest()
+assert ("numba" in sys.modules) == (coder == "numba")
 print(json.dumps(found))
 """
 _CONTAINER = """
@@ -163,18 +207,19 @@ def _run(python: str, code: str, *arguments: str, **environment: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("environment", "names"),
+    ("coder", "environment", "names"),
     [
-        ({"PYTHONHASHSEED": "1", "OMP_NUM_THREADS": "2"}, [expected.name for expected in GOOD]),
-        ({"PYTHONHASHSEED": "2", "PYTHONOPTIMIZE": "2"}, [expected.name for expected in GOOD]),
-        ({"NUMBA_DISABLE_JIT": "1"}, ["size-1x1", "level-31", "lanes-0064", "outliers"]),
+        ("plain", {"PYTHONHASHSEED": "1", "OMP_NUM_THREADS": "2"}, [expected.name for expected in GOOD]),
+        ("numba", {"PYTHONHASHSEED": "1", "OMP_NUM_THREADS": "2"}, [expected.name for expected in GOOD]),
+        ("plain", {"PYTHONHASHSEED": "2", "PYTHONOPTIMIZE": "2"}, [expected.name for expected in GOOD]),
+        ("numba", {"NUMBA_DISABLE_JIT": "1"}, ["size-1x1", "level-31", "lanes-0064", "outliers"]),
     ],
-    ids=["hash seed", "python -OO", "NUMBA_DISABLE_JIT"],
+    ids=["plain Python", "numba", "python -OO", "NUMBA_DISABLE_JIT"],
 )
-def test_processes(environment: dict[str, str], names: list[str]) -> None:
-    """A fresh process, without torch."""
+def test_processes(coder: str, environment: dict[str, str], names: list[str]) -> None:
+    """A fresh process, without torch. It would code its first symbols, all of these files, in plain Python."""
     code = "import sys; sys.modules['torch'] = None\n" + _INTEGERS
-    found = json.loads(_run(sys.executable, code, *names, **environment))
+    found = json.loads(_run(sys.executable, code, coder, *names, **environment))
     assert found == {expected.name: expected.latents for expected in GOOD if expected.name in names}
 
 
@@ -194,10 +239,10 @@ def test_interpreters(version: str) -> None:
     if python is None:
         pytest.skip(f"no Python {version} is installed")
     assert _run(python, _CONTAINER) == _run(sys.executable, _CONTAINER)
-    needed = "import numpy, numba, safetensors"
-    if subprocess.run([python, "-c", needed], capture_output=True, check=False).returncode == 0:
-        found = json.loads(_run(python, _INTEGERS, *(expected.name for expected in GOOD)))
-        assert found == {expected.name: expected.latents for expected in GOOD}
+    for rans, needed in (("plain", "import numpy, safetensors"), ("numba", "import numpy, numba, safetensors")):
+        if subprocess.run([python, "-c", needed], capture_output=True, check=False).returncode == 0:
+            found = json.loads(_run(python, _INTEGERS, rans, *(expected.name for expected in GOOD)))
+            assert found == {expected.name: expected.latents for expected in GOOD}, rans
 
 
 # Byte order
@@ -232,21 +277,3 @@ def test_alpha_is_bytes() -> None:
     """The filters work on big integers with an explicit order of bytes."""
     alpha = bytes(range(256)) * 3
     assert unpack_alpha(pack_alpha(alpha, 96, 8), 96, 8) == alpha
-
-
-def _expected(name: str) -> Expected:
-    return next(expected for expected in GOOD if expected.name == name)
-
-
-@pytest.mark.parametrize("name", ["outliers", "lanes-0064", "random-all"])
-def test_the_references_find_the_same(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The normative forms, rANS in NumPy and the scale network in int64."""
-    from vaecodec import backend
-    from vaecodec.entropy import coding
-    from vaecodec.intnet.layers import scale_index
-    from vaecodec.rans import coder
-
-    monkeypatch.setattr(backend, "rans_decoder", coder.Decoder)
-    monkeypatch.setattr(coding, "scale_index", lambda *args: scale_index(*args, dtype=np.int64))
-    expected = _expected(name)
-    assert digest(decode_integers(expected.data, model=MODEL)) == expected.latents
