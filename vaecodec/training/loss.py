@@ -32,15 +32,19 @@ class Terms:
     distortion: Tensor
 
 
-def distortion_of(x_hat: Tensor, x: Tensor, mse: Tensor, tune: str) -> Tensor:
-    """[B]: the squared error, or for tune="perceptual" half of it and half MS-SSIM (Wang et al. 2003)."""
-    if tune == "psnr":
-        return mse
+@torch.compiler.disable  # type: ignore[untyped-decorator]  # its windows are made anew at every call, in Python
+def _dissimilarity(x_hat: Tensor, x: Tensor) -> Tensor:
+    """1 - MS-SSIM (Wang et al. 2003) of each image, [B]."""
     from pytorch_msssim import ms_ssim
 
     with torch.autocast(x.device.type, enabled=False):
         similarity: Tensor = ms_ssim(x_hat.float(), x.float(), data_range=1.0, size_average=False)
-    return 0.5 * mse + 0.5 * MS_SSIM_WEIGHT * (1 - similarity)
+    return 1 - similarity
+
+
+def distortion_of(x_hat: Tensor, x: Tensor, mse: Tensor, tune: str) -> Tensor:
+    """[B]: the squared error, or for tune="perceptual" half of it and half 1 - MS-SSIM."""
+    return mse if tune == "psnr" else 0.5 * mse + 0.5 * MS_SSIM_WEIGHT * _dissimilarity(x_hat, x)
 
 
 def lambda_of(t: Tensor) -> Tensor:
