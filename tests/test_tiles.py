@@ -19,14 +19,17 @@ import vaecodec.models.memory
 from vaecodec.codec import Codec
 from vaecodec.errors import InputError
 from vaecodec.intnet.layers import scale_index
-from vaecodec.models.config import CONFIGS
+from vaecodec.models.config import CONFIGS, LEVELS
 from vaecodec.models.layers import DepthConvBlock, Downsample, Upsample
+from vaecodec.models.loading import build_network
 from vaecodec.models.memory import Memory
 from vaecodec.models.network import CodecNetwork, level_position, round_z
 from vaecodec.models.passes import Passes, padded_rows
 from vaecodec.models.pipeline import to_pixels
+from vaecodec.models.preview import PreviewFit, make_preview_head
 from vaecodec.models.streaming import RowStream, reach
 from vaecodec.models.windows import Window
+from vaecodec.weights.store import PREVIEW_PREFIX, read_model, write_model
 
 TINY = Path(__file__).parent / "golden" / "tiny-v1.safetensors"
 SAMPLES = Path(__file__).parents[1] / "samples"
@@ -296,6 +299,107 @@ def test_previews_there_are_none_of(
 ) -> None:
     with pytest.raises(InputError, match=message):
         codec.decode(codec.encode(lake), **options)  # type: ignore[call-overload]
+
+
+@pytest.fixture(scope="module")
+def headed(tmp_path_factory: pytest.TempPathFactory, lake: NDArray[np.uint8]) -> Codec:
+    """The same model with a preview head, fitted to the photographs of the samples."""
+    stored = read_model(TINY)
+    network = build_network(stored)
+    fit = PreviewFit(network.config)
+    with torch.inference_mode():
+        for number, path in enumerate(sorted(SAMPLES.glob("*.jpg"))):
+            with Image.open(path) as photo:
+                pixels = np.array(photo.convert("RGB").resize((384, 256)))
+            for level in range(number % 8, LEVELS, 8):
+                _, _, y_hat, x_hat = _in_one_piece(network, pixels, level_position(torch.tensor([level])))
+                fit.add(y_hat, x_hat)
+    head = {PREVIEW_PREFIX + name: values.astype(np.float16) for name, values in fit.solve().items()}
+    path = tmp_path_factory.mktemp("model") / "headed.safetensors"
+    assert write_model(path, stored.tensors | head, stored.card) == stored.sha256  # files don't depend on the head
+    return Codec(path, device="cpu", dtype="float32")
+
+
+@pytest.mark.parametrize("level", [0, 20, 40, 63])
+def test_a_preview_head_comes_close_to_the_means(
+    codec: Codec, headed: Codec, lake: NDArray[np.uint8], level: int
+) -> None:
+    data = headed.encode(lake, level=level)
+    assert data == codec.encode(lake, level=level)
+    exact, preview = codec.decode(data, as_array=True, scale=8), headed.decode(data, as_array=True, scale=8)
+    assert _psnr(preview, exact) > 38
+    assert not np.array_equal(preview, exact)
+    for edge in (np.s_[0], np.s_[-2:], np.s_[:, 0], np.s_[:, -2:]):
+        assert _psnr(preview[edge], exact[edge]) > 32
+    for scale in (1, 2, 4):
+        assert np.array_equal(
+            codec.decode(data, as_array=True, scale=scale), headed.decode(data, as_array=True, scale=scale)
+        )
+
+
+@pytest.mark.parametrize("size", [(1, 1), (8, 8), (9, 1), (64, 130), (65, 17), (127, 300)], ids=str)
+def test_sizes_of_previews_by_a_head(
+    headed: Codec, codec: Codec, lake: NDArray[np.uint8], size: tuple[int, int]
+) -> None:
+    height, width = size
+    for picture in (lake[:height, :width], lake[:height, :width, 0]):
+        data = headed.encode(picture, 80)
+        preview = headed.decode(data, as_array=True, scale=8)
+        assert preview.shape == (-(-height // 8), -(-width // 8), *picture.shape[2:])
+        assert preview.shape == codec.decode(data, as_array=True, scale=8).shape
+
+
+def test_a_preview_head_runs_without_the_blocks(
+    headed: Codec, lake: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = headed.encode(lake)
+    whole = headed.decode(data, as_array=True, scale=8)
+    with pytest.raises(InputError, match="can't be combined"):
+        headed.decode(data, scale=8, crop=(0, 0, 9, 9))
+    monkeypatch.setattr(headed._own.network.g_s, "enter", None)
+    monkeypatch.setattr(vaecodec.models.memory, "CPU_BAND", 1)
+    assert np.abs(headed.decode(data, as_array=True, scale=8).astype(int) - whole).max() <= 1
+    with pytest.raises(TypeError):
+        headed.decode(data, scale=4)
+
+
+def test_regions_of_previews(lake: NDArray[np.uint8]) -> None:
+    """One position more on every side, and the pixels of the whole."""
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        network = CodecNetwork(CONFIGS["tiny"])
+        network.preview = make_preview_head(network.config)
+        y_hat, t = torch.randn(1, 16, 24, 32), level_position(torch.tensor([5]))
+    passes = Passes(network, 5000)
+    whole = torch.cat(list(passes.synthesize(y_hat, t, 8)), 2)
+    assert whole.shape == (1, 3, 48, 64)
+    region = passes.region(Window(64, 192, 160, 320), 384, 512, 8)
+    assert region.y == Window(3, 13, 9, 21)
+    part = torch.cat(list(passes.synthesize(region.y.cut(y_hat), t, 8)), 2)
+    wanted = Window(8, 24, 20, 40)
+    found = wanted.relative_to(region.y.finer(2)).cut(part)
+    assert torch.allclose(found, wanted.cut(whole), atol=1e-5)
+
+
+def test_thumbnails_by_a_preview_head(
+    headed: Codec, codec: Codec, lake: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, asked = headed.encode(lake), []
+    monkeypatch.setattr(
+        "vaecodec.codec.decode", lambda data, **k: (asked.append(k["scale"]), headed.decode(data, scale=k["scale"]))[1]
+    )
+    vaecodec.register_pillow()
+    with Image.open(io.BytesIO(data)) as image:
+        image.thumbnail((25, 25))
+        assert image.size == (25, 18)
+        exact = codec.decode(data)
+        exact.thumbnail((25, 25))
+        assert _psnr(np.asarray(image), np.asarray(exact)) > 36
+    with Image.open(io.BytesIO(data)) as image:
+        assert image.draft("L", (50, 40)) == ("RGB", (0, 0, 450 / 8, 330 / 8))
+        image.load()
+        assert image.size == (57, 42)
+    assert asked[-1] == 8
 
 
 def test_thumbnails_in_pillow_decode_a_preview(lake: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch) -> None:

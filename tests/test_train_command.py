@@ -36,7 +36,7 @@ from vaecodec.training.export_run import ship
 from vaecodec.training.loop import Trainer
 from vaecodec.training.runner import Clock
 from vaecodec.training.snapshot import read_weights, write_snapshot
-from vaecodec.weights.store import read_model
+from vaecodec.weights.store import read_model, tensor_hash
 
 ROOT = Path(__file__).parents[1]
 SAMPLES = ROOT / "samples"
@@ -212,6 +212,7 @@ def exported(photos: Path, finished: Path, tmp_path_factory: pytest.TempPathFact
         result = run("export", finished, photos, "-o", model, "--crops", 8, "--heldout", photos)
     assert result.exit_code == 0, result.output
     assert "level 63" in result.stderr
+    assert "previews against exact ones (3 crops of photographs, held out): level 0 " in result.stderr
     return model
 
 
@@ -233,6 +234,23 @@ def test_the_model_card_says_how_it_was_made(exported: Path, finished: Path) -> 
     assert card["history"][0]["last_step"] == STEPS
     assert [point["level"] for point in card["heldout"]["points"]] == [0, 63]
     assert card["heldout"]["points"][0]["bpp"] < card["heldout"]["points"][1]["bpp"]
+
+
+def test_the_exported_model_has_a_preview_head(exported: Path, finished: Path, photos: Path, tmp_path: Path) -> None:
+    """The same one every time; the tables are those of an export without it, and so is the hash."""
+    stored = read_model(exported)
+    assert stored.tensors["preview.weight"].shape == (12, CONFIGS["tiny"].M, 3, 3)
+    assert [point["level"] for point in stored.card["preview"]["points"]] == [0, 20, 40, 63]
+    assert min(point["psnr"] for point in stored.card["preview"]["points"]) > 30
+    assert "held out" in stored.card["preview"]["images"]
+    again = run("export", finished, photos, "-o", tmp_path / "again.safetensors", "--crops", 8)
+    assert again.exit_code == 0, again.output
+    assert "previews against exact ones (8 crops of photographs, of the training)" in again.stderr
+    second = read_model(tmp_path / "again.safetensors")
+    assert second.sha256 == stored.sha256
+    np.testing.assert_array_equal(second.tensors["preview.weight"], stored.tensors["preview.weight"])
+    without = {name: array for name, array in stored.tensors.items() if not name.startswith("preview.")}
+    assert tensor_hash(without) == stored.sha256
 
 
 def test_export_replaces_nothing_unasked(exported: Path, finished: Path, photos: Path) -> None:

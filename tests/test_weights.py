@@ -91,6 +91,10 @@ def test_hash_sees_every_change(change: Any) -> None:
     assert tensor_hash(change(_tensors())) != tensor_hash(_tensors())
 
 
+def test_hash_leaves_out_what_files_do_not_depend_on() -> None:
+    assert tensor_hash(_tensors() | {"preview.weight": np.zeros(3, np.float16)}) == tensor_hash(_tensors())
+
+
 # Files
 
 
@@ -159,6 +163,7 @@ def test_bad_model_cards(tmp_path: Path, metadata: dict[str, str], message: str)
         (lambda t: t.pop("int.h_scale.2.bias"), r"has no tensor 'int.h_scale.2.bias'"),
         (lambda t: t.pop("net.g_a.stem.bias"), "config tiny differ in g_a.stem.bias"),
         (lambda t: t.update({"net.extra": np.zeros(1, np.float16)}), "config tiny differ in extra"),
+        (lambda t: t.update({"preview.bias": np.zeros(12, np.float16)}), "config tiny differ in preview.weight"),
         (lambda t: t.update({"net.g_a.stem.bias": np.zeros(7, np.float16)}), "config tiny differ in g_a.stem.bias"),
         (lambda t: t.update({"int.z_table": np.full((64, 8), 64, np.uint8)}), "must be uint8 below 64"),
         (lambda t: t.update({"int.z_table": np.ones((63, 8), np.uint8)}), "config tiny needs"),

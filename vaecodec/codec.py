@@ -275,9 +275,9 @@ class Codec:
         """The bytes of a .vaec file -> PIL.Image, or with as_array uint8 [H, W, 3|4] ([H, W] for gray).
 
         max_pixels: default is twice Pillow's MAX_IMAGE_PIXELS, as in Image.open. crop=(x, y, width, height): only that
-        part of the picture, in a time that goes with its size. scale=2, 4 or 8: the picture at 1/scale of its size
-        (rounded up), the mean of each square; not together with crop. Raises FormatError for a bad file, UnknownModel
-        or HashMismatch for one that needs other weights, InputError for a crop outside of the picture.
+        part of the picture, in a time that goes with its size. scale=2, 4 or 8, without crop: 1/scale of the size,
+        rounded up, the means of squares; for 8 close to them and faster, if the model has a preview head. Raises FormatError
+        for a bad file, UnknownModel or HashMismatch for one that needs other weights, InputError for a bad crop.
         """
         item = self._read_item(0, data, max_pixels)
         window = window_of(item.header, crop, scale)

@@ -14,6 +14,8 @@ from vaecodec.cli.train import FOLDER
 if TYPE_CHECKING:
     from torch import Tensor
 
+PREVIEW_LEVELS = (0, 20, 40, 63)
+"""Levels at which previews are judged."""
 _UNITS = {"kB": 1000, "MB": 1000**2, "GB": 1000**3}
 
 
@@ -77,7 +79,7 @@ def export(run: Path, folder: Path, output: Path, heldout: Path | None, crops: i
     """Make a model out of a run: averaged weights, integer path, tables, hash and model card.
 
     RUN is the folder of a run, or a snapshot of it. The tables of the entropy coder are counted on the photographs in
-    DIR, those of the training.
+    DIR, those of the training; the head that makes previews (scale=8) is fitted there, and judged on the held-out ones.
 
     \b
     vaecodec export runs/mine photos -o mine.safetensors --heldout others
@@ -87,7 +89,8 @@ def export(run: Path, folder: Path, output: Path, heldout: Path | None, crops: i
 
     from vaecodec.files import refuse_existing, write_atomic
     from vaecodec.training.data import load_corpus
-    from vaecodec.training.export_run import COUNT_CROP, add_to_card, export_run
+    from vaecodec.training.export_run import COUNT_CROP, add_to_card, export_run, other_crops
+    from vaecodec.training.runner import load_heldout
 
     if output.suffix != ".safetensors":
         message = f"{output}: a weights file is named *.safetensors."
@@ -98,8 +101,12 @@ def export(run: Path, folder: Path, output: Path, heldout: Path | None, crops: i
         with tempfile.TemporaryDirectory() as scratch:
             made = Path(scratch) / output.name
             sha256 = export_run(run, corpus, made, crops)
+            images = other_crops(corpus) if heldout is None else load_heldout(heldout)
+            previews = measure_previews(made, images, "of the training" if heldout is None else "held out")
+            add_to_card(made, {"preview": previews})
+            click.echo(_preview_text(previews), err=True)
             if heldout is not None:
-                table = measure(made, heldout)
+                table = measure(made, images)
                 add_to_card(made, {"heldout": table})
                 click.echo(_table_text(table), err=True)
             output.parent.mkdir(parents=True, exist_ok=True)
@@ -109,16 +116,40 @@ def export(run: Path, folder: Path, output: Path, heldout: Path | None, crops: i
     click.echo(f"{output}: {report.size(output.stat().st_size)}, tensors {sha256[:16]}", err=True)
 
 
-def measure(model: Path, heldout: Path) -> dict[str, Any]:
+def measure_previews(model: Path, images: list[Tensor], origin: str) -> dict[str, Any]:
+    """PSNR of the previews of `model` against exact ones: the means of 8x8 squares of what is decoded."""
+    from statistics import fmean
+
+    import numpy as np
+
+    from vaecodec.codec import Codec
+    from vaecodec.training.evaluate import psnr
+
+    codec = Codec(model=model)
+    points = []
+    for level in PREVIEW_LEVELS:
+        found = []
+        for image in images:
+            data = codec.encode(image.permute(1, 2, 0).contiguous().numpy(), level=level)
+            exact = np.asarray(codec.decode(data).reduce(8))
+            found.append(psnr(exact, codec.decode(data, as_array=True, scale=8)))
+        points.append({"level": level, "psnr": fmean(found)})
+    return {"images": f"{len(images)} crops of photographs, {origin}", "points": points}
+
+
+def _preview_text(previews: dict[str, Any]) -> str:
+    told = ", ".join(f"level {point['level']} {point['psnr']:.1f} dB" for point in previews["points"])
+    return f"previews against exact ones ({previews['images']}): {told}"
+
+
+def measure(model: Path, images: list[Tensor]) -> dict[str, Any]:
     """Rate-distortion points of whole files made with `model`, and those of JPEG, on the run's held-out crops."""
     from dataclasses import asdict
     from statistics import fmean
 
     from vaecodec.codec import Codec
     from vaecodec.training.evaluate import EVAL_LEVELS, Point, bd_rate, jpeg_points
-    from vaecodec.training.runner import load_heldout
 
-    images = load_heldout(heldout)
     codec = Codec(model=model)
     points = []
     for level in EVAL_LEVELS:

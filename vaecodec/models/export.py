@@ -17,6 +17,8 @@ from vaecodec.intnet.fixedpoint import ACCUMULATOR_LIMIT, SCALES
 from vaecodec.intnet.layers import make_layers, scale_index
 from vaecodec.models.config import LEVELS
 from vaecodec.models.network import CodecNetwork, level_position, round_z
+from vaecodec.models.preview import PreviewFit
+from vaecodec.weights.store import PREVIEW_PREFIX
 
 INTEGER_PREFIXES = ("h_scale.", "z_index.")
 """Parameters that ship as integers only."""
@@ -71,8 +73,13 @@ class ResidualCounts:
 
 
 @torch.no_grad()
-def count_residuals(network: CodecNetwork, batches: Iterable[tuple[Tensor, int]]) -> ResidualCounts:
-    """Run the codec's own quantization over (uint8 image [3, H, W], level) pairs and count."""
+def count_residuals(
+    network: CodecNetwork, batches: Iterable[tuple[Tensor, int]], preview: PreviewFit | None = None
+) -> ResidualCounts:
+    """Run the codec's own quantization over (uint8 image [3, H, W], level) pairs and count.
+
+    preview: is given every y_hat, with what g_s makes of it.
+    """
     layers = make_layers(*export_layers(network))
     z_table = export_z_table(network)
     counts = ResidualCounts()
@@ -88,6 +95,8 @@ def count_residuals(network: CodecNetwork, batches: Iterable[tuple[Tensor, int]]
         result = network.run_context(network.prior(z_hat, t), gain, _rounding(y, gain, coded))
         z_index = np.broadcast_to(z_table[level][:, None, None], z_integers.shape)
         counts.add(index, result.r[0].cpu().numpy().astype(np.int32), z_index, z_integers.astype(np.int32))
+        if preview is not None:
+            preview.add(result.y_hat, network.synthesize(result.y_hat, t))
     return counts
 
 
@@ -95,8 +104,10 @@ def _rounding(y: Tensor, gain: Tensor, coded: Tensor) -> Callable[[Tensor], Tens
     return lambda mu: (gain * (y - mu)).round() * coded
 
 
-def export_tensors(network: CodecNetwork, counts: ResidualCounts) -> dict[str, NDArray[Any]]:
-    """All tensors of the weights file.
+def export_tensors(
+    network: CodecNetwork, counts: ResidualCounts, preview: PreviewFit | None = None
+) -> dict[str, NDArray[Any]]:
+    """All tensors of the weights file, with the preview head if there is a fit of it.
 
     Raises WeightsError when the integer path is out of bounds, or a weight is not finite as float16.
     """
@@ -106,6 +117,8 @@ def export_tensors(network: CodecNetwork, counts: ResidualCounts) -> dict[str, N
     for name, tensor in network.state_dict().items():
         if not name.startswith(INTEGER_PREFIXES):
             tensors[f"net.{name}"] = _as_stored(name, tensor.cpu().float().numpy())
+    if preview is not None:
+        tensors |= {PREVIEW_PREFIX + name: _as_stored(name, values) for name, values in preview.solve().items()}
     return tensors
 
 

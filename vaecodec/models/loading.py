@@ -12,7 +12,8 @@ from vaecodec.errors import WeightsError
 from vaecodec.models.config import CONFIGS, LEVELS, ModelConfig
 from vaecodec.models.export import INTEGER_PREFIXES
 from vaecodec.models.network import CodecNetwork
-from vaecodec.weights.store import StoredModel
+from vaecodec.models.preview import make_preview_head
+from vaecodec.weights.store import PREVIEW_PREFIX, StoredModel
 
 
 @dataclass(frozen=True)
@@ -35,10 +36,12 @@ def build_network(stored: StoredModel) -> CodecNetwork:
     # The weights that are drawn here are replaced below; the caller's random numbers stay as they are.
     with torch.random.fork_rng(devices=[]):
         network = CodecNetwork(config)
+        if any(name.startswith(PREVIEW_PREFIX) for name in stored.tensors):
+            network.preview = make_preview_head(config)
     state: dict[str, Tensor] = {
         name.removeprefix("net."): torch.from_numpy(array).float()
         for name, array in stored.tensors.items()
-        if name.startswith("net.")
+        if name.startswith(("net.", PREVIEW_PREFIX))
     }
     shapes = {name: t.shape for name, t in network.state_dict().items() if not name.startswith(INTEGER_PREFIXES)}
     found = {name: tensor.shape for name, tensor in state.items()}

@@ -177,6 +177,8 @@ class CodecNetwork(nn.Module):
         self.log_q_dec = LevelTable(config.C)
         self.log_q_prior = LevelTable(config.P)
         self.z_index = LevelTable(config.N, 24.0, 24.0, unit=32.0)
+        # Not trained, see `preview`: a weights file may bring it along.
+        self.preview: nn.Conv2d | None = None
 
     def analyse(self, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         """x [B, 3, H, W] in 0..1, H and W multiples of 64; t = level / 63 [B] -> y, z (not rounded), float32."""

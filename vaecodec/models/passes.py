@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from vaecodec.models.config import ALIGNMENT, PATCH
 from vaecodec.models.network import STEPS, CodecNetwork, step_positions
+from vaecodec.models.preview import PREVIEW_SCALE, finish_preview
 from vaecodec.models.streaming import RowStream, reach
 from vaecodec.models.windows import Window
 
@@ -39,7 +40,7 @@ class Region:
 
     pixels: Window
     y: Window
-    """Positions of y (1/16) that g_s needs."""
+    """Positions of y (1/16) that g_s needs, or the preview head."""
     context: Window
     """Positions of z (1/64) over which the context runs."""
     prior: Window
@@ -53,14 +54,15 @@ class Passes:
         self._network, self._band_pixels = network, band_pixels
         self._device = network.log_gain.anchors.device
 
-    def region(self, pixels: Window, height: int, width: int) -> Region:
+    def region(self, pixels: Window, height: int, width: int, scale: int = 1) -> Region:
         """What the decoder must compute for a rectangle of a picture of height * width pixels (padded)."""
         network, y_size, z_size = (
             self._network,
             (height // Y_CELL, width // Y_CELL),
             (height // ALIGNMENT, width // ALIGNMENT),
         )
-        y = pixels.coarser(Y_CELL).grown(-(-reach(network.g_s, Y_CELL) // Y_CELL), *y_size)
+        last = self._preview_head(scale) or network.g_s
+        y = pixels.coarser(Y_CELL).grown(-(-reach(last, Y_CELL) // Y_CELL), *y_size)
         steps = (STEPS - 1) * -(-reach(network.context.trunk, Y_CELL) // Y_CELL)
         context = y.grown(steps, *y_size).coarser(Z_CELL)
         return Region(pixels, y, context, context.grown(-(-reach(network.h_mean, ALIGNMENT) // ALIGNMENT), *z_size))
@@ -218,8 +220,13 @@ class Passes:
     def synthesize(self, y_hat: Tensor, t: Tensor, scale: int = 1) -> Iterator[Tensor]:
         """y_hat [B, M, h, w] -> x_hat [B, 3, rows, 16w/scale] in 0..1 (not clamped), band by band from the top.
 
-        scale: 1, or 2, 4, 8 for the mean of each square of that many pixels.
+        scale: 1, or 2, 4, 8 for the mean of each square of that many pixels. Of 8 it is the preview head's estimate,
+        where the model has one.
         """
+        preview = self._preview_head(scale)
+        if preview is not None:
+            yield from self._preview(preview, y_hat)
+            return
         g_s, q_dec = self._network.g_s, self._network.log_q_dec(t).exp()
         head = g_s.head if scale == 1 else _scaled_head(*_weights(g_s.head), scale)
         stream = RowStream(g_s.blocks)
@@ -227,6 +234,18 @@ class Passes:
             rows = stream.push(g_s.enter(y_hat[:, :, band], q_dec), last=last)
             if rows is not None:
                 yield F.pixel_shuffle(head(rows), PATCH // scale).float() + 0.5
+
+    def _preview_head(self, scale: int) -> nn.Conv2d | None:
+        """What replaces g_s at this scale, if anything."""
+        return self._network.preview if scale == PREVIEW_SCALE else None
+
+    def _preview(self, head: nn.Conv2d, y_hat: Tensor) -> Iterator[Tensor]:
+        """As `synthesize`. Beyond the edges are zeros, as for g_s: several dB better than the last positions again."""
+        rows = y_hat.shape[2]
+        for band, last in self._bands(rows, y_hat.shape[0] * y_hat.shape[3] * Y_CELL**2):
+            above, below = int(band.start == 0), int(last)
+            near = y_hat[:, :, band.start - 1 + above : band.stop + 1 - below]
+            yield finish_preview(head(F.pad(near, (1, 1, above, below))))
 
 
 def padded_size(pixels: Pixels) -> tuple[int, int]:

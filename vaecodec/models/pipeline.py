@@ -102,7 +102,7 @@ class Pipeline:
         found = torch.empty(len(latents.z_hat), wanted.height, wanted.width, 3, dtype=torch.uint8, device=self._device)
         height, width = (ALIGNMENT * side for side in latents.z_hat.shape[2:])
         passes, t = self._passes(len(latents.z_hat), height, width, "decode"), self._t(latents.levels)
-        region = passes.region(wanted.finer(scale).clipped(height, width), height, width)
+        region = passes.region(wanted.finer(scale).clipped(height, width), height, width, scale)
         y_hat = _reconstruct(passes, latents, region, t)
         computed = region.y.finer(Y_CELL // scale)
         top, left = computed.top, wanted.left - computed.left

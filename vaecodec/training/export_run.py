@@ -16,6 +16,7 @@ from vaecodec.files import write_atomic
 from vaecodec.models.config import CONFIGS, LAMBDA_MAX, LAMBDA_MIN, LEVELS
 from vaecodec.models.export import count_residuals, export_tensors
 from vaecodec.models.network import CodecNetwork
+from vaecodec.models.preview import PreviewFit
 from vaecodec.training.crops import Sampler
 from vaecodec.training.data import Corpus
 from vaecodec.training.snapshot import TrainedWeights, read_weights
@@ -37,6 +38,12 @@ def _counting_batches(corpus: Corpus, crops: int) -> Iterator[tuple[Tensor, int]
         yield sampler.batch(1)[0], number % LEVELS
 
 
+def other_crops(corpus: Corpus, count: int = 8) -> list[Tensor]:
+    """Crops uint8 [3, H, W] that are not those of an export."""
+    sampler = Sampler(corpus, COUNT_CROP, torch.Generator().manual_seed(COUNT_SEED + 1))
+    return list(sampler.batch(count))
+
+
 def _model_card(source: TrainedWeights, corpus: Corpus, crops: int) -> dict[str, Any]:
     return {
         "config": source.config,
@@ -56,14 +63,16 @@ def _model_card(source: TrainedWeights, corpus: Corpus, crops: int) -> dict[str,
 def export_run(run: Path, corpus: Corpus, output: Path, crops: int = COUNT_CROPS) -> str:
     """Export the EMA weights of `run` (its folder, or a snapshot of it) to `output`; returns the tensors' SHA-256.
 
-    The tables are counted over `crops` crops of `corpus`. Raises WeightsError when the integer path is out of bounds.
+    The tables are counted over `crops` crops of `corpus`, and the preview head is fitted to them. Raises WeightsError
+    when the integer path is out of bounds.
     """
     source = read_weights(run)
     network = CodecNetwork(CONFIGS[source.config])
     network.load_state_dict(source.weights)
     network.eval()
-    counts = count_residuals(network, _counting_batches(corpus, crops))
-    return write_model(output, export_tensors(network, counts), _model_card(source, corpus, crops))
+    preview = PreviewFit(network.config)
+    counts = count_residuals(network, _counting_batches(corpus, crops), preview)
+    return write_model(output, export_tensors(network, counts, preview), _model_card(source, corpus, crops))
 
 
 def add_to_card(path: Path, facts: Mapping[str, Any]) -> None:

@@ -16,11 +16,13 @@ from vaecodec.errors import HashMismatch, WeightsError
 
 CARD_KEY = "vaecodec"
 """The safetensors metadata entry that holds the model card as JSON."""
+PREVIEW_PREFIX = "preview."
+"""Tensors of the preview head. They are not hashed: no file depends on them, so they may come, go and improve."""
 
 
 @dataclass(frozen=True)
 class StoredModel:
-    """What a weights file holds: tensors by name, the model card, the SHA-256 over the tensors."""
+    """What a weights file holds: tensors by name, the model card, the SHA-256 over the tensors (`tensor_hash`)."""
 
     tensors: dict[str, NDArray[Any]]
     card: dict[str, Any]
@@ -33,9 +35,11 @@ class StoredModel:
 
 
 def tensor_hash(tensors: Mapping[str, NDArray[Any]]) -> str:
-    """SHA-256 over name, type, shape and little-endian bytes of every tensor, in order of name."""
+    """SHA-256 over name, type, shape and little-endian bytes of every tensor that files depend on, in order of name."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
+        if name.startswith(PREVIEW_PREFIX):
+            continue
         array = np.ascontiguousarray(tensors[name])
         digest.update(f"{name} {array.dtype.name} {array.shape}\n".encode())
         digest.update(array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
