@@ -276,8 +276,8 @@ class Codec:
 
         max_pixels: default is twice Pillow's MAX_IMAGE_PIXELS, as in Image.open. crop=(x, y, width, height): only that
         part of the picture, in a time that goes with its size. scale=2, 4 or 8, without crop: 1/scale of the size,
-        rounded up, the means of squares; for 8 close to them and faster, if the model has a preview head. Raises FormatError
-        for a bad file, UnknownModel or HashMismatch for one that needs other weights, InputError for a bad crop.
+        rounded up, the means of squares; for 8 close to them and faster, if the model has a preview head. Raises
+        FormatError for a bad file, UnknownModel or HashMismatch if it needs other weights, InputError for a bad crop.
         """
         item = self._read_item(0, data, max_pixels)
         window = window_of(item.header, crop, scale)
