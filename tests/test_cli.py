@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import vaecodec
+from vaecodec.cli.exits import Exit
 from vaecodec.cli.program import cli
 
 
@@ -407,3 +408,14 @@ def _environment() -> dict[str, str]:
     root = str(Path(vaecodec.__file__).parents[1])
     paths = [root, os.environ.get("PYTHONPATH", "")]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_report_that_cannot_be_written_is_an_error_in_one_line(tmp_path: Path) -> None:
+    made = tmp_path / "a.vaec"
+    made.write_bytes(vaecodec.encode(np.zeros((8, 8, 3), np.uint8)))
+    with Path("/dev/full").open("wb") as full:
+        command = [sys.executable, "-m", "vaecodec", "info", "--json", str(made)]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, timeout=120)
+    assert done.returncode == Exit.FILE_SYSTEM
+    assert done.stderr.decode().count("\n") == 1

@@ -55,8 +55,17 @@ class _Program(click.Group):
             ctx.exit(error.exit_code)
         except BrokenPipeError:
             # `vaecodec info * | head -1`: nothing more can be said; without this Python would complain at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _silence_stdout()
             ctx.exit(Exit.BROKEN_PIPE)
+        except OSError as error:  # the report itself cannot be written, as on a full disk
+            _silence_stdout()
+            click.echo(f"vaecodec: {error}", err=True)
+            ctx.exit(Exit.FILE_SYSTEM)
+
+
+def _silence_stdout() -> None:
+    """Drop what is left in the buffer of standard output."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def main() -> NoReturn:
@@ -77,8 +86,7 @@ def _leave(code: int | None) -> NoReturn:
     """End the process. With PyTorch loaded that takes half a second of taking down what the system frees at once."""
     if "torch" in sys.modules:
         atexit._run_exitfuncs()
-        with contextlib.suppress(OSError):  # nobody is left to read it
-            sys.stdout.flush()
+        with contextlib.suppress(OSError):  # nobody is left to read it; standard output was flushed by the command
             sys.stderr.flush()
         os._exit(code or 0)
     sys.exit(code)
