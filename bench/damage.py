@@ -38,7 +38,7 @@ from vaecodec.intnet.layers import scale_index
 
 FORMAT = 1
 COUNT = 20_000
-CHUNK = 250
+CHUNK = 500
 MORE_SECONDS = 2.0
 MORE_BYTES = 512 << 20
 STUCK_SECONDS = 60.0

@@ -161,7 +161,9 @@ def _edit_table(rng: Generator, raw: Raw) -> Raw:
     """Rows in another order, twice, or missing; contents go with them or stay."""
     order = rng.integers(len(raw.rows), size=int(rng.integers(0, 2 * len(raw.rows) + 1))).tolist() if raw.rows else []
     rows = tuple(raw.rows[i] for i in order)
-    contents = tuple(raw.contents[i] for i in order) if rng.random() < 0.7 and raw.contents else raw.contents
+    contents = raw.contents
+    if rng.random() < 0.7 and contents:  # fewer than rows where the table was edited before
+        contents = tuple(contents[i % len(contents)] for i in order)
     return replace(raw, rows=rows, contents=contents, count=len(rows))
 
 
