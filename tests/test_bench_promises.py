@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bench import damage, determinism, roundtrip
-from bench.mutations import KINDS, SEED, Raw, make_case
+from bench.mutations import KINDS, SEED, Raw, _edit_table, make_case
 from vaecodec.codec import Codec
 
 TINY = str(Path(__file__).parent / "golden" / "tiny-v1.safetensors")
@@ -47,6 +47,15 @@ def test_cases_are_reproducible(ready: damage.Target) -> None:
     for number in (0, 17, 399):
         assert make_case(number, ready.files) == make_case(number, ready.files)
     assert make_case(3, ready.files, seed=1).data != make_case(3, ready.files, seed=2).data
+
+
+def test_an_edited_table_can_be_edited_again(ready: damage.Target) -> None:
+    """Its rows may by then be more than the contents: no generator of cases may stop a long run."""
+    raw = Raw.of(ready.files[0])
+    more = replace(raw, rows=raw.rows * 3)
+    for seed in range(50):
+        edited = _edit_table(np.random.default_rng(seed), more)
+        assert set(edited.contents) <= set(raw.contents)
 
 
 def test_files_taken_apart_and_put_together_are_the_same(ready: damage.Target) -> None:
