@@ -15,6 +15,7 @@ COMMANDS = {
     "rans": ("bench.rans", "main"),
     "kernels": ("bench.kernels", "main"),
     "scale": ("bench.scale", "main"),
+    "scales": ("bench.scales", "main"),
     "folders": ("bench.folders", "main"),
     "practical": ("bench.practical", "main"),
     "roundtrip": ("bench.roundtrip", "main"),

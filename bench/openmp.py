@@ -1,8 +1,9 @@
 """Threads that keep their cores: what every process that uses OpenMP is started with.
 
 Left alone, two OpenMP threads of a small virtual machine now and then find themselves on one core for some
-milliseconds, which makes single rounds two or three times as long. Bound threads stay apart. The library narrows its process to the first core as soon as it is
-loaded, and children inherit that: so only processes made for one codec are bound, never the one that starts them.
+milliseconds, which makes single rounds two or three times as long. Bound threads stay apart. The library narrows its
+process to the first core as soon as it is loaded, and children inherit that: so only processes made for one codec are
+bound, never the one that starts them.
 """
 
 from __future__ import annotations

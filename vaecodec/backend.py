@@ -69,8 +69,7 @@ def scale_index(z_hat: NDArray[np.int8], level: int, layers: Sequence[IntegerLay
 def _torch_product(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
     import torch
 
-    product: NDArray[Any] = torch.mm(torch.from_numpy(a), torch.from_numpy(b)).numpy()
-    return product
+    return torch.mm(torch.from_numpy(a), torch.from_numpy(b)).numpy()
 
 
 def kernels_missing(device: torch.device) -> str | None:
