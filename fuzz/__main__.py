@@ -29,6 +29,8 @@ MEMORY_MB = 1024
 """libFuzzer stops a target that needs more: libjxl's own number."""
 TIMEOUT_SECONDS = 20
 """Inputs take milliseconds; a machine may have more to do than this."""
+SLOW_SECONDS = 10
+"""libFuzzer's own limit for what it writes as a slow unit."""
 LONGEST_INPUT = 4096
 
 
@@ -55,15 +57,27 @@ def fuzz(target: str, seconds: int, out: Path) -> Run:
             f"-timeout={TIMEOUT_SECONDS}", f"-artifact_prefix={findings}/", "-print_final_stats=1", "-verbosity=0",
         ]  # fmt: skip
         start = time.monotonic()
-        command = [sys.executable, "-m", "fuzz.worker", target, *options, str(corpus), seeds]
-        done = subprocess.run(command, stderr=subprocess.PIPE, text=True, errors="replace", check=False)
+        done = _work(target, *options, str(corpus), seeds)
     stats = dict(re.findall(r"stat::(\w+):\s+(\d+)", done.stderr))
-    found = tuple(str(path) for path in sorted(findings.iterdir()))
+    paths = sorted(findings.iterdir())
+    found = tuple(str(path) for path in paths if not path.name.startswith("slow-unit-") or _is_slow(target, path))
     if done.returncode or not stats:
         click.echo(done.stderr[-4000:], err=True)
         found = found or (f"the process ended with {done.returncode}",)
     executed, peak = int(stats.get("number_of_executed_units", 0)), int(stats.get("peak_rss_mb", 0))
     return Run(target, round(time.monotonic() - start, 1), executed, peak, found)
+
+
+def _work(target: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "fuzz.worker", target, *arguments]
+    return subprocess.run(command, stderr=subprocess.PIPE, text=True, errors="replace", check=False)
+
+
+def _is_slow(target: str, path: Path) -> bool:
+    """Whether a file that took long does so again: a process may have been stopped, or have had no processor."""
+    done = _work(target, f"-timeout={TIMEOUT_SECONDS}", f"-artifact_prefix={path.parent}/again-", str(path))
+    took = re.search(r"Executed .* in (\d+) ms", done.stderr)
+    return done.returncode != 0 or took is None or int(took[1]) > 1000 * SLOW_SECONDS
 
 
 def fuzz_all(targets: tuple[str, ...], seconds: int, jobs: int, out: Path) -> Iterator[Run]:
