@@ -10,7 +10,7 @@ from PIL import Image
 
 from vaecodec import container, inspection
 from vaecodec.entropy import coding
-from vaecodec.rans import lanes, tables
+from vaecodec.rans import choice, lanes, tables
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
@@ -30,6 +30,7 @@ NEVER_IMPORTED = {"ftplib", "http", "httpx", "pickle", "requests", "socket", "te
         tables.MAX_SYMBOLS,
         tables.MAX_TABLES,
         coding.R_LIMIT,
+        choice.PLAIN_SYMBOLS,
     ],
 )
 def test_the_limits_are_those_of_the_code(number: int) -> None:
