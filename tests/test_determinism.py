@@ -5,6 +5,7 @@
 | threads, precision flags, convolutions | in this process, `SETTINGS` |
 | rANS in plain Python, by numba, in NumPy; the scale network in int64 | in this process, `SETTINGS` |
 | layers packed for oneDNN or as they are, two dtypes | in this process; other dtypes in test_conformance.py |
+| autocast and default types of the caller | in this process, `CALLERS` |
 | batches, threads that share a codec | in this process |
 | processes, both rANS coders, NUMBA_DISABLE_JIT, hash seeds | a fresh interpreter with another environment |
 | Python 3.10 to 3.13 | installed interpreters: the container in each, the integers where NumPy or numba are, too |
@@ -26,6 +27,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 from unittest import mock
 
 import numpy as np
@@ -46,6 +48,7 @@ from vaecodec.weights.store import read_model, tensor_hash
 ROOT = Path(__file__).parents[1]
 GOOD = [expected for expected in expectations() if expected.error is None]
 PICTURES = [expected for expected in GOOD if expected.peak is not None]
+Value = TypeVar("Value")
 VERSIONS = ("3.10", "3.11", "3.12", "3.13")
 
 
@@ -78,7 +81,7 @@ def _matmul_precision(name: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _flag(switch: Callable[[bool], object], value: bool, back: bool) -> Iterator[None]:
+def _flag(switch: Callable[[Value], object], value: Value, back: Value) -> Iterator[None]:
     switch(value)
     try:
         yield
@@ -122,6 +125,30 @@ def test_settings(codec: Codec, setting: str) -> None:
     """Integers equal, pixels within a level."""
     with SETTINGS[setting]():
         assert [check(expected, codec).fault for expected in expectations()] == [""] * len(expectations())
+
+
+def _default_dtype(dtype: torch.dtype) -> AbstractContextManager[None]:
+    return _flag(torch.set_default_dtype, dtype, torch.float32)
+
+
+CALLERS: dict[str, Callable[[], AbstractContextManager[object]]] = {
+    "autocast": partial(torch.autocast, "cpu", torch.bfloat16),
+    "default dtype float64": partial(_default_dtype, torch.float64),
+    "default dtype bfloat16": partial(_default_dtype, torch.bfloat16),
+}
+
+
+@pytest.mark.parametrize("caller", CALLERS)
+def test_types_of_the_caller(codec: Codec, caller: str) -> None:
+    """Inside of a program that has set other types: integers equal, pixels as in half precision; encoding works."""
+    with CALLERS[caller]():
+        for expected in PICTURES:
+            assert digest(codec.decode_latents(expected.data)) == expected.latents, expected.name
+            pixels = np.asarray(codec.decode(expected.data, as_array=True))
+            assert expected.half_peak is not None
+            assert errors_of(pixels, expected.pixels)[0] <= expected.half_peak, expected.name
+        encoded = codec.encode_with_latents(PICTURES[-1].pixels[..., :3])
+    assert digest(codec.decode_latents(encoded.data)) == digest(encoded.latents)
 
 
 @pytest.mark.parametrize("precision", ["medium"])

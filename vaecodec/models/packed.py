@@ -53,12 +53,14 @@ class PackedConv(nn.Module):
 
     def forward(self, x: Tensor, times: Tensor | None = None) -> Tensor:
         """times: what the result is multiplied with, of the shape of the result (then without an activation)."""
-        rows = x.permute(0, 2, 3, 1)
+        # Under a caller's autocast or other default type, the layers before this one may give another type.
+        rows = x.to(self.weight.dtype).permute(0, 2, 3, 1)
         product = torch.ops.mkldnn._linear_pointwise
         if times is None:
             y = product(rows, self._packed, self.bias, self._activation, [], "")
         else:
-            y = product.binary(rows, times.permute(0, 2, 3, 1), self._packed, self.bias, "mul")
+            times = times.to(self.weight.dtype).permute(0, 2, 3, 1)
+            y = product.binary(rows, times, self._packed, self.bias, "mul")
         return cast(Tensor, y).permute(0, 3, 1, 2)
 
 
