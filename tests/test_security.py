@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from bench.records import RESULTS, load
 from vaecodec import container, inspection
 from vaecodec.entropy import coding
 from vaecodec.rans import choice, lanes, tables
@@ -44,6 +45,20 @@ def test_other_limits() -> None:
     assert f"{Image.MAX_IMAGE_PIXELS:,} warn" in TEXT
     assert 2 * Image.MAX_IMAGE_PIXELS == inspection.DEFAULT_MAX_PIXELS
     assert 1 << coding.MAX_LANES_LOG2 == lanes.MAX_LANES
+
+
+def test_the_table_of_what_was_found_is_that_of_the_records() -> None:
+    """What fuzzing and damage said last, and that it was nothing."""
+    fuzzed = load(RESULTS / "fuzz.json")
+    assert fuzzed["passed"] is True
+    assert {run["target"] for run in fuzzed["targets"]} == {"container", "rans", "decode", "pillow"}
+    for run in fuzzed["targets"]:
+        told = f"{run['executions']:,} in {run['seconds']:.0f} s, {run['peak_mb']} MiB at most"
+        assert f"| fuzzing, {run['target']} | {told} | nothing |" in TEXT
+    for path in RESULTS.glob("damage-*.json"):
+        damaged = load(path)
+        assert damaged["passed"] is True
+        assert f"| damaged files, model {path.stem.removeprefix('damage-')} | {damaged['count']:,} | nothing |" in TEXT
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
