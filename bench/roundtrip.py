@@ -22,9 +22,10 @@ from bench.metrics import psnr
 from bench.rd import dataset_of
 from bench.records import RESULTS, Record, environment, save
 from vaecodec import container
-from vaecodec.codec import Codec, Encoded, to_pixels
+from vaecodec.codec import Codec, Encoded, native_dtype, to_pixels
 from vaecodec.container import Tag
 from vaecodec.models.config import LEVELS
+from vaecodec.models.engines import set_block_type
 from vaecodec.models.loading import LoadedModel, load_model
 from vaecodec.weights.manifest import entry_by_name
 from vaecodec.weights.store import read_model
@@ -74,12 +75,14 @@ class Row:
 
 def stored_model(model: str) -> LoadedModel:
     """A shipped name or the path of a weights file -> its networks, for what the encoder expects."""
-    return load_model(read_model(Path(model) if model.endswith(".safetensors") else entry_by_name(model).path))
+    loaded = load_model(read_model(Path(model) if model.endswith(".safetensors") else entry_by_name(model).path))
+    set_block_type(loaded.network, native_dtype(torch.device("cpu")))
+    return loaded
 
 
 @torch.inference_mode()
 def expected_pixels(model: LoadedModel, encoded: Encoded, shape: Sequence[int]) -> Image:
-    """What the encoder's own y_hat looks like: uint8 [H, W, 3]."""
+    """What the encoder's own y_hat looks like, by the network as it was trained, in one piece: uint8 [H, W, 3]."""
     t = torch.tensor([encoded.latents.level / (LEVELS - 1)])
     pixels: Image = to_pixels(model.network.synthesize(encoded.y_hat.cpu(), t))[0, : shape[0], : shape[1]]
     return pixels

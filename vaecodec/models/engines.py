@@ -13,6 +13,7 @@ from vaecodec.errors import HashMismatch
 from vaecodec.models.coders import LatentCoder, make_coder
 from vaecodec.models.layers import RowBlock
 from vaecodec.models.loading import LoadedModel, load_model
+from vaecodec.models.network import CodecNetwork
 from vaecodec.models.packed import pack
 from vaecodec.weights.manifest import entry_by_name, entry_by_wire
 from vaecodec.weights.store import StoredModel, read_model
@@ -49,10 +50,7 @@ class Engines:
     def _load(self, stored: StoredModel, model_id: int) -> Engine:
         loaded = load_model(stored)
         loaded.network.to(self._device)
-        # Only the blocks: what enters and leaves them needs more than 8 bits of mantissa at the high qualities.
-        for module in loaded.network.modules():
-            if isinstance(module, RowBlock):
-                module.to(self._block_dtype)
+        set_block_type(loaded.network, self._block_dtype)
         if self._device.type == "cpu":
             pack(loaded.network)
         engine = Engine(loaded, model_id, make_coder(loaded.entropy, self._device, self._coder))
@@ -69,3 +67,10 @@ class Engines:
             raise HashMismatch(message)
         entry = entry_by_wire(header.model_id, header.model_hash)
         return self._load(read_model(entry.path, entry.sha256), entry.model_id)
+
+
+def set_block_type(network: CodecNetwork, dtype: torch.dtype) -> None:
+    """Of the blocks only: what enters and leaves them needs more than 8 bits of mantissa at the high qualities."""
+    for module in network.modules():
+        if isinstance(module, RowBlock):
+            module.to(dtype)

@@ -76,7 +76,8 @@ class Passes:
 
     def _whole(self, batch: int, channels: int, height: int, width: int) -> Tensor:
         shape = (batch, channels, height, width)
-        return torch.empty(shape, device=self._device, memory_format=torch.channels_last).zero_()
+        whole = torch.empty(shape, dtype=torch.float32, device=self._device, memory_format=torch.channels_last)
+        return whole.zero_()
 
     # Encoding
 

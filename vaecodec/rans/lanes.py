@@ -18,13 +18,13 @@ MAX_LANES = 1 << 13
 STATE_BYTES = 4
 LANE_COST_BITS = 24
 """What a lane costs beyond the symbols' own bits, on average (32 bits of state, of which about 8 are used)."""
-LANE_SHARE = 0.002
+LANE_SHARE = 0.0015
 """Largest share of the payload that the lanes may cost. The promise is 0.5 % in all, and with 16-bit probabilities in a
 state of at least 16 bits the coder itself costs 0.2 to 0.28 % on the Kodak images."""
 
 
 def choose_lanes(bits: float) -> int:
-    """Lanes (a power of two, 1..8192) for a payload of about `bits` bits: as many as cost at most 0.2 % of it."""
+    """Lanes (a power of two, 1..8192) for a payload of about `bits` bits: as many as cost at most 0.15 % of it."""
     affordable = int(bits * LANE_SHARE / LANE_COST_BITS)
     return min(MAX_LANES, 1 << max(0, affordable.bit_length() - 1))
 
