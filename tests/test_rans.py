@@ -186,8 +186,8 @@ def test_information_of_certain_and_fair_symbols() -> None:
 
 
 def test_lanes_grow_with_the_payload() -> None:
-    chosen = [choose_lanes(bits) for bits in (0, 1, 23_999, 24_000, 1e6, 1e9, 1e12)]
-    assert chosen == [1, 1, 1, 2, 64, 8192, 8192]
+    chosen = [choose_lanes(bits) for bits in (0, 1, 31_999, 32_001, 1e6, 1e9, 1e12)]
+    assert chosen == [1, 1, 1, 2, 32, 8192, 8192]
     assert [group_count(lanes) for lanes in (1, 32, 64, 8192)] == [1, 1, 2, 256]
 
 
