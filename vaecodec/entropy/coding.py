@@ -77,6 +77,10 @@ class StoredLatents:
     payload: bytes
     outliers: bytes
 
+    def symbols_at_most(self, model: EntropyModel) -> int:
+        """All of z and of y; those of y whose scale index is 0 are not coded."""
+        return (model.N + 16 * model.M) * self.z_shape[0] * self.z_shape[1]
+
     def open(self, model: EntropyModel) -> CodedImage:
         """What a coder decodes. Raises FormatError for what can be seen before that."""
         payload = self.payload
@@ -84,8 +88,7 @@ class StoredLatents:
             message = f"lanes: log2 is {payload[0] if payload else 'absent'}; legal is 0..{MAX_LANES_LOG2}"
             raise CorruptStream(message)
         _check_paid(model, self.level, self.z_shape, payload)
-        symbols_at_most = (model.N + 16 * model.M) * self.z_shape[0] * self.z_shape[1]
-        listed = parse_outliers(self.outliers, symbols_at_most)
+        listed = parse_outliers(self.outliers, self.symbols_at_most(model))
         return CodedImage(1 << payload[0], payload[1:], [at for at, _ in listed], [value for _, value in listed])
 
 
@@ -155,8 +158,7 @@ def encode_latents(
 def decode_latents(model: EntropyModel, stored: StoredLatents, *, index_of: IndexOf = scale_index) -> Latents:
     """The inverse; index_of: `scale_index` or what equals it. Raises FormatError (CorruptStream, Truncated)."""
     image, level = stored.open(model), stored.level
-    symbols_at_most = (model.N + 16 * model.M) * stored.z_shape[0] * stored.z_shape[1]
-    decoder = backend.rans_decoder(image.payload, image.lanes, symbols_at_most)
+    decoder = backend.rans_decoder(image.payload, image.lanes, stored.symbols_at_most(model))
     z_index = model.z_index(level, *stored.z_shape)
     z = to_values(decoder.decode(z_index.ravel(), model.z_tables))
     positions = np.array(image.outlier_positions, np.int64)
