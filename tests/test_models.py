@@ -21,7 +21,7 @@ from vaecodec.models.initialize import initialize
 from vaecodec.models.layers import ANCHORS, DepthConvBlock, LevelTable
 from vaecodec.models.likelihood import logistic_bits, scale_of_index
 from vaecodec.models.loading import load_model
-from vaecodec.models.network import STEPS, CodecNetwork, level_position, round_z, step_mask
+from vaecodec.models.network import STEPS, Analysis, CodecNetwork, level_position, round_z, step_mask
 from vaecodec.models.quantizers import clamp_through, ste_round
 from vaecodec.weights.store import StoredModel
 
@@ -294,3 +294,12 @@ def test_unseen_scales_have_usable_tables() -> None:
     assert len(model.y_tables.sizes) == SCALES
     assert int(model.y_tables.sizes.min()) >= 3
     assert int(model.y_tables.sizes.max()) <= 2 * COUNT_BINS - 1
+
+
+def test_pixels_enter_the_analysis_as_floats_do() -> None:
+    torch.manual_seed(0)
+    analysis = Analysis(CONFIGS["tiny"])
+    pixels = torch.randint(0, 256, (2, 64, 128, 3), dtype=torch.uint8)
+    with torch.inference_mode():
+        expected = analysis.enter(pixels.permute(0, 3, 1, 2).float() / 255)
+        assert torch.allclose(analysis.enter_pixels(pixels), expected, atol=1e-6)
