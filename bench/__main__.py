@@ -16,6 +16,7 @@ COMMANDS = {
     "kernels": ("bench.kernels", "main"),
     "scale": ("bench.scale", "main"),
     "scales": ("bench.scales", "main"),
+    "choices": ("bench.choices", "main"),
     "folders": ("bench.folders", "main"),
     "practical": ("bench.practical", "main"),
     "roundtrip": ("bench.roundtrip", "main"),

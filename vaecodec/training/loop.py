@@ -76,12 +76,14 @@ class Trainer:
             message = "tune=perceptual needs the package pytorch-msssim, which is part of vaecodec[train]"
             raise InputError(message)
         objective: nn.Module = Objective(
-            self.network, rounded_rate=settings.rounded_rate, bf16=settings.bf16, tune=settings.tune
+            self.network,
+            rounded_rate=settings.rounded_rate,
+            bf16=settings.bf16,
+            tune=settings.tune,
+            compiled=settings.compile,
         )
         if self.peers.world > 1:
             objective = DistributedDataParallel(objective)
-        if self.settings.compile:
-            objective.compile()
         return objective
 
     def _seed(self, seed: int) -> None:

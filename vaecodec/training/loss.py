@@ -32,7 +32,6 @@ class Terms:
     distortion: Tensor
 
 
-@torch.compiler.disable  # type: ignore[untyped-decorator]  # its windows are made anew at every call, in Python
 def _dissimilarity(x_hat: Tensor, x: Tensor) -> Tensor:
     """1 - MS-SSIM (Wang et al. 2003) of each image, [B]."""
     from pytorch_msssim import ms_ssim
@@ -56,10 +55,10 @@ def _noise(x: Tensor) -> Tensor:
     return torch.rand_like(x) - 0.5
 
 
-def forward_terms(
-    network: CodecNetwork, x: Tensor, t: Tensor, *, rounded_rate: bool = False, tune: str = "psnr"
-) -> Terms:
-    """One training pass. x [B, 3, H, W] in 0..1 (H, W multiples of 64), t [B] in 0..1.
+def network_pass(
+    network: CodecNetwork, x: Tensor, t: Tensor, *, rounded_rate: bool = False
+) -> tuple[Tensor, Tensor, Tensor]:
+    """x [B, 3, H, W] in 0..1 (H, W multiples of 64), t [B] in 0..1 -> bits per pixel of y and of z [B], x_hat like x.
 
     The synthesis sees rounded values (straight-through), the rate sees additive uniform noise (Balle et al. 2018),
     or, with `rounded_rate`, the rounded values too.
@@ -79,8 +78,18 @@ def forward_terms(
     z_index = clamp_through(network.z_index(t), 0, SCALES - 1)
     bits_z = logistic_bits(z_value, scale_of_index(z_index))
     x_hat = network.synthesize(result.y_hat, t)
+    return bits_y.sum((1, 2, 3)) / pixels, bits_z.sum((1, 2, 3)) / pixels, x_hat
+
+
+def forward_terms(
+    network: CodecNetwork, x: Tensor, t: Tensor, *, rounded_rate: bool = False, tune: str = "psnr"
+) -> Terms:
+    """The terms of the loss; the arguments are those of `network_pass`, and `tune` as in `distortion_of`."""
+    return _terms(x, *network_pass(network, x, t, rounded_rate=rounded_rate), tune)
+
+
+def _terms(x: Tensor, bpp_y: Tensor, bpp_z: Tensor, x_hat: Tensor, tune: str) -> Terms:
     mse = (x_hat - x).square().mean((1, 2, 3))
-    bpp_y, bpp_z = bits_y.sum((1, 2, 3)) / pixels, bits_z.sum((1, 2, 3)) / pixels
     return Terms(bpp_y, bpp_z, mse, distortion_of(x_hat, x, mse, tune))
 
 
@@ -95,17 +104,28 @@ def balanced_loss(terms: Terms, t: Tensor) -> Tensor:
 
 
 class Objective(nn.Module):
-    """Network and loss as one module, the unit that torch.compile and DistributedDataParallel work on."""
+    """Network and loss as one module, the unit that DistributedDataParallel works on.
+
+    compiled: torch.compile for the network. Not for MS-SSIM, whose windows are made anew at every call, in Python.
+    """
 
     def __init__(
-        self, network: CodecNetwork, *, rounded_rate: bool = False, bf16: bool = True, tune: str = "psnr"
+        self,
+        network: CodecNetwork,
+        *,
+        rounded_rate: bool = False,
+        bf16: bool = True,
+        tune: str = "psnr",
+        compiled: bool = False,
     ) -> None:
         super().__init__()
         self.network, self.rounded_rate, self.bf16, self.tune = network, rounded_rate, bf16, tune
+        self._pass = torch.compile(network_pass) if compiled else network_pass
 
     def forward(self, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         """x [B, 3, H, W] in 0..1, t [B] -> the loss, and means over the batch [3]: bpp of y, bpp of z, PSNR in dB."""
         with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=self.bf16):
-            terms = forward_terms(self.network, x, t, rounded_rate=self.rounded_rate, tune=self.tune)
+            outputs = self._pass(self.network, x, t, rounded_rate=self.rounded_rate)
+        terms = _terms(x, *outputs, self.tune)
         means = torch.stack([terms.bpp_y.mean(), terms.bpp_z.mean(), terms.mse.log10().mean() * -10])
         return balanced_loss(terms, t), means.detach()
