@@ -32,10 +32,10 @@ from vaecodec.training.checkpoint import CHECKPOINT, load_checkpoint, save_check
 from vaecodec.training.crops import Sampler, gather_crops, slice_crops
 from vaecodec.training.data import find_images, load_corpus
 from vaecodec.training.evaluate import Point, bd_rate, jpeg_points
-from vaecodec.training.export_run import ship
+from vaecodec.training.export_run import MODEL_IDS, model_name, ship
 from vaecodec.training.loop import Trainer
 from vaecodec.training.runner import Clock
-from vaecodec.training.snapshot import read_weights, write_snapshot
+from vaecodec.training.snapshot import TrainedWeights, read_weights, write_snapshot
 from vaecodec.weights.store import read_model, tensor_hash
 
 ROOT = Path(__file__).parents[1]
@@ -474,12 +474,26 @@ def test_shipping_writes_the_weights_and_the_manifest(
     monkeypatch.setattr(module, "MANIFEST", tmp_path / "MANIFEST.json")
     model = tmp_path / "new.safetensors"
     model.write_bytes(exported.read_bytes())
-    module.add_to_card(model, {"config": "fast", "model_id": 1})
+    module.add_to_card(model, {"config": "fast", "name": "fast", "model_id": 1})
     assert ship(model) == tmp_path / "fast.safetensors"
     entry = json.loads((tmp_path / "MANIFEST.json").read_text())["models"][0]
     assert entry == {
         "id": 1, "name": "fast", "file": "fast.safetensors", "sha256": read_model(model).sha256
     }  # fmt: skip
+    module.add_to_card(model, {"name": "fast-perceptual", "model_id": 4})
+    assert ship(model) == tmp_path / "fast-perceptual.safetensors"
+    listed = json.loads((tmp_path / "MANIFEST.json").read_text())["models"]
+    assert [(entry["id"], entry["name"]) for entry in listed] == [(1, "fast"), (4, "fast-perceptual")]
     module.add_to_card(model, {"model_id": 7})
     with pytest.raises(WeightsError, match="id 7"):
         ship(model)
+
+
+def test_a_run_knows_the_model_that_it_makes() -> None:
+    def name(config: str, **settings: str) -> str:
+        return model_name(TrainedWeights(config, {}, 1, dict(settings), ""))
+
+    assert name("fast") == name("fast", tune="psnr") == "fast"
+    assert name("base", tune="perceptual") == "base-perceptual"
+    assert name("tiny", tune="perceptual") == "tiny"
+    assert len(set(MODEL_IDS.values())) == len(MODEL_IDS)

@@ -19,6 +19,7 @@ from vaecodec.cli.exits import Fatal
 from vaecodec.cli.paths import PHOTO_SUFFIXES, STDIO, VAEC_SUFFIXES, Job, plan
 from vaecodec.cli.run import Record, Results, finish, run
 from vaecodec.files import discard_leftovers, write_atomic
+from vaecodec.weights.manifest import tuned_name
 
 if TYPE_CHECKING:
     from vaecodec import Codec
@@ -35,7 +36,7 @@ _TARGETS = ("quality", "target_bytes", "target_psnr", "target_bpp")
 @click.option("--strip", is_flag=True, help="Leave out metadata: EXIF, XMP and colour profile.")
 @options.combined(options.overwrite, options.resume, options.jobs)
 @click.option("--report", "report_path", metavar="CSV", help="Write a table: what became of every file.")
-@options.combined(options.device, options.model, options.max_memory, options.as_json)
+@options.combined(options.device, options.model, options.tune, options.max_memory, options.as_json)
 def compress(
     photos: tuple[str, ...],
     output: str | None,
@@ -47,6 +48,7 @@ def compress(
     report_path: str | None,
     device: str,
     model: str,
+    tune: str,
     max_memory: int | None,
     as_json: bool,
     **aims: Any,
@@ -60,13 +62,14 @@ def compress(
     vaecodec compress photo.jpg                  photo.vaec, beside it
     vaecodec compress *.jpg -o small -q 40       into the folder small, smaller files
     vaecodec compress photo.jpg --target-size 20KB
+    vaecodec compress photo.jpg --tune perceptual
     vaecodec compress -r photos -o small -j 4    a whole tree; --resume goes on after an interruption
     cat photo.png | vaecodec compress - > photo.vaec
     """
     planned = plan(photos, output, PHOTO_SUFFIXES, ".vaec", recursive=recursive)
     piped = _check_stdout(planned, as_json=as_json)
     aim = _aim(aims)
-    make_codec = codec_maker(model, device, jobs=jobs, max_memory=max_memory)
+    make_codec = codec_maker(chosen_model(model, tune), device, jobs=jobs, max_memory=max_memory)
 
     def work(job: Job) -> Record:
         from vaecodec.cli.photos import open_photo
@@ -206,6 +209,14 @@ def _check_stdout(jobs: Iterable[Job], *, as_json: bool) -> bool:
         message = "standard output is a terminal: give -o FILE, or send it to a file or pipe."
         raise click.UsageError(message)
     return True
+
+
+def chosen_model(model: str, tune: str) -> str:
+    """What --model and --tune ask for together. A weights file is what it is."""
+    if tune != "psnr" and model.endswith(".safetensors"):
+        message = f"--tune {tune} chooses among shipped models; {model} is a weights file."
+        raise click.UsageError(message)
+    return tuned_name(model, tune)
 
 
 def codec_maker(model: str, device: str, *, jobs: int = 1, max_memory: int | None = None) -> Callable[[], Codec]:

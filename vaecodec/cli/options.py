@@ -67,6 +67,13 @@ device = click.option(
 model = click.option(
     "--model", default="fast", show_default=True, metavar="NAME|FILE", help="A shipped model or a .safetensors file."
 )
+tune = click.option(
+    "--tune",
+    type=click.Choice(["psnr", "perceptual"]),
+    default="psnr",
+    show_default=True,
+    help="What the model was trained for: perceptual weighs structure (MS-SSIM), as eyes do.",
+)
 max_memory = click.option(
     "--max-memory", type=Size(), metavar="SIZE", help="For each picture under way, as 2GB; less is a little slower."
 )

@@ -14,7 +14,7 @@ import click
 
 import vaecodec
 from vaecodec.cli import options, report
-from vaecodec.cli.coding import codec_maker, compress, decompress
+from vaecodec.cli.coding import chosen_model, codec_maker, compress, decompress
 from vaecodec.cli.conformance import show_conformance
 from vaecodec.cli.exits import Exit, Fatal
 from vaecodec.cli.paths import PHOTO_SUFFIXES, VAEC_SUFFIXES, Job, find, page_job
@@ -157,7 +157,8 @@ def verify(files: tuple[str, ...], conformance: bool, recursive: bool, device: s
 @cli.command()
 @options.combined(options.photos, options.quality)
 @click.option("--html", metavar="FILE", help="Write a page that shows the photos through every codec at equal bytes.")
-@options.combined(options.recursive, options.overwrite, options.device, options.model, options.as_json)
+@options.combined(options.recursive, options.overwrite, options.device, options.model)
+@options.combined(options.tune, options.as_json)
 def compare(
     photos: tuple[str, ...],
     quality: int,
@@ -166,6 +167,7 @@ def compare(
     overwrite: bool,
     device: str,
     model: str,
+    tune: str,
     as_json: bool,
 ) -> None:
     """Compare the size with that of a JPEG of equal PSNR.
@@ -179,7 +181,7 @@ def compare(
     vaecodec compare -r samples -q 40
     vaecodec compare photo.jpg --html page.html
     """
-    make_codec = codec_maker(model, device)
+    make_codec = codec_maker(chosen_model(model, tune), device)
     page = page_job(html, overwrite=overwrite)
     shown: list[tuple[str, Any]] = []
 

@@ -20,11 +20,19 @@ from vaecodec.models.preview import PreviewFit
 from vaecodec.training.crops import Sampler
 from vaecodec.training.data import Corpus
 from vaecodec.training.snapshot import TrainedWeights, read_weights
-from vaecodec.weights.manifest import FOLDER, MANIFEST
+from vaecodec.weights.manifest import FOLDER, MANIFEST, tuned_name
 from vaecodec.weights.store import read_model, write_model
 
-MODEL_IDS = {"fast": 1, "base": 2, "large": 3, "tiny": 1000}
-"""Written ids of the configs: they stand in every file and never change."""
+MODEL_IDS = {
+    "fast": 1,
+    "base": 2,
+    "large": 3,
+    "fast-perceptual": 4,
+    "base-perceptual": 5,
+    "large-perceptual": 6,
+    "tiny": 1000,
+}
+"""Written ids of the models, by name: they stand in every file and never change."""
 
 COUNT_CROP = 256
 COUNT_CROPS = 256
@@ -44,10 +52,19 @@ def other_crops(corpus: Corpus, count: int = 8) -> list[Tensor]:
     return list(sampler.batch(count))
 
 
+def model_name(source: TrainedWeights) -> str:
+    """The name under which it would be shipped: of its config, and of what it is tuned for."""
+    if source.config == "tiny":
+        return source.config
+    return tuned_name(source.config, str(source.settings.get("tune", "psnr")))
+
+
 def _model_card(source: TrainedWeights, corpus: Corpus, crops: int) -> dict[str, Any]:
+    name = model_name(source)
     return {
         "config": source.config,
-        "model_id": MODEL_IDS[source.config],
+        "name": name,
+        "model_id": MODEL_IDS[name],
         "levels": LEVELS,
         "lambda": [LAMBDA_MIN, LAMBDA_MAX],
         "data": f"SHA-256 of the training pixels {source.corpus or 'not recorded'}",
@@ -82,14 +99,14 @@ def add_to_card(path: Path, facts: Mapping[str, Any]) -> None:
 
 
 def ship(model: Path) -> Path:
-    """Put an exported model into the package, as the weights of its config, and into the manifest.
+    """Put an exported model into the package, as the weights of its name, and into the manifest.
 
     Returns the new file. Raises WeightsError for what is no model, InputError for a config that isn't shipped.
     """
     stored = read_model(model)
-    name = str(stored.card.get("config"))
+    name = str(stored.card.get("name", stored.card.get("config")))  # files of older versions have no name
     if name not in MODEL_IDS or stored.card.get("model_id") != MODEL_IDS[name]:
-        message = f"{model}: config {name!r} with id {stored.card.get('model_id')!r}; known: {MODEL_IDS}"
+        message = f"{model}: name {name!r} with id {stored.card.get('model_id')!r}; known: {MODEL_IDS}"
         raise WeightsError(message)
     if name == "tiny":
         message = "config 'tiny' is for tests; it isn't shipped"

@@ -16,7 +16,7 @@ from vaecodec.training.export_run import ship
 @click.command()
 @click.argument("models", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def main(models: tuple[Path, ...]) -> None:
-    """Put exported MODELS into the package as the weights of their config, and into the manifest."""
+    """Put exported MODELS into the package under their names, and into the manifest."""
     for model in models:
         try:
             click.echo(f"{model} -> {ship(model)}")

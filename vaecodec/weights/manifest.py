@@ -43,6 +43,11 @@ def entry_by_name(name: str) -> ManifestEntry:
     raise UnknownModel(message)
 
 
+def tuned_name(model: str, tune: str) -> str:
+    """The name of a model's variant: "fast" and "perceptual" -> "fast-perceptual"; tune="psnr" is the model itself."""
+    return model if tune == "psnr" else f"{model}-{tune}"
+
+
 def entry_by_wire(model_id: int, wire_hash: bytes) -> ManifestEntry:
     """The model that a file's header names. Raises UnknownModel (id) or HashMismatch (other weights of that id)."""
     same_id = [entry for entry in manifest() if entry.model_id == model_id]
