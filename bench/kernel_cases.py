@@ -24,9 +24,10 @@ from vaecodec.entropy.scales import scale_table
 from vaecodec.intnet.fixedpoint import SCALES, Z_MAX, Z_MIN
 from vaecodec.intnet.layers import SHUFFLED_LAYERS, make_layers, scale_index
 from vaecodec.models.network import _POSITIONS, step_mask
-from vaecodec.rans import choose_lanes, information, numba_coder
+from vaecodec.rans import choose_lanes, numba_coder, total_cost
 from vaecodec.rans.lanes import GROUP_LANES
 from vaecodec.rans.streams import group_bounds
+from vaecodec.rans.tables import PROB_BITS
 from vaecodec_kernels import compaction, estimate, quantize, rans, tables
 from vaecodec_kernels.planes import Planes
 
@@ -95,7 +96,8 @@ class Inputs:
         self.r = (noise.round() * (index > 0)).int().contiguous(memory_format=last)
         self.tables = fit_tables(np.zeros((SCALES, COUNT_BINS), np.int64))
         cdf = torch.from_numpy(self.tables.quantized_cdf.astype(np.int32))
-        self.device_tables = tables.make_tables(cdf, torch.from_numpy(self.tables.sizes.copy()), 16, device)
+        numbers, costs = (torch.from_numpy(part.copy()) for part in (self.tables.sizes, self.tables.costs))
+        self.device_tables = tables.make_tables(cdf, numbers, costs, PROB_BITS, device)
 
     @property
     def elements(self) -> int:
@@ -213,15 +215,14 @@ def compaction_cases(inputs: Inputs) -> Iterator[Case]:
         return estimate.estimate_bits(flat, flat_index, planes.bounds, table, most=max(planes.sizes))
 
     def equal_bits() -> bool:
-        expected = [information(s, i, inputs.tables) for s, i in inputs.coded]
-        return bool(np.allclose(bits().cpu().numpy() / 2.0**tables.COST_BITS, expected, rtol=1e-9))
+        return bits().tolist() == [total_cost(s, i, inputs.tables) for s, i in inputs.coded]
 
     yield Case(
         "estimate bits",
         bits,
         equal_bits,
         inputs.elements,
-        cpu=lambda: [information(s, i, inputs.tables) for s, i in inputs.coded],
+        cpu=lambda: [total_cost(s, i, inputs.tables) for s, i in inputs.coded],
         moved_bytes=inputs.elements + 4 * coded_count,
     )
 
@@ -259,7 +260,7 @@ def _decode(decoder: rans.RansDecoder, segment: rans.Segment) -> None:
 def rans_cases(inputs: Inputs) -> Iterator[Case]:
     """One segment an image; the chain is a single group with as many rows as the longest image has."""
     images = inputs.coded
-    lanes = [max(GROUP_LANES, choose_lanes(information(s, i, inputs.tables))) for s, i in images]
+    lanes = [max(GROUP_LANES, choose_lanes(total_cost(s, i, inputs.tables))) for s, i in images]
     segment = _segment(inputs, images)
     streams = [[(s, i, inputs.tables)] for s, i in images]
     payloads = [numba_coder.encode(stream, count) for stream, count in zip(streams, lanes, strict=True)]

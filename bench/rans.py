@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from bench.records import RESULTS, Record, environment, installed, save
 from vaecodec.entropy.quantize import pmf_to_frequencies
-from vaecodec.rans import CdfTables, choose_lanes, coder, information, numba_coder
+from vaecodec.rans import CdfTables, choose_lanes, coder, information, numba_coder, total_cost
 
 TABLES = 64
 SIGMA_MIN, SIGMA_MAX = 0.11, 64.0
@@ -206,7 +206,7 @@ def main(symbols: int, rounds: int, lanes: int | None, out: str) -> None:
     values, index = draw(tables, symbols)
     few = symbols // REFERENCE_SHARE
     ideal = {n: information(values[:n], index[:n], tables) / 8 for n in (symbols, few)}
-    lanes = lanes or choose_lanes(8 * ideal[symbols])
+    lanes = lanes or choose_lanes(total_cost(values, index, tables))
     task = (values, index, tables)
     try:
         peers = [ConstrictionInOrder(*task), Constriction(*task)]

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from vaecodec.errors import CorruptStream, FormatError, InputError, Truncated
-from vaecodec.rans import CdfTables, choice, choose_lanes, coder, information, numba_coder, plain_coder
+from vaecodec.rans import CdfTables, choice, choose_lanes, coder, information, numba_coder, plain_coder, total_cost
 from vaecodec.rans.coder import Segment
 from vaecodec.rans.lanes import group_count
+from vaecodec.rans.tables import COST_BITS
 
 ROOT = Path(__file__).parents[1]
 CODERS = [coder, numba_coder, plain_coder]
@@ -174,7 +175,7 @@ def test_views_and_readonly_arrays(module: ModuleType) -> None:
 def test_coded_size_is_within_half_a_percent(count: int) -> None:
     segment = draw(make_tables(3, 60), count)
     bits = information(*segment)
-    lanes = choose_lanes(bits)
+    lanes = choose_lanes(total_cost(*segment))
     assert lanes > 1
     assert 8 * len(numba_coder.encode([segment], lanes)) <= 1.005 * bits
 
@@ -186,8 +187,9 @@ def test_information_of_certain_and_fair_symbols() -> None:
 
 
 def test_lanes_grow_with_the_payload() -> None:
-    chosen = [choose_lanes(bits) for bits in (0, 1, 31_999, 32_001, 1e6, 1e9, 1e12)]
+    chosen = [choose_lanes(bits << COST_BITS) for bits in (0, 1, 31_999, 32_000, 10**6, 10**9, 10**12)]
     assert chosen == [1, 1, 1, 2, 32, 8192, 8192]
+    assert choose_lanes((32_000 << COST_BITS) - 1) == 1
     assert [group_count(lanes) for lanes in (1, 32, 64, 8192)] == [1, 1, 2, 256]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 import re
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from vaecodec.errors import InputError
 from vaecodec.rans import CdfTables
-from vaecodec.rans.tables import MAX_SYMBOLS, MAX_TABLES, PROB_TOTAL
+from vaecodec.rans.tables import COST_BITS, MAX_SYMBOLS, MAX_TABLES, PROB_TOTAL, _fixed_log2
 
 
 def row(*values: int) -> NDArray[np.uint32]:
@@ -111,6 +112,22 @@ def test_what_the_compiled_coder_reads(drawn: list[NDArray[np.uint32]]) -> None:
         for bucket in (0, 1, 100, 255):
             symbol = tables.buckets[table, bucket]
             assert cdf[symbol] <= bucket * 256 < cdf[symbol + 1]
+
+
+def test_costs_are_the_same_integers_everywhere() -> None:
+    """Of all frequencies there are. They choose the number of lanes, so they may not depend on a machine's log2."""
+    frequencies = np.arange(1, 65537)
+    logarithms = _fixed_log2(frequencies)
+    assert np.abs(logarithms / 2.0**COST_BITS - np.log2(frequencies)).max() < 1.01 * 2.0**-COST_BITS
+    pinned = "2cf96220fba3a64cbafc155d3660d28dbf8a9902c688fef044c9d40785fdb381"
+    assert hashlib.sha256(logarithms.astype("<i8").tobytes()).hexdigest() == pinned
+
+
+def test_costs_are_the_bits_in_fixed_point() -> None:
+    tables = CdfTables.from_rows([row(0, 32768, 49152, 65536), row(0, 65536), row(0, 1, 65536)])
+    one = 1 << COST_BITS
+    assert tables.costs[:2].tolist() == [[one, 2 * one, 2 * one], [0, 0, 0]]
+    assert tables.costs[2].tolist() == [16 * one, int(np.ceil(one * tables.bits[2, 1])), 0]
 
 
 def test_bits_are_the_ideal_code_lengths() -> None:

@@ -20,8 +20,8 @@ from vaecodec.errors import BackendError, CorruptStream, FormatError, InputError
 from vaecodec.intnet import layers as integer_layers
 from vaecodec.intnet.fixedpoint import Z_MAX, Z_MIN
 from vaecodec.intnet.layers import SHUFFLED_LAYERS, IntegerLayer
-from vaecodec.rans import choice
-from vaecodec.rans.lanes import GROUP_LANES, choose_lanes
+from vaecodec.rans import bits_of, choice, choose_lanes
+from vaecodec.rans.lanes import GROUP_LANES
 from vaecodec.rans.streams import WORD_BYTES, CodedImage, group_bounds, outlier_error
 from vaecodec.rans.tables import PROB_BITS, CdfTables
 
@@ -180,7 +180,7 @@ class GpuCoder:
 
         def upload(t: CdfTables) -> tables.DeviceTables:
             cdf, sizes = torch.from_numpy(t.quantized_cdf.astype(np.int32)), torch.from_numpy(t.sizes.copy())
-            return tables.make_tables(cdf, sizes, PROB_BITS, device)
+            return tables.make_tables(cdf, sizes, torch.from_numpy(t.costs.copy()), PROB_BITS, device)
 
         self.device = device
         self._y_tables, self._z_tables = upload(y_tables), upload(z_tables)
@@ -238,10 +238,8 @@ class GpuCoder:
         """numbers: cost, coded z, coded y, outliers of z, outliers of y, for each image."""
         from vaecodec_kernels.rans import Segment as KernelSegment
         from vaecodec_kernels.rans import Status, rans_encode
-        from vaecodec_kernels.tables import COST_BITS
 
-        information = [row[0] / 2.0**COST_BITS for row in numbers]
-        lanes = [choose_lanes(bits) for bits in information]
+        lanes = [choose_lanes(row[0]) for row in numbers]
         segments = [
             KernelSegment(part.symbols, part.index, part.offsets, part.counts, tables, [row[column] for row in numbers])
             for part, tables, column in ((z, self._z_tables, 1), (y, self._y_tables, 2))
@@ -258,7 +256,7 @@ class GpuCoder:
             y_listed = y.outliers_of(b) if row[4] else ([], [])
             positions = z_listed[0] + [at + row[1] for at in y_listed[0]]
             payload = data[WORD_BYTES * begins[b] : WORD_BYTES * begins[b + 1]]
-            images.append(CodedImage(lanes[b], payload, positions, z_listed[1] + y_listed[1], information[b]))
+            images.append(CodedImage(lanes[b], payload, positions, z_listed[1] + y_listed[1], bits_of(row[0])))
         return images
 
     # Decoding

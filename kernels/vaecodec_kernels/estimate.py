@@ -1,6 +1,6 @@
 """Bits and histograms of latents without coding them: for rate search and for fitting tables.
 
-Costs are fixed point (see tables.COST_BITS) and summed as integers: equal on every machine, whatever the order.
+Costs are fixed point and summed as integers: equal on every machine, whatever the order.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def estimate_bits_kernel(
     largest = (tl.load(p_sizes + table) - 1) // 2
     clamped = tl.minimum(tl.maximum(value, -largest), largest)
     symbol = tl.where(clamped > 0, 2 * clamped - 1, -2 * clamped)
-    cost = tl.load(p_cost + table.to(tl.int64) * stride + symbol, mask=coded, other=0)
+    cost = tl.load(p_cost + table.to(tl.int64) * stride + symbol, mask=coded, other=0).to(tl.int64)
     cost += tl.where(coded & (clamped != value), outlier_cost, 0)
     tl.atomic_add(p_total + i_b, tl.sum(cost, axis=0))
 
@@ -88,7 +88,7 @@ def estimate_bits(
     outlier_cost: int = 0,
     skip_zero: bool = True,
 ) -> Tensor:
-    """Ideal content of each image, int64 [B] in units of 2^-COST_BITS bits.
+    """Ideal content of each image, int64 [B] in the fixed point of `tables.cost`.
 
     values int (flat, in any order), index uint8 in the same order (with skip_zero, 0: not coded); image b is
     offsets[b] .. offsets[b+1] (int64 [B + 1]), `most` the elements of the largest one.
@@ -96,7 +96,7 @@ def estimate_bits(
     """
     grid = _check(values, index, offsets, most)
     total = torch.zeros(grid[1], dtype=torch.int64, device=values.device)
-    check_tensor("cost", tables.cost, torch.int64, like=values)
+    check_tensor("cost", tables.cost, torch.int32, like=values)
     with on_device(values):
         estimate_bits_kernel[grid](
             *(values, index, offsets, tables.sizes, tables.cost, tables.count - 1, tables.cost.shape[1]),

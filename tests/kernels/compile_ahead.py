@@ -123,7 +123,7 @@ VARIANTS: list[tuple[Any, dict[str, str], dict[str, Any], int]] = [
     ),
     (
         estimate.estimate_bits_kernel,
-        {**FLAT, "p_values": I32, "p_sizes": I32, "p_cost": I64, "p_total": I64, "outlier_cost": "i64"},
+        {**FLAT, "p_values": I32, "p_sizes": I32, "p_cost": I32, "p_total": I64, "outlier_cost": "i64"},
         {"FIRST_CODED": 0, "BLOCK": 1024},
         4,
     ),

@@ -54,4 +54,5 @@ def tables() -> CdfTables:
 @pytest.fixture(scope="session")
 def device_tables(tables: CdfTables, device: torch.device) -> DeviceTables:
     cdf = torch.from_numpy(tables.quantized_cdf.astype(np.int32))
-    return make_tables(cdf, torch.from_numpy(tables.sizes.copy()), PROB_BITS, device)
+    sizes, costs = (torch.from_numpy(part.copy()) for part in (tables.sizes, tables.costs))
+    return make_tables(cdf, sizes, costs, PROB_BITS, device)

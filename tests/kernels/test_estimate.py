@@ -1,4 +1,4 @@
-"""Bit estimates and histograms: equal to sums over the tables in integers, close to the coder's own estimate."""
+"""Bit estimates and histograms: equal to sums over the tables in integers, and to the CPU coder's own estimate."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from vaecodec.entropy.quantize import to_symbols
-from vaecodec.rans import information
-from vaecodec.rans.tables import CdfTables
+from vaecodec.rans import choose_lanes, total_cost
+from vaecodec.rans.tables import COST_BITS, PROB_BITS, CdfTables
 from vaecodec_kernels.errors import KernelInputError
 from vaecodec_kernels.estimate import estimate_bits, histogram
-from vaecodec_kernels.tables import COST_BITS, DeviceTables, make_tables
+from vaecodec_kernels.tables import DeviceTables, make_tables
 
 SIZES = [1, 31, 32, 33, 63, 1000, 2500]
 BINS = 40
@@ -43,7 +43,6 @@ def test_bits_of_a_batch(
         outlier_cost=40 << COST_BITS,
         skip_zero=skip_zero,
     ).tolist()
-    cost = device_tables.cost.cpu().numpy()
     for number, (start, end) in enumerate(itertools.pairwise(bounds)):
         i = index[start:end]
         coded = (i > 0) | (not skip_zero)
@@ -52,9 +51,39 @@ def test_bits_of_a_batch(
         clipped = np.clip(v, -largest, largest)
         symbols = to_symbols(clipped).astype(np.uint16)
         outliers = int((clipped != v).sum())
-        assert found[number] == int(cost[i, symbols].sum()) + (40 * outliers << COST_BITS)
-        bits = information(symbols, i, tables)
-        assert found[number] / 2**COST_BITS == pytest.approx(bits + 40 * outliers, abs=1e-6)
+        assert found[number] == total_cost(symbols, i, tables) + (40 * outliers << COST_BITS)
+
+
+def _at_the_border(tables: CdfTables, bits: int) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+    """Values and indices whose ideal content is just below `bits`, while the sum of the fixed-point costs is not.
+
+    Zeros cost log2(4/3) bits each, ones 3 bits: some number of zeros leaves next to nothing to a multiple of 3.
+    """
+    for zeros in range(int(bits / tables.bits[1, 0]), 0, -1):
+        ones, rest = divmod(bits - zeros * tables.bits[1, 0], 3)
+        cost = zeros * int(tables.costs[1, 0]) + int(ones) * int(tables.costs[1, 1])
+        if rest > 1e-6 and cost >= bits << COST_BITS:
+            values = np.repeat([0, 1], [zeros, int(ones)]).astype(np.int32)
+            return values, np.ones(len(values), np.uint8)
+    pytest.fail("no such case")
+
+
+def test_both_sides_choose_the_same_lanes_at_a_border(device: torch.device) -> None:
+    """Where a sum of floats, whatever its order, chooses another number of lanes than the sum of the integers."""
+    rows = [np.array(row, np.uint32) for row in ([0, 1 << PROB_BITS], [0, 3 << 14, 7 << 13, 8 << 13])]
+    tables = CdfTables.from_rows(rows)
+    cdf = torch.from_numpy(tables.quantized_cdf.astype(np.int32))
+    there = make_tables(cdf, *(torch.from_numpy(t.copy()) for t in (tables.sizes, tables.costs)), PROB_BITS, device)
+    values, index = _at_the_border(tables, 32_000)
+    offsets = torch.tensor([0, len(values)], device=device)
+    on_device = (torch.from_numpy(values).to(device), torch.from_numpy(index).to(device), offsets)
+    found = estimate_bits(*on_device, there, most=len(values)).tolist()
+    symbols = to_symbols(values).astype(np.uint16)
+    assert found == [total_cost(symbols, index, tables)]
+    assert choose_lanes(found[0]) == 2
+    of_floats = float(tables.bits[index, symbols].sum())
+    assert of_floats < 32_000
+    assert choose_lanes(int(of_floats * (1 << COST_BITS))) == 1
 
 
 def test_histogram(tables: CdfTables, device: torch.device) -> None:
@@ -78,8 +107,11 @@ def test_arguments_are_checked(device_tables: DeviceTables, device: torch.device
     with pytest.raises(KernelInputError, match="tables is 300"):
         histogram(values, index, offsets, tables=300, bins=4, most=9)
     good = torch.tensor([[0, 10, 65536]])
+    cost = torch.ones(1, 2, dtype=torch.int32)
     with pytest.raises(KernelInputError, match="table 0 doesn't rise"):
-        make_tables(torch.tensor([[0, 0, 65536]]), torch.tensor([2]), 16, device)
+        make_tables(torch.tensor([[0, 0, 65536]]), torch.tensor([2]), cost, 16, device)
     with pytest.raises(KernelInputError, match=r"legal is 1\.\.2"):
-        make_tables(good, torch.tensor([3]), 16, device)
-    assert make_tables(good, torch.tensor([2]), 16, device).count == 1
+        make_tables(good, torch.tensor([3]), cost, 16, device)
+    with pytest.raises(KernelInputError, match=r"cost is torch\.float64"):
+        make_tables(good, torch.tensor([2]), cost.double(), 16, device)
+    assert make_tables(good, torch.tensor([2]), cost, 16, device).count == 1

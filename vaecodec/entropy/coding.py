@@ -20,7 +20,7 @@ from vaecodec.entropy.quantize import to_symbols, to_values
 from vaecodec.errors import CorruptStream
 from vaecodec.intnet.fixedpoint import Z_MAX, Z_MIN
 from vaecodec.intnet.layers import IntegerLayer, scale_index
-from vaecodec.rans import choose_lanes, information
+from vaecodec.rans import bits_of, choose_lanes, total_cost
 from vaecodec.rans.streams import CodedImage
 from vaecodec.rans.tables import CdfTables
 
@@ -99,7 +99,7 @@ class _Segment:
     tables: CdfTables
     outlier_at: NDArray[np.int64]
     outlier_values: NDArray[np.int32]
-    information: float
+    cost: int
 
 
 def _segment(values: NDArray[np.int32], index: NDArray[np.uint8], tables: CdfTables) -> _Segment:
@@ -107,24 +107,24 @@ def _segment(values: NDArray[np.int32], index: NDArray[np.uint8], tables: CdfTab
     clipped = np.clip(values, -largest, largest)
     outlier_at = np.flatnonzero(clipped != values)
     symbols = to_symbols(clipped).astype(np.uint16)
-    return _Segment(symbols, index, tables, outlier_at, values[outlier_at], information(symbols, index, tables))
+    return _Segment(symbols, index, tables, outlier_at, values[outlier_at], total_cost(symbols, index, tables))
 
 
 def _coded_segment(values: NDArray[np.int32], index: NDArray[np.uint8], tables: CdfTables) -> _Segment:
     """The segment of all values whose index isn't 0."""
     count = int(np.count_nonzero(index))
     symbols, kept = np.empty(count, np.uint16), np.empty(count, np.uint8)
-    parts, starts, bits = [], [], 0.0
+    parts, starts, cost = [], [], 0
     for place, coded, at in _chunks(index):
         part = _segment(values[place][coded], index[place][coded], tables)
         symbols[at : at + len(part.symbols)], kept[at : at + len(part.symbols)] = part.symbols, part.index
         if len(part.outlier_at):
             parts.append(part)
             starts.append(part.outlier_at + at)
-        bits += part.information
+        cost += part.cost
     outlier_at = np.concatenate([np.empty(0, np.int64), *starts])
     outlier_values = np.concatenate([np.empty(0, np.int32), *(part.outlier_values for part in parts)])
-    return _Segment(symbols, kept, tables, outlier_at, outlier_values, bits)
+    return _Segment(symbols, kept, tables, outlier_at, outlier_values, cost)
 
 
 def _chunks(index: NDArray[np.uint8]) -> Iterator[tuple[slice, NDArray[np.bool_], int]]:
@@ -147,12 +147,12 @@ def encode_latents(
     z_index = model.z_index(latents.level, *latents.z_hat.shape[1:]).ravel()
     z = _segment(latents.z_hat.astype(np.int32).ravel(), z_index, model.z_tables)
     y = _coded_segment(latents.r.reshape(-1), index.reshape(-1), model.y_tables)
-    bits = z.information + y.information
-    lanes = choose_lanes(bits) if lanes is None else lanes
+    cost = z.cost + y.cost
+    lanes = choose_lanes(cost) if lanes is None else lanes
     stream = backend.rans_encode([(s.symbols, s.index, s.tables) for s in (z, y)], lanes)
     positions = np.concatenate([z.outlier_at, y.outlier_at + len(z.symbols)]).tolist()
     values = [*z.outlier_values.tolist(), *y.outlier_values.tolist()]
-    return CodedLatents.of(CodedImage(lanes, stream, positions, values, bits))
+    return CodedLatents.of(CodedImage(lanes, stream, positions, values, bits_of(cost)))
 
 
 def decode_latents(model: EntropyModel, stored: StoredLatents, *, index_of: IndexOf = scale_index) -> Latents:

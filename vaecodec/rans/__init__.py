@@ -1,6 +1,6 @@
 """Interleaved rANS over integer tables: bytes and integers only, no images, no floats that decide anything."""
 
-from vaecodec.rans.lanes import choose_lanes, information
+from vaecodec.rans.lanes import bits_of, choose_lanes, information, total_cost
 from vaecodec.rans.tables import CdfTables
 
-__all__ = ["CdfTables", "choose_lanes", "information"]
+__all__ = ["CdfTables", "bits_of", "choose_lanes", "information", "total_cost"]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaecodec.errors import CorruptStream, InputError, Truncated
-from vaecodec.rans.tables import CdfTables
+from vaecodec.rans.tables import COST_BITS, CdfTables
 
 RANS_L = 1 << 16
 """Lower bound of a state after every symbol; also the state in which each lane starts and must end."""
@@ -16,16 +16,18 @@ GROUP_LANES = 32
 """Lanes come in groups of at most this many; a group has one word stream and maps onto one GPU program."""
 MAX_LANES = 1 << 13
 STATE_BYTES = 4
-LANE_COST_BITS = 24
-"""What a lane costs beyond the symbols' own bits, on average (32 bits of state, of which about 8 are used)."""
-LANE_SHARE = 0.0015
-"""Largest share of the payload that the lanes may cost. The promise is 0.5 % in all, and with 16-bit probabilities in a
-state of at least 16 bits the coder itself costs 0.2 to 0.28 % on the Kodak images."""
+BITS_PER_LANE = 16_000
+"""Of the payload, at least. A lane costs 24 bits beyond the symbols' own, on average (32 bits of state, of which about
+8 are used), so the lanes cost 0.15 % at most. The promise is 0.5 % in all, and with 16-bit probabilities in a state of
+at least 16 bits the coder itself costs 0.2 to 0.28 % on the Kodak images."""
 
 
-def choose_lanes(bits: float) -> int:
-    """Lanes (a power of two, 1..8192) for a payload of about `bits` bits: as many as cost at most 0.15 % of it."""
-    affordable = int(bits * LANE_SHARE / LANE_COST_BITS)
+def choose_lanes(cost: int) -> int:
+    """Lanes (a power of two, 1..8192) for symbols of this `total_cost`: as many as cost at most 0.15 % of it.
+
+    Integers decide, so that every coder on every machine chooses alike, also where one bit makes the difference.
+    """
+    affordable = cost // (BITS_PER_LANE << COST_BITS)
     return min(MAX_LANES, 1 << max(0, affordable.bit_length() - 1))
 
 
@@ -41,10 +43,20 @@ def group_count(lanes: int) -> int:
     return max(1, lanes // GROUP_LANES)
 
 
+def total_cost(symbols: NDArray[np.uint16], table_index: NDArray[np.uint8], tables: CdfTables) -> int:
+    """Ideal content in fixed point: the sum of `tables.costs`."""
+    flat = table_index.astype(np.int64) * tables.costs.shape[1] + symbols
+    return int(tables.costs.reshape(-1)[flat].sum(dtype=np.int64))
+
+
 def information(symbols: NDArray[np.uint16], table_index: NDArray[np.uint8], tables: CdfTables) -> float:
     """Ideal content in bits: the sum of -log2 of the table probabilities."""
-    flat = table_index.astype(np.int64) * tables.bits.shape[1] + symbols
-    return float(tables.bits.reshape(-1)[flat].sum())
+    return bits_of(total_cost(symbols, table_index, tables))
+
+
+def bits_of(cost: int) -> float:
+    """A cost in bits."""
+    return cost / (1 << COST_BITS)
 
 
 def pack_payload(states: NDArray[np.uint32], words: Sequence[NDArray[np.uint16]]) -> bytes:

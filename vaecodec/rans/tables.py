@@ -16,6 +16,8 @@ PROB_BITS = 16
 PROB_TOTAL = 1 << PROB_BITS
 MAX_SYMBOLS = 4096
 MAX_TABLES = 256  # a table index is a byte
+COST_BITS = 24
+"""Costs are fixed point, bits * 2^24: a sum of them is exact in any order, so all machines choose the same lanes."""
 BUCKET_BITS = 8
 """256 ranges a table: most hold slots of one symbol only, and 64 tables of them (32 KiB) stay in the nearest cache."""
 
@@ -51,6 +53,15 @@ class CdfTables:
             cdf[table, : len(row)] = row
         return cls(cdf, sizes)
 
+    @cached_property
+    def costs(self) -> NDArray[np.int32]:
+        """-log2 of every symbol's probability, see COST_BITS [T, S_max] (0 where there is no symbol)."""
+        frequencies: NDArray[np.int64] = np.diff(self.quantized_cdf.astype(np.int64), axis=1)
+        costs = np.zeros(frequencies.shape, np.int32)
+        present = frequencies > 0
+        costs[present] = (PROB_BITS << COST_BITS) - _fixed_log2(frequencies[present])
+        return _frozen(costs, np.int32)
+
     # The three arrays of the compiled coder; the reference needs none of them.
 
     @cached_property
@@ -78,6 +89,19 @@ class CdfTables:
         frequencies = np.diff(self.quantized_cdf.astype(np.float64), axis=1)
         with np.errstate(divide="ignore"):
             return PROB_BITS - np.log2(frequencies)
+
+
+def _fixed_log2(values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """floor(log2(v) * 2^COST_BITS) of whole numbers 1..2^31, give or take 1: by integers alone, so equal everywhere."""
+    whole = np.frexp(values.astype(np.float64))[1].astype(np.int64) - 1  # exact: v is far below 2^53
+    found, one = whole, np.uint64(31)
+    mantissa = (values << (31 - whole)).astype(np.uint64)  # 1..2 with 31 bits behind the point
+    for _ in range(COST_BITS):
+        mantissa = (mantissa * mantissa) >> one  # below 4: a square doubles the logarithm, its whole part is the bit
+        bit = mantissa >> np.uint64(32)
+        mantissa >>= bit
+        found = 2 * found + bit.astype(np.int64)
+    return found
 
 
 def _frozen(values: ArrayLike, dtype: DTypeLike) -> NDArray[Any]:
