@@ -63,7 +63,7 @@ def _activated(p_row, before, o_w, width, o_c, m_c, CHANNELS: tl.constexpr, SILU
     return tl.where(mask, value, 0.0)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["height", "width", "strips"])  # compiled once, not anew for sizes of another kind
 def depthwise_kernel(
     p_x,
     p_weight,

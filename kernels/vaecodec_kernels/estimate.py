@@ -29,7 +29,7 @@ def _load_block(p_values, p_index, p_offsets, i_b, i_block, FIRST_CODED: tl.cons
     return value, index, coded
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["outlier_cost"])
 def estimate_bits_kernel(
     p_values,
     p_index,

@@ -83,7 +83,7 @@ def make_layer(
     return DeviceLayer(matrix.contiguous().to(device), sorted_bias, kernel, shift, output_max, offset, factor)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["pixels", "height", "width"])  # compiled once, not anew for sizes of another kind
 def integer_layer_kernel(
     p_x,
     p_weight,

@@ -33,7 +33,7 @@ def _round_half_even(x):
     return tl.where(magnitude < 8388608.0, rounded, x)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["height", "width"])  # compiled once, not anew for sizes of another kind
 def context_step_kernel(
     p_y,
     p_mu,

@@ -56,7 +56,8 @@ class CdfTables:
     @cached_property
     def costs(self) -> NDArray[np.int32]:
         """-log2 of every symbol's probability, see COST_BITS [T, S_max] (0 where there is no symbol)."""
-        frequencies: NDArray[np.int64] = np.diff(self.quantized_cdf.astype(np.int64), axis=1)
+        cdf = self.quantized_cdf.astype(np.int64)
+        frequencies = cdf[:, 1:] - cdf[:, :-1]
         costs = np.zeros(frequencies.shape, np.int32)
         present = frequencies > 0
         costs[present] = (PROB_BITS << COST_BITS) - _fixed_log2(frequencies[present])
