@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vaecodec_kernels.compaction import Coded, Order
+    from vaecodec_kernels.depthwise import DepthwiseWeights
     from vaecodec_kernels.rans import RansDecoder as KernelDecoder
     from vaecodec_kernels.tables import DeviceTables
 
@@ -135,6 +136,34 @@ def dequantize_step(
     from vaecodec_kernels import quantize
 
     quantize.dequantize_step(r, mu, gain, y_hat, step=step, positions=positions)
+
+
+DEPTHWISE_TYPES = ("torch.float32", "torch.bfloat16", "torch.float16")
+"""For which weights the depthwise kernel takes the place of PyTorch's convolution."""
+
+
+def can_fuse_depthwise(device: torch.device) -> bool:
+    """Whether `depthwise` runs there; elsewhere PyTorch's own convolution does the same."""
+    return kernels_missing(device) is None
+
+
+def depthwise_weights(weight: Tensor, before: Tensor | None, after: Tensor | None) -> DepthwiseWeights:
+    """weight [C, 1, 3, 3]; before, after [C]: biases."""
+    from vaecodec_kernels import depthwise
+
+    return depthwise.make_weights(weight, before, after)
+
+
+def depthwise(x: Tensor, weights: DepthwiseWeights) -> Tensor:
+    """depthwise3x3(silu(x + before)) + after, [B, C, h, w] in channels-last memory."""
+    import torch
+
+    from vaecodec_kernels import depthwise
+
+    x = x.contiguous(memory_format=torch.channels_last)
+    out = torch.empty_like(x)
+    depthwise.depthwise(x, weights, out)
+    return out
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from vaecodec.backend import Coder
 from vaecodec.container import Header
 from vaecodec.errors import HashMismatch
 from vaecodec.models.coders import LatentCoder, make_coder
+from vaecodec.models.gpu_blocks import fit_to_gpu
 from vaecodec.models.layers import RowBlock
 from vaecodec.models.loading import LoadedModel, load_model
 from vaecodec.models.network import CodecNetwork
@@ -51,8 +52,9 @@ class Engines:
         loaded = load_model(stored)
         loaded.network.to(self._device)
         set_block_type(loaded.network, self._block_dtype)
-        if self._device.type == "cpu":
-            pack(loaded.network)
+        fit = {"cpu": pack, "cuda": fit_to_gpu}.get(self._device.type)
+        if fit is not None:
+            fit(loaded.network)
         engine = Engine(loaded, model_id, make_coder(loaded.entropy, self._device, self._coder))
         return self._engines.setdefault((model_id, loaded.wire_hash), engine)
 

@@ -21,6 +21,8 @@ class RowBlock(nn.Module, ABC):
     """
 
     depthwise: nn.Conv2d
+    at_once = False
+    """Whether a picture that is one band goes through `forward`: where that is faster than through both halves."""
 
     @abstractmethod
     def enter(self, x: Tensor) -> Tensor:

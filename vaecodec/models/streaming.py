@@ -12,9 +12,9 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vaecodec.models.exact import convolve
 from vaecodec.models.layers import Downsample, RowBlock
 
 
@@ -82,6 +82,9 @@ class _BlockRows:
         self._x: Tensor | None = None  # the last row of x
 
     def push(self, x: Tensor | None, *, last: bool) -> Tensor | None:
+        if self._block.at_once and last and self._entered is None and x is not None:
+            whole: Tensor = self._block(x)
+            return whole
         entered = None if x is None else self._block.enter(x)
         seen = _joined([self._above(entered), entered, self._below(entered) if last else None])
         rows = _joined([self._x, x])
@@ -93,7 +96,7 @@ class _BlockRows:
         if complete < 1:
             return None
         depthwise = self._block.depthwise
-        mixed = F.conv2d(seen, depthwise.weight, depthwise.bias, padding=(0, 1), groups=depthwise.groups)
+        mixed = convolve(seen, depthwise.weight, depthwise.bias, padding=(0, 1), groups=depthwise.groups)
         return self._block.leave(rows[:, :, :complete], mixed)
 
     def _above(self, entered: Tensor | None) -> Tensor | None:
