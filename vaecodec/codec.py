@@ -206,9 +206,7 @@ class Codec:
 
     def _encode_equal(self, sources: Sequence[Source], level: int) -> list[bytes]:
         """The files of pictures that are equal in size once padded."""
-        pipeline = self._pipeline()
-        quantized = pipeline.quantize([source.picture.rgb for source in sources], level)
-        coded = pipeline.encode(quantized)
+        coded = self._pipeline().encode_pictures([source.picture.rgb for source in sources], level)
         return [self._pack(source, part, level) for source, part in zip(sources, coded, strict=True)]
 
     def _pack(self, source: Source, coded: CodedLatents, level: int) -> bytes:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from vaecodec import backend
-from vaecodec.models.network import STEPS, step_positions
+from vaecodec.models.network import step_positions
 from vaecodec.models.passes import Passes
 
 Rows = slice
@@ -50,11 +50,7 @@ class FusedPasses(Passes):
 
     def _fused_steps(self, p: Tensor, run: FusedStep) -> Tensor:
         y_hat = self._whole(p.shape[0], self._network.config.M, *p.shape[2:])
-        for step in range(STEPS):
-            head, top = self._network.context.heads[step], 0
-            for features in self._context_rows(step, p, y_hat):
-                rows = slice(top, top + features.shape[2])
-                positions = [((row - top) % 2, column) for row, column in step_positions(0)]
-                run(step, positions, rows, head(features), y_hat[:, :, rows])
-                top = rows.stop
+        for step, rows, features in self._context_rows(p, y_hat):
+            positions = [((row - rows.start) % 2, column) for row, column in step_positions(0)]
+            run(step, positions, rows, self._network.context.heads[step](features), y_hat[:, :, rows])
         return y_hat

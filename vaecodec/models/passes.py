@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vaecodec.models.config import ALIGNMENT, PATCH
+from vaecodec.models.exact import convolve
+from vaecodec.models.memory import empty, relaid
 from vaecodec.models.network import STEPS, CodecNetwork, step_positions
 from vaecodec.models.preview import PREVIEW_SCALE, finish_preview
 from vaecodec.models.streaming import RowStream, reach
@@ -75,38 +77,33 @@ class Passes:
             yield slice(start, stop), stop == rows
 
     def _whole(self, batch: int, channels: int, height: int, width: int) -> Tensor:
-        shape = (batch, channels, height, width)
-        whole = torch.empty(shape, dtype=torch.float32, device=self._device, memory_format=torch.channels_last)
-        return whole.zero_()
+        """Float32 for a whole picture, not initialized."""
+        return _channels_last((batch, channels, height, width), torch.float32, self._device)
 
     # Encoding
 
     def features(self, pictures: Sequence[Pixels]) -> Tensor:
         """uint8 [H, W, 3] each, of equal size once padded -> what g_a knows before it knows the level, at 1/8."""
-        parts = list(self._feature_rows(pictures))
-        return parts[0] if len(parts) == 1 else torch.cat(parts, 2)
+        height, width = padded_size(pictures[0])
+        whole = self._whole(len(pictures), self._network.config.C, height // PATCH, width // PATCH)
+        return _filled(whole, self._feature_rows(pictures))
 
     def analyse(self, pictures: Sequence[Pixels], t: Tensor) -> Tensor:
         """The same pictures -> y [B, M, H/16, W/16]; t = level / 63, [B]."""
-        return self._leave_analysis(self._feature_rows(pictures), pictures, t)
+        return self._leave_analysis(self._feature_rows(pictures), (len(pictures), *padded_size(pictures[0])), t)
 
     def analyse_features(self, features: Tensor, t: Tensor) -> Tensor:
         """What `features` gave -> y; features are left as they are."""
         batch, _, rows, width = features.shape
         bands = self._bands(rows // 2, batch * width * PATCH * Y_CELL)
         cut = (features[:, :, 2 * band.start : 2 * band.stop] for band, _ in bands)
-        q_enc = self._network.log_q_enc(t).exp()
-        return torch.cat([self._network.g_a.leave(part, q_enc).float() for part in cut], 2)
+        return self._leave_analysis(cut, (batch, PATCH * rows, PATCH * width), t)
 
-    def _leave_analysis(self, features: Iterator[Tensor], pictures: Sequence[Pixels], t: Tensor) -> Tensor:
-        height, width = padded_size(pictures[0])
-        y = self._whole(len(pictures), self._network.config.M, height // Y_CELL, width // Y_CELL)
-        q_enc, at = self._network.log_q_enc(t).exp(), 0
-        for rows in features:
-            part = self._network.g_a.leave(rows, q_enc)
-            y[:, :, at : at + part.shape[2]] = part
-            at += part.shape[2]
-        return y
+    def _leave_analysis(self, features: Iterator[Tensor], size: tuple[int, int, int], t: Tensor) -> Tensor:
+        """size: pictures, height, width."""
+        y = self._whole(size[0], self._network.config.M, size[1] // Y_CELL, size[2] // Y_CELL)
+        q_enc = self._network.log_q_enc(t).exp()
+        return _filled(y, (self._network.g_a.leave(rows, q_enc) for rows in features))
 
     def _feature_rows(self, pictures: Sequence[Pixels]) -> Iterator[Tensor]:
         """Features in bands of an even number of rows."""
@@ -147,13 +144,10 @@ class Passes:
         batch, _, height, width = z_hat.shape
         p = self._whole(batch, network.config.P, Z_CELL * height, Z_CELL * width)
         gain, scale = (-network.log_z_gain(t)).exp(), network.log_q_prior(t).exp()
-        stream, at = RowStream(network.h_mean), 0
-        for band, last in self._bands(height, batch * width * ALIGNMENT**2):
-            rows = stream.push(z_hat[:, :, band] * gain, last=last)
-            if rows is not None:
-                p[:, :, at : at + rows.shape[2]] = rows * scale
-                at += rows.shape[2]
-        return p
+        stream = RowStream(network.h_mean)
+        bands = self._bands(height, batch * width * ALIGNMENT**2)
+        found = (stream.push(z_hat[:, :, band] * gain, last=last) for band, last in bands)
+        return _filled(p, (rows * scale for rows in found if rows is not None))
 
     def quantize(
         self, p: Tensor, y: Tensor, t: Tensor, index: Tensor, dead_zone: Tensor | None = None
@@ -164,7 +158,7 @@ class Passes:
         moves toward zero before it is rounded, for each scale index; None: not at all.
         """
 
-        coded = (index > 0).contiguous(memory_format=torch.channels_last)
+        coded = relaid(index, _channels_last(y.shape, torch.uint8, self._device)).clamp_(max=1)
 
         def residual(place: Place, mu: Tensor, gain: Tensor) -> Tensor:
             v = y[place].sub_(mu).mul_(gain)
@@ -182,29 +176,36 @@ class Passes:
         return self._context_steps(p, t, lambda place, mu, _: r[place].to(mu.dtype))
 
     def _context_steps(self, p: Tensor, t: Tensor, residual: Callable[[Place, Tensor, Tensor], Tensor]) -> Tensor:
-        """y_hat. Each step reads a row before it writes there: what it writes counts from the next step on."""
+        """y_hat."""
         gain = self._network.log_gain(t).exp()
         y_hat = self._whole(p.shape[0], self._network.config.M, *p.shape[2:])
-        for step in range(STEPS):
-            top = 0
-            for features in self._context_rows(step, p, y_hat):
-                for place, quarter, mu in self._means(step, features, top):
-                    r = residual(place, mu, gain[:, quarter])
-                    y_hat[place] = r.div(gain[:, quarter]).add_(mu)
-                top += features.shape[2]
+        for step, rows, features in self._context_rows(p, y_hat):
+            for place, quarter, mu in self._means(step, features, rows.start):
+                r = residual(place, mu, gain[:, quarter])
+                y_hat[place] = r.div(gain[:, quarter]).add_(mu)
         return y_hat
 
-    def _context_rows(self, step: int, p: Tensor, y_hat: Tensor) -> Iterator[Tensor]:
-        """Features of the context in bands, from p and what steps before `step` know."""
+    def _context_rows(self, p: Tensor, y_hat: Tensor) -> Iterator[tuple[int, slice, Tensor]]:
+        """The four steps: the number of one, rows, and the features of the context there.
+
+        y_hat need not be initialized. Every step follows on the heels of the one before, a few rows behind, so that p
+        and y_hat stay in the cache. It reads a row before it writes there: what it writes counts from the next step on.
+        """
         context = self._network.context
-        stream = RowStream(context.trunk if step else ())
-        for band, last in self._bands(p.shape[2], p.shape[0] * p.shape[3] * Y_CELL**2):
-            x = p[:, :, band]
-            if step:
-                x = context.adaptors[step - 1](torch.cat([x, y_hat[:, :, band]], 1))
-            rows = stream.push(x, last=last)
-            if rows is not None:
-                yield rows
+        streams = [RowStream(context.trunk) for _ in context.adaptors]
+        done = [0] * STEPS
+        for rows, last in self._bands(p.shape[2], p.shape[0] * p.shape[3] * Y_CELL**2):
+            y_hat[:, :, rows] = 0
+            for step in range(STEPS):
+                features: Tensor | None = p[:, :, rows]
+                if step:
+                    known = torch.cat([p[:, :, rows], y_hat[:, :, rows]], 1)
+                    features = streams[step - 1].push(context.adaptors[step - 1](known), last=last)
+                if features is None:
+                    break
+                rows = slice(done[step], done[step] + features.shape[2])
+                yield step, rows, features
+                done[step] = rows.stop
 
     def _means(self, step: int, features: Tensor, top: int) -> Iterator[tuple[Place, slice, Tensor]]:
         """For each quarter of the channels: where `step` codes it in these rows, and mu there."""
@@ -249,6 +250,21 @@ class Passes:
             yield finish_preview(head(F.pad(near, (1, 1, above, below))))
 
 
+def _filled(whole: Tensor, parts: Iterator[Tensor]) -> Tensor:
+    """`whole` with parts of its rows, from the top."""
+    top = 0
+    for rows in parts:
+        whole[:, :, top : top + rows.shape[2]] = rows
+        top += rows.shape[2]
+    return whole
+
+
+def _channels_last(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """[B, C, H, W] for a whole picture, not initialized."""
+    batch, channels, height, width = shape
+    return empty((batch, height, width, channels), dtype, device).permute(0, 3, 1, 2)
+
+
 def padded_size(pixels: Pixels) -> tuple[int, int]:
     """Height and width of uint8 [H, W, 3] once padded."""
     height, width = (-(-side // ALIGNMENT) * ALIGNMENT for side in pixels.shape[:2])
@@ -276,4 +292,4 @@ def _scaled_head(weight: Tensor, bias: Tensor, scale: int) -> Callable[[Tensor],
     side = PATCH // scale
     shape = (-1, side, scale, side, scale)
     means = weight.reshape(*shape, weight.shape[1]).mean((2, 4)).reshape(-1, weight.shape[1], 1, 1)
-    return partial(F.conv2d, weight=means, bias=bias.reshape(shape).mean((2, 4)).reshape(-1))
+    return partial(convolve, weight=means, bias=bias.reshape(shape).mean((2, 4)).reshape(-1))

@@ -17,7 +17,7 @@ from vaecodec.intnet.fixedpoint import SCALES
 from vaecodec.models.coders import DecodedFiles, LatentBatch, LatentCoder
 from vaecodec.models.config import ALIGNMENT, PATCH
 from vaecodec.models.loading import LoadedModel
-from vaecodec.models.memory import Memory, Task
+from vaecodec.models.memory import Memory, Task, empty, relaid
 from vaecodec.models.network import level_position, round_z
 from vaecodec.models.passes import Y_CELL, Z_CELL, Passes, Pixels, Region, padded_size
 from vaecodec.models.windows import Window
@@ -56,6 +56,27 @@ class Pipeline:
     @torch.inference_mode()
     def quantize(self, source: Sequence[Pixels] | Tensor, level: int, *, dead_zone: float = 0.0) -> Quantized:
         """Pictures (or their `features`) -> latents. dead_zone: see `dead_zone_widths`."""
+        z_hat, index, y_hat, r = self._quantize(source, level, dead_zone)
+        integers = _integers(r, self._coder.layout, None)
+        return Quantized(LatentBatch([level] * len(z_hat), z_hat, integers), index, y_hat)
+
+    @torch.inference_mode()
+    def encode(self, quantized: Quantized) -> list[CodedLatents]:
+        """The bytes of each picture's latents."""
+        return self._coder.encode(quantized.latents, quantized.index)
+
+    @torch.inference_mode()
+    def encode_pictures(self, pictures: Sequence[Pixels], level: int) -> list[CodedLatents]:
+        """As `encode(quantize(...))`, in less memory: y_hat isn't kept."""
+        z_hat, index, y_hat, r = self._quantize(pictures, level, 0.0)
+        integers = _integers(r, self._coder.layout, y_hat)
+        del y_hat, r
+        return self._coder.encode(LatentBatch([level] * len(z_hat), z_hat, integers), index)
+
+    def _quantize(
+        self, source: Sequence[Pixels] | Tensor, level: int, dead_zone: float
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """z_hat int8, scale index, y_hat, r as whole numbers of any type."""
         t = self._t([level])
         if isinstance(source, Tensor):
             passes = self._passes(len(source), PATCH * source.shape[2], PATCH * source.shape[3], "target")
@@ -64,17 +85,11 @@ class Pipeline:
             passes = self._passes(len(source), *padded_size(source[0]), "encode")
             y = passes.analyse(source, t)
         z_float = round_z(passes.hyper_analyse(y, t))
-        z_hat, levels = z_float.to(torch.int8).contiguous(), [level] * len(y)
-        index = self._coder.scale_index(z_hat, levels)
+        z_hat = z_float.to(torch.int8).contiguous()
+        index = self._coder.scale_index(z_hat, [level] * len(y))
         widths = dead_zone_widths(self._loaded.entropy, dead_zone).to(self._device) if dead_zone else None
         y_hat, r = passes.quantize(passes.prior(z_float, t), y, t, index, widths)
-        integers = r.to(torch.int32).contiguous(memory_format=self._coder.layout)
-        return Quantized(LatentBatch(levels, z_hat, integers), index, y_hat)
-
-    @torch.inference_mode()
-    def encode(self, quantized: Quantized) -> list[CodedLatents]:
-        """The bytes of each picture's latents."""
-        return self._coder.encode(quantized.latents, quantized.index)
+        return z_hat, index, y_hat, r
 
     # Decoding
 
@@ -99,7 +114,7 @@ class Pipeline:
 
         scale: 1, 2, 4, 8 reduces the picture by that factor; `wanted` counts the pixels of the reduced picture.
         """
-        found = torch.empty(len(latents.z_hat), wanted.height, wanted.width, 3, dtype=torch.uint8, device=self._device)
+        found = empty((len(latents.z_hat), wanted.height, wanted.width, 3), torch.uint8, self._device)
         height, width = (ALIGNMENT * side for side in latents.z_hat.shape[2:])
         passes, t = self._passes(len(latents.z_hat), height, width, "decode"), self._t(latents.levels)
         region = passes.region(wanted.finer(scale).clipped(height, width), height, width, scale)
@@ -130,6 +145,15 @@ def _reconstruct(passes: Passes, latents: LatentBatch, region: Region, t: Tensor
     p = context.relative_to(region.prior.finer(Z_CELL)).cut(passes.prior(z_hat, t))
     y_hat: Tensor = region.y.relative_to(context).cut(passes.reconstruct(p, context.cut(latents.r), t))
     return y_hat
+
+
+def _integers(r: Tensor, layout: torch.memory_format, spare: Tensor | None) -> Tensor:
+    """Whole numbers of any type as int32. spare: a tensor like r in channels-last memory that may be overwritten."""
+    if layout == torch.channels_last or r.dtype == torch.int32:
+        return r.to(torch.int32).contiguous(memory_format=layout)
+    if spare is None:
+        return relaid(r, empty(r.shape, torch.int32, r.device))
+    return relaid(r, spare.permute(0, 2, 3, 1).view(torch.int32).view(r.shape))
 
 
 def _rounded(x_hat: Tensor) -> Tensor:
