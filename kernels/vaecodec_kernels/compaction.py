@@ -10,6 +10,7 @@ clamped to the table's last symbol of its sign and put on the outlier list.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -32,7 +33,8 @@ class Coded:
 
     symbols int16, index uint8 (packed buffers); offsets, counts int64 [B].
     outlier_position, outlier_value int32: image b's list also begins at offsets[b], holds outlier_counts[b] (int32 [B])
-    entries (place among the image's coded symbols, true value), in no particular order: see `outliers_of`.
+    entries (place among the image's coded symbols, true value), in no particular order: see `outliers`. starts: the
+    offsets on the host.
     """
 
     symbols: Tensor
@@ -42,12 +44,25 @@ class Coded:
     outlier_position: Tensor
     outlier_value: Tensor
     outlier_counts: Tensor
+    starts: tuple[int, ...]
 
-    def outliers_of(self, image: int) -> tuple[list[int], list[int]]:
-        """Positions (ascending) and values of one image's outliers, on the host."""
-        count, start = int(self.outlier_counts[image]), int(self.offsets[image])
-        positions, order = self.outlier_position[start : start + count].sort()
-        return positions.tolist(), self.outlier_value[start : start + count][order].tolist()
+    def outliers(self, counts: Sequence[int]) -> list[tuple[list[int], list[int]]]:
+        """For each image positions (ascending) and values of its outliers, on the host. counts: outlier_counts there.
+
+        Waits for the device once, if there are any.
+        """
+        if not any(counts):
+            return [([], []) for _ in counts]
+        cut = [
+            torch.stack([self.outlier_position[at : at + count], self.outlier_value[at : at + count]])
+            for at, count in zip(self.starts, counts, strict=True)
+        ]
+        listed = torch.cat(cut, 1).cpu().split(list(counts), 1)
+        found = []
+        for positions, values in listed:
+            order = positions.argsort()
+            found.append((positions[order].tolist(), values[order].tolist()))
+        return found
 
 
 @triton.jit
@@ -234,7 +249,8 @@ def gather(order: Order, values: Tensor | None, tables: DeviceTables) -> Coded:
             **EXACT,
         )
     counts = order.coded_counts
-    return Coded(symbols, coded_index, order.planes.packed, counts, position, value, outlier_counts)
+    starts = order.planes.starts
+    return Coded(symbols, coded_index, order.planes.packed, counts, position, value, outlier_counts, starts)
 
 
 def scatter(order: Order, coded: Tensor, out: Tensor) -> None:

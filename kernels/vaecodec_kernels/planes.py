@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -30,6 +31,11 @@ class Planes:
     def sizes(self) -> tuple[int, ...]:
         """Elements of each image."""
         return tuple(channels * area for channels, area in self.shapes)
+
+    @property
+    def starts(self) -> tuple[int, ...]:
+        """Offset of each image in a packed buffer, on the host."""
+        return tuple(itertools.accumulate((0, *self.sizes[:-1])))
 
     @property
     def packed(self) -> Tensor:

@@ -20,7 +20,7 @@ from bench.kernel_depthwise import depthwise_cases
 from bench.kernel_pictures import TINY_LOADS, TINY_MODELS, check, picture_rows, show_pictures
 from bench.kernels import Row, copy_bandwidth, machine, run_case, show
 from bench.records import load, save
-from vaecodec import backend
+from vaecodec.backend import gpu
 from vaecodec.codec import Codec
 from vaecodec.entropy import coding
 
@@ -43,7 +43,7 @@ def test_cases_check_and_time(device: torch.device, tmp_path: Path) -> None:
 
 
 def test_pictures_are_checked_and_timed(monkeypatch: pytest.MonkeyPatch, device: torch.device) -> None:
-    for module in (backend, coding):  # one lane would be too slow for an interpreter
+    for module in (gpu, coding):  # one lane would be too slow for an interpreter
         monkeypatch.setattr(module, "choose_lanes", lambda _: 64)
     rows = list(picture_rows(TINY_LOADS[1:], TINY_MODELS, device, repeat=False))
     assert [(row.load, row.coder) for row in rows] == [("2 x tiny", "gpu"), ("2 x tiny", "cpu")]

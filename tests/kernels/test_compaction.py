@@ -42,7 +42,7 @@ def test_a_batch_of_different_sizes(
         assert count == len(expected.symbols)
         assert np.array_equal(coded.symbols[start : start + count].cpu().numpy(), expected.symbols)
         assert np.array_equal(coded.index[start : start + count].cpu().numpy(), expected.index)
-        positions, outliers = coded.outliers_of(number)
+        positions, outliers = coded.outliers(coded.outlier_counts.tolist())[number]
         assert positions == expected.outlier_at.tolist()
         assert outliers == expected.outlier_values.tolist()
         true_values[start : start + count] = torch.from_numpy(v[i > 0]).to(device)

@@ -10,6 +10,7 @@ import pickle
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from PIL import Image
 
 from bench.kodak import MISSING, locate
 from vaecodec import backend, container
+from vaecodec.backend import gpu as gpu_backend
 from vaecodec.codec import Codec, Encoded
 from vaecodec.container import Header, Mode, Tag
 from vaecodec.entropy import coding
@@ -42,7 +44,7 @@ LEVEL = 45
 def _lanes_for_an_interpreter(monkeypatch: pytest.MonkeyPatch, device: torch.device) -> None:
     """Pictures this small get one lane; with 64 (two groups) they run through an interpreter in reasonable time."""
     if device.type == "cpu":
-        monkeypatch.setattr(backend, "choose_lanes", lambda _: 64)
+        monkeypatch.setattr(gpu_backend, "choose_lanes", lambda _: 64)
         monkeypatch.setattr(coding, "choose_lanes", lambda _: 64)
 
 
@@ -277,6 +279,39 @@ def test_which_coder(numba: Codec, triton: Codec, device: torch.device) -> None:
     with pytest.raises(InputError, match="coder is 'triton'"):
         Codec(TINY, device="cpu", coder="triton")  # type: ignore[arg-type]
     assert numba.coder == "cpu"
+
+
+def test_few_lanes_are_coded_on_the_cpu(
+    monkeypatch: pytest.MonkeyPatch, loaded: LoadedModel, device: torch.device
+) -> None:
+    """Which side codes a batch is nobody's business but the clock's: files and latents are the same."""
+    used: list[str] = []
+
+    def note(kind: type, name: str) -> None:
+        run = getattr(kind, name)
+
+        def noted(*args: Any) -> Any:
+            used.append(kind.__name__)
+            return run(*args)
+
+        monkeypatch.setattr(kind, name, noted)
+
+    for module in (gpu_backend, coding):
+        monkeypatch.setattr(module, "choose_lanes", lambda _: 64)
+    note(CpuLatents, "encode"), note(CpuLatents, "decode")
+    note(backend.GpuCoder, "write"), note(backend.GpuCoder, "decode")
+    batch = _batch(loaded.entropy, 31, 3, -2, 2, device)
+    found = []
+    for least in (0, 128, 129):
+        coder = GpuLatents(loaded.entropy, device, least)
+        index = coder.scale_index(batch.z_hat, batch.levels)
+        coded = coder.encode(batch, index)
+        decoded = coder.decode([StoredLatents(31, (1, 2), part.payload, part.outliers) for part in coded]).checked()
+        assert torch.equal(decoded.r, batch.r)
+        assert torch.equal(decoded.z_hat, batch.z_hat)
+        found.append([(part.payload, part.outliers) for part in coded])
+    assert found[0] == found[1] == found[2]
+    assert used == ["GpuCoder"] * 4 + ["CpuLatents"] * 2
 
 
 def test_an_explicit_coder_works_or_raises(monkeypatch: pytest.MonkeyPatch, device: torch.device) -> None:

@@ -11,6 +11,7 @@ import torch
 
 from vaecodec import backend
 from vaecodec.backend import GpuCoder
+from vaecodec.backend import gpu as gpu_backend
 from vaecodec.container import parse_outliers
 from vaecodec.entropy import coding
 from vaecodec.entropy.coding import R_LIMIT, CodedLatents, Latents, StoredLatents, decode_latents, encode_latents
@@ -54,7 +55,7 @@ class Case:
 @pytest.fixture(autouse=True)
 def _lanes_for_an_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
     """Images this small get one lane; with 64 (two groups) they run through an interpreter in reasonable time."""
-    monkeypatch.setattr(backend, "choose_lanes", lambda _: 64)
+    monkeypatch.setattr(gpu_backend, "choose_lanes", lambda _: 64)
     monkeypatch.setattr(coding, "choose_lanes", lambda _: 64)
 
 

@@ -88,8 +88,9 @@ class LatentCoder(Protocol):
 
 def make_coder(model: EntropyModel, device: torch.device, wanted: backend.Coder = "auto") -> LatentCoder:
     """The coder for networks on `device`, see `backend.choose_coder`."""
-    kinds: dict[str, type[CpuLatents] | type[GpuLatents]] = {"cpu": CpuLatents, "gpu": GpuLatents}
-    return kinds[backend.choose_coder(device, wanted)](model, device)
+    if backend.choose_coder(device, wanted) == "cpu":
+        return CpuLatents(model, device)
+    return GpuLatents(model, device, backend.LEAST_GPU_LANES if wanted == "auto" else 0)
 
 
 class CpuLatents:
@@ -133,21 +134,25 @@ class CpuLatents:
 
 
 class GpuLatents:
-    """Coded on the GPU, a batch at a time; see `backend.GpuCoder`."""
+    """Coded on the GPU, a batch at a time; see `backend.GpuCoder`. Batches of fewer than `least_lanes` lanes in all are
+    coded on the CPU: a GPU codes all lanes at once, but each of them more slowly."""
 
     passes = FusedPasses
     layout = torch.channels_last
 
-    def __init__(self, model: EntropyModel, device: torch.device) -> None:
-        self._model, self.device = model, device
+    def __init__(self, model: EntropyModel, device: torch.device, least_lanes: int = 0) -> None:
+        self._model, self.device, self._least_lanes = model, device, least_lanes
+        self._cpu = CpuLatents(model, device)
         self._gpu = backend.GpuCoder(model.layers, model.y_tables, model.z_tables, model.z_table, device)
 
     def scale_index(self, z_hat: Tensor, levels: Sequence[int]) -> Tensor:
         return self._gpu.scale_index(z_hat, levels)
 
     def encode(self, latents: LatentBatch, index: Tensor) -> list[CodedLatents]:
-        images = self._gpu.encode(latents.z_hat, latents.r, index, latents.levels)
-        return [CodedLatents.of(image) for image in images]
+        batch = self._gpu.prepare(latents.z_hat, latents.r, index, latents.levels)
+        if sum(batch.lanes) < self._least_lanes:
+            return self._cpu.encode(latents, index)
+        return [CodedLatents.of(image) for image in self._gpu.write(batch)]
 
     def decode(self, files: Sequence[StoredLatents]) -> DecodedFiles:
         images, numbers = [], []
@@ -158,6 +163,8 @@ class GpuLatents:
                 numbers.append(number)
             except FormatError as error:
                 early[number] = error
+        if sum(image.lanes for image in images) < self._least_lanes:
+            return self._cpu.decode(files)
         if not images:
             return DecodedFiles(None, [], lambda: early)
         levels = [files[number].level for number in numbers]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
+from torch import Tensor
 
 from vaecodec.errors import BackendError
 
@@ -22,6 +25,12 @@ def choose_device(device: str) -> torch.device:
         message = f"device {device!r} asked for, but no CUDA device is available"
         raise BackendError(message)
     return chosen
+
+
+def upload(values: Sequence[int], device: torch.device) -> Tensor:
+    """A few numbers as int64 on a device, without waiting for what it is doing."""
+    host = torch.tensor(values, dtype=torch.int64)
+    return host.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else host.to(device)
 
 
 def native_dtype(device: torch.device) -> torch.dtype:

@@ -16,10 +16,12 @@ from vaecodec.errors import FormatError
 from vaecodec.intnet.fixedpoint import SCALES
 from vaecodec.models.coders import DecodedFiles, LatentBatch, LatentCoder
 from vaecodec.models.config import ALIGNMENT, PATCH
+from vaecodec.models.devices import upload
 from vaecodec.models.loading import LoadedModel
 from vaecodec.models.memory import Memory, Task, empty, relaid
 from vaecodec.models.network import level_position, round_z
 from vaecodec.models.passes import Y_CELL, Z_CELL, Passes, Pixels, Region, padded_size
+from vaecodec.models.streaming import cut_rows
 from vaecodec.models.windows import Window
 
 
@@ -44,7 +46,7 @@ class Pipeline:
         return self._coder.passes(network, self._memory.band_pixels(network.config, batch * height * width, task))
 
     def _t(self, levels: Sequence[int]) -> Tensor:
-        return level_position(torch.tensor(levels, device=self._device))
+        return level_position(upload(levels, self._device))
 
     # Encoding
 
@@ -142,7 +144,7 @@ def _reconstruct(passes: Passes, latents: LatentBatch, region: Region, t: Tensor
     """y_hat of the rectangle `region.y`."""
     context = region.context.finer(Z_CELL)
     z_hat = region.prior.cut(latents.z_hat).float()
-    p = context.relative_to(region.prior.finer(Z_CELL)).cut(passes.prior(z_hat, t))
+    p = cut_rows(passes.prior(z_hat, t), context.relative_to(region.prior.finer(Z_CELL)))
     y_hat: Tensor = region.y.relative_to(context).cut(passes.reconstruct(p, context.cut(latents.r), t))
     return y_hat
 

@@ -1,26 +1,23 @@
-"""Which implementation runs: NumPy reference, numba, or Triton. The one place that chooses.
+"""The Triton kernels behind plain functions and one class: what the codec does on a GPU.
 
-On the CPU numba codes one image at a time. `GpuCoder` is the whole integer path on a GPU, for batches of images of
-equal size: scale network, compaction, rANS. Both write the same bytes and read each other's files.
+`GpuCoder` is the whole integer path there, for batches of images of equal size: scale network, compaction, rANS.
 """
 
 from __future__ import annotations
 
 import functools
 import importlib.util
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vaecodec.errors import BackendError, CorruptStream, FormatError, InputError, Truncated
-from vaecodec.intnet import layers as integer_layers
 from vaecodec.intnet.fixedpoint import Z_MAX, Z_MIN
 from vaecodec.intnet.layers import SHUFFLED_LAYERS, IntegerLayer
-from vaecodec.rans import bits_of, choice, choose_lanes
+from vaecodec.rans import bits_of, choose_lanes
 from vaecodec.rans.lanes import GROUP_LANES
 from vaecodec.rans.streams import WORD_BYTES, CodedImage, group_bounds, outlier_error
 from vaecodec.rans.tables import PROB_BITS, CdfTables
@@ -34,43 +31,8 @@ if TYPE_CHECKING:
     from vaecodec_kernels.rans import RansDecoder as KernelDecoder
     from vaecodec_kernels.tables import DeviceTables
 
-Coder = Literal["auto", "cpu", "gpu"]
-Segment = tuple[NDArray[np.uint16], NDArray[np.uint8], CdfTables]
 UINT8_OFFSET = 128
 """int8 units multiply int8: uint8 activations are stored less 128."""
-
-
-class RansDecoder(Protocol):
-    """What every rANS decoder offers, see `vaecodec.rans.coder`."""
-
-    def decode(self, table_index: NDArray[np.uint8], tables: CdfTables) -> NDArray[np.uint16]: ...
-
-    def finish(self) -> None: ...
-
-
-def rans_encode(segments: Sequence[Segment], lanes: int) -> bytes:
-    """Encode with the CPU coder that is done first."""
-    return choice.encode(segments, lanes)
-
-
-def rans_decoder(data: bytes, lanes: int, symbols_at_most: int | None = None) -> RansDecoder:
-    """A decoder of the kind that is done first; symbols_at_most: in all segments, None where nobody knows."""
-    return choice.decoder(data, lanes, symbols_at_most)
-
-
-def scale_index(z_hat: NDArray[np.int8], level: int, layers: Sequence[IntegerLayer]) -> NDArray[np.uint8]:
-    """As `intnet.layers.scale_index`, on a CPU beside the networks.
-
-    The products are PyTorch's, for its threads: those of NumPy's BLAS would wait actively for their next work, on the
-    cores that the networks' threads need (encoding took twice as long).
-    """
-    return integer_layers.scale_index(z_hat, level, layers, product=_torch_product)
-
-
-def _torch_product(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
-    import torch
-
-    return torch.mm(torch.from_numpy(a), torch.from_numpy(b)).numpy()
 
 
 def kernels_missing(device: torch.device) -> str | None:
@@ -83,32 +45,6 @@ def kernels_missing(device: torch.device) -> str | None:
     if (device.type == "cpu") != INTERPRETED:
         return f"the kernels can't run on {device}" + (" while TRITON_INTERPRET is set" if INTERPRETED else "")
     return None
-
-
-def choose_coder(device: torch.device, wanted: Coder = "auto") -> Literal["cpu", "gpu"]:
-    """Where latents are coded when the networks run on `device`.
-
-    "auto" takes the GPU for networks on a GPU, whatever the size of a picture: nothing has to cross between host and
-    device then until all is done. Where it can't, it says so once. "gpu" raises BackendError instead.
-    `python -m bench kernels` times whole pictures with both, from small to large.
-    """
-    if wanted not in ("auto", "cpu", "gpu"):
-        message = f"coder is {wanted!r}; legal are auto, cpu, gpu"
-        raise InputError(message)
-    if wanted == "cpu" or (wanted == "auto" and device.type == "cpu"):
-        return "cpu"
-    problem = kernels_missing(device)
-    if problem is None:
-        return "gpu"
-    if wanted == "gpu":
-        raise BackendError(problem)
-    _say_once(f"latents are coded on the CPU: {problem}")
-    return "cpu"
-
-
-@functools.cache
-def _say_once(message: str) -> None:
-    warnings.warn(message, RuntimeWarning, stacklevel=4)
 
 
 def quantize_step(
@@ -184,6 +120,20 @@ class DecodedBatch:
         return self.find_errors()
 
 
+@dataclass(frozen=True)
+class PreparedBatch:
+    """What is to be coded, gathered on the GPU. numbers, on the host, for each image: cost, coded z, coded y, outliers
+    of z, outliers of y."""
+
+    z: Coded
+    y: Coded
+    numbers: list[list[int]]
+
+    @functools.cached_property
+    def lanes(self) -> list[int]:
+        return [choose_lanes(row[0]) for row in self.numbers]
+
+
 class GpuCoder:
     """The integer path on a GPU: scale network and entropy coder for batches of images of equal size.
 
@@ -246,9 +196,9 @@ class GpuCoder:
 
     # Encoding
 
-    def encode(self, z_hat: Tensor, r: Tensor, index: Tensor, levels: Sequence[int]) -> list[CodedImage]:
+    def prepare(self, z_hat: Tensor, r: Tensor, index: Tensor, levels: Sequence[int]) -> PreparedBatch:
         """z_hat int8 [B, N, h, w]; r int32, index uint8 [B, M, 4h, 4w], contiguous or channels last; r is 0 where index
-        is 0."""
+        is 0. Waits for the device."""
         import torch
 
         from vaecodec_kernels.compaction import gather
@@ -258,35 +208,42 @@ class GpuCoder:
         z_values = z_hat.int().contiguous()
         y_values = r if r.stride() == index.stride() else torch.empty_like(index, dtype=torch.int32).copy_(r)
         z, y = gather(z_order, z_values, self._z_tables), gather(y_order, y_values, self._y_tables)
-        bits = _bits(z_order, z_values, self._z_tables) + _bits(y_order, y_values, self._y_tables)
-        found = [bits, z.counts, y.counts, z.outlier_counts.long(), y.outlier_counts.long()]
-        numbers = torch.stack(found, 1).tolist()  # waits for the device
-        return self._encode_parts(z, y, numbers)
+        costs = _costs(z_order, z_values, self._z_tables) + _costs(y_order, y_values, self._y_tables)
+        found = [costs, z.counts, y.counts, z.outlier_counts.long(), y.outlier_counts.long()]
+        return PreparedBatch(z, y, torch.stack(found, 1).tolist())  # waits for the device
 
-    def _encode_parts(self, z: Coded, y: Coded, numbers: list[list[int]]) -> list[CodedImage]:
-        """numbers: cost, coded z, coded y, outliers of z, outliers of y, for each image."""
+    def write(self, batch: PreparedBatch) -> list[CodedImage]:
+        """The streams of a batch. Waits for the device."""
+        import torch
+
         from vaecodec_kernels.rans import Segment as KernelSegment
         from vaecodec_kernels.rans import Status, rans_encode
 
-        lanes = [choose_lanes(row[0]) for row in numbers]
+        z, y, numbers = batch.z, batch.y, batch.numbers
         segments = [
             KernelSegment(part.symbols, part.index, part.offsets, part.counts, tables, [row[column] for row in numbers])
             for part, tables, column in ((z, self._z_tables, 1), (y, self._y_tables, 2))
         ]
-        batch = rans_encode(segments, lanes, group_lanes=GROUP_LANES)
-        begins, status = batch.begins.tolist(), batch.status.tolist()  # waits for the device
-        data = batch.payload[: begins[-1]].cpu().numpy().tobytes()
-        images = []
-        for b, row in enumerate(numbers):
-            if status[b]:
-                message = f"image {b} of the batch: {Status(status[b]).name} while encoding"
+        coded = rans_encode(segments, batch.lanes, group_lanes=GROUP_LANES)
+        sizes = torch.cat([coded.begins, coded.status.long()]).tolist()  # waits for the device
+        begins, status = sizes[: len(numbers) + 1], sizes[len(numbers) + 1 :]
+        for b, problem in enumerate(status):
+            if problem:
+                message = f"image {b} of the batch: {Status(problem).name} while encoding"
                 raise InputError(message)
-            z_listed = z.outliers_of(b) if row[3] else ([], [])
-            y_listed = y.outliers_of(b) if row[4] else ([], [])
-            positions = z_listed[0] + [at + row[1] for at in y_listed[0]]
+        data = coded.payload[: begins[-1]].cpu().numpy().tobytes()
+        z_listed, y_listed = z.outliers([row[3] for row in numbers]), y.outliers([row[4] for row in numbers])
+        images = []
+        for b, (cost, z_count, *_) in enumerate(numbers):
+            positions = z_listed[b][0] + [at + z_count for at in y_listed[b][0]]
             payload = data[WORD_BYTES * begins[b] : WORD_BYTES * begins[b + 1]]
-            images.append(CodedImage(lanes[b], payload, positions, z_listed[1] + y_listed[1], bits_of(row[0])))
+            values = z_listed[b][1] + y_listed[b][1]
+            images.append(CodedImage(batch.lanes[b], payload, positions, values, bits_of(cost)))
         return images
+
+    def encode(self, z_hat: Tensor, r: Tensor, index: Tensor, levels: Sequence[int]) -> list[CodedImage]:
+        """`prepare` and `write`."""
+        return self.write(self.prepare(z_hat, r, index, levels))
 
     # Decoding
 
@@ -329,7 +286,7 @@ def _y_order(index: Tensor) -> Order:
     return coding_order(index, Planes.of(index))
 
 
-def _bits(order: Order, values: Tensor, tables: DeviceTables) -> Tensor:
+def _costs(order: Order, values: Tensor, tables: DeviceTables) -> Tensor:
     """Cost of the coded values of each image, int64 [B]; values are laid out like the index."""
     from vaecodec_kernels.estimate import estimate_bits
 
@@ -371,7 +328,8 @@ class _Stream:
             lanes.append(count)
             at += len(words[-1])
         joined = torch.from_numpy(np.concatenate(words))
-        return cls(images, KernelDecoder(joined.to(device), starts, ends, lanes, GROUP_LANES), early)
+        there = joined.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else joined
+        return cls(images, KernelDecoder(there, starts, ends, lanes, GROUP_LANES), early)
 
     def decode(self, part: Coded, tables: DeviceTables, most: int, *, last: bool) -> Tensor:
         """The next segment's symbols, int16, packed as `part` says."""
@@ -392,6 +350,8 @@ class _Stream:
         """
         import torch
 
+        from vaecodec_kernels.launch import upload
+
         places, values = [], []
         for b, image in enumerate(self.images):
             for at, value in zip(image.outlier_positions, image.outlier_values, strict=True):
@@ -402,8 +362,7 @@ class _Stream:
             return symbols
         wide = symbols.int()
         signed = torch.where(wide & 1 == 1, (wide + 1) >> 1, -(wide >> 1))
-        device = symbols.device
-        signed[torch.tensor(places, device=device)] = torch.tensor(values, dtype=torch.int32, device=device)
+        signed[upload(places, torch.int64, symbols)] = upload(values, torch.int32, symbols)
         return signed
 
     def errors(self, numbers: list[list[int]], limit: int) -> list[FormatError | None]:

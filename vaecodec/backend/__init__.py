@@ -1,0 +1,120 @@
+"""Which implementation runs: NumPy reference, numba, or Triton. The one place that chooses.
+
+On the CPU numba codes one image at a time. `GpuCoder` (see `gpu`) is the whole integer path on a GPU, for batches of
+images of equal size. Both write the same bytes and read each other's files.
+"""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vaecodec.backend.gpu import (
+    DEPTHWISE_TYPES,
+    DecodedBatch,
+    GpuCoder,
+    can_fuse_depthwise,
+    depthwise,
+    depthwise_weights,
+    dequantize_step,
+    kernels_missing,
+    quantize_step,
+)
+from vaecodec.errors import BackendError, InputError
+from vaecodec.intnet import layers as integer_layers
+from vaecodec.intnet.layers import IntegerLayer
+from vaecodec.rans import choice
+from vaecodec.rans.tables import CdfTables
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = [
+    "DEPTHWISE_TYPES",
+    "LEAST_GPU_LANES",
+    "Coder",
+    "DecodedBatch",
+    "GpuCoder",
+    "RansDecoder",
+    "can_fuse_depthwise",
+    "choose_coder",
+    "depthwise",
+    "depthwise_weights",
+    "dequantize_step",
+    "kernels_missing",
+    "quantize_step",
+    "rans_decoder",
+    "rans_encode",
+    "scale_index",
+]
+
+Coder = Literal["auto", "cpu", "gpu"]
+LEAST_GPU_LANES = 32
+"""With fewer lanes in all pictures of a batch "auto" codes on the CPU. `python -m bench kernels` measures from how many
+on the GPU is faster ("lanes where it begins to pay"): a row of lanes takes a GPU about as long however many they are, a
+CPU codes one symbol after the other. Not yet measured; 32 is the estimate from 0.2 us a row and 6 ns a symbol."""
+Segment = tuple[NDArray[np.uint16], NDArray[np.uint8], CdfTables]
+
+
+class RansDecoder(Protocol):
+    """What every rANS decoder offers, see `vaecodec.rans.coder`."""
+
+    def decode(self, table_index: NDArray[np.uint8], tables: CdfTables) -> NDArray[np.uint16]: ...
+
+    def finish(self) -> None: ...
+
+
+def rans_encode(segments: Sequence[Segment], lanes: int) -> bytes:
+    """Encode with the CPU coder that is done first."""
+    return choice.encode(segments, lanes)
+
+
+def rans_decoder(data: bytes, lanes: int, symbols_at_most: int | None = None) -> RansDecoder:
+    """A decoder of the kind that is done first; symbols_at_most: in all segments, None where nobody knows."""
+    return choice.decoder(data, lanes, symbols_at_most)
+
+
+def scale_index(z_hat: NDArray[np.int8], level: int, layers: Sequence[IntegerLayer]) -> NDArray[np.uint8]:
+    """As `intnet.layers.scale_index`, on a CPU beside the networks.
+
+    The products are PyTorch's, for its threads: those of NumPy's BLAS would wait actively for their next work, on the
+    cores that the networks' threads need (encoding took twice as long).
+    """
+    return integer_layers.scale_index(z_hat, level, layers, product=_torch_product)
+
+
+def _torch_product(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
+    import torch
+
+    return torch.mm(torch.from_numpy(a), torch.from_numpy(b)).numpy()
+
+
+def choose_coder(device: torch.device, wanted: Coder = "auto") -> Literal["cpu", "gpu"]:
+    """Where latents are coded when the networks run on `device`.
+
+    "auto" takes the GPU for networks on a GPU: nothing has to cross between host and device then until all is done.
+    (Batches of fewer than LEAST_GPU_LANES lanes are coded on the CPU all the same.) Where it can't, it says so once.
+    "gpu" raises BackendError instead. `python -m bench kernels` times whole pictures with both, from small to large.
+    """
+    if wanted not in ("auto", "cpu", "gpu"):
+        message = f"coder is {wanted!r}; legal are auto, cpu, gpu"
+        raise InputError(message)
+    if wanted == "cpu" or (wanted == "auto" and device.type == "cpu"):
+        return "cpu"
+    problem = kernels_missing(device)
+    if problem is None:
+        return "gpu"
+    if wanted == "gpu":
+        raise BackendError(problem)
+    _say_once(f"latents are coded on the CPU: {problem}")
+    return "cpu"
+
+
+@functools.cache
+def _say_once(message: str) -> None:
+    warnings.warn(message, RuntimeWarning, stacklevel=4)
