@@ -23,9 +23,9 @@ nvidia-smi --query-gpu=name,driver_version,clocks.sm,clocks.mem,temperature.gpu 
 parts=${PARTS:-tests kodak timings}
 worst=0
 
-# run NAME COMMAND...: output to NAME.txt, its end on the screen.
+# run NAME SECONDS COMMAND...: output to NAME.txt, its end on the screen. What takes too long doesn't cost the rest.
 run() {
-    "${@:2}" >"$out/$1.txt" 2>&1
+    timeout --kill-after=10 "$2" "${@:3}" >"$out/$1.txt" 2>&1
     local status=$?
     tail -n 30 "$out/$1.txt"
     echo "$1: exit $status"
@@ -34,15 +34,19 @@ run() {
 
 # Other versions warn of other things than the pinned ones: here that is no failure.
 pytest=("$python" -m pytest -q -p no:cacheprovider -o filterwarnings=default)
+# Most of a test's time is spent in Triton's compiler, on the CPU.
+parallel=()
+"$python" -c 'import xdist' 2>/dev/null && parallel=(-n 6)
 kodak=tests/kernels/test_gpu_codec.py::test_kodak_agrees_with_the_cpu
 for part in $parts; do
     case $part in
         tests)
-            run tests "${pytest[@]}" tests/kernels --deselect "$kodak"
-            run tests-gpu "${pytest[@]}" -m gpu tests --ignore tests/kernels
+            run tests 240 "${pytest[@]}" "${parallel[@]}" tests/kernels --deselect "$kodak"
+            mapfile -t marked < <(grep -l 'mark\.gpu' tests/*.py)
+            run tests-gpu 120 "${pytest[@]}" -m gpu "${marked[@]}"
             ;;
-        kodak) run tests-kodak "${pytest[@]}" "$kodak" ;;
-        timings) run kernels "$python" -m bench.kernels --out "$out/kernels.json" ;;
+        kodak) run tests-kodak 300 "${pytest[@]}" "$kodak" ;;
+        timings) run kernels 400 "$python" -m bench.kernels --out "$out/kernels.json" ;;
         *)
             echo "PARTS has $part; legal are tests, kodak, timings" >&2
             exit 2

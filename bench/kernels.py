@@ -29,7 +29,15 @@ from rich.table import Table
 
 from bench.kernel_cases import Case, Sizes, make_cases
 from bench.kernel_depthwise import depthwise_cases
-from bench.kernel_pictures import LOADS, MODELS, TINY_LOADS, TINY_MODELS, picture_rows, show_pictures
+from bench.kernel_pictures import (
+    LOADS,
+    MODELS,
+    TINY_LOADS,
+    TINY_MODELS,
+    PictureRow,
+    picture_rows,
+    show_pictures,
+)
 from bench.records import RESULTS, Record, environment, installed, save
 from vaecodec_kernels.launch import INTERPRETED
 
@@ -110,20 +118,25 @@ def run_case(case: Case, device: torch.device, bandwidth: float) -> Row:
         raise click.ClickException(message)
     times = measure(case.kernel, device)
     middle = statistics.median(times)
-    floors = []
+    floors, notes = [], dict(case.notes)
     if case.moved_bytes:
         floors.append(1e3 * case.moved_bytes / bandwidth)
-    if case.chain is not None:
-        floors.append(statistics.median(measure(case.chain, device)))
+    cpu = _median(case.cpu, torch.device("cpu"))
+    if case.chain is not None and cpu is not None:
+        chain = statistics.median(measure(case.chain, device))
+        floors.append(chain)
+        row, symbol = chain / int(notes["rows"]), cpu / case.symbols
+        notes |= {"us_per_row": round(1e3 * row, 4), "cpu_ns_per_symbol": round(1e6 * symbol, 3)}
+        notes["paying_lanes"] = round(row / symbol, 1)
     return Row(
         case.name,
         round(middle, 6),
         round((max(times) - min(times)) / middle, 3),
         _median(case.eager, device),
-        _median(case.cpu, torch.device("cpu")),
+        cpu,
         round(max(floors), 6) if floors else None,
         case.symbols,
-        case.notes,
+        notes,
     )
 
 
@@ -131,10 +144,17 @@ def _median(run: Callable[[], object] | None, device: torch.device) -> float | N
     return None if run is None else round(statistics.median(measure(run, device)), 6)
 
 
-def rows_of(sizes: Sequence[tuple[str, Sizes]], device: torch.device, bandwidth: float) -> Iterator[tuple[str, Row]]:
+def rows_of(
+    sizes: Sequence[tuple[str, Sizes]], device: torch.device, bandwidth: float, wrong: list[str]
+) -> Iterator[tuple[str, Row]]:
+    """A case whose check fails goes to `wrong` instead; the others go on, since a GPU may be there for minutes only."""
     for name, size in sizes:
         for case in itertools.chain(make_cases(size, device), depthwise_cases(size, device)):
-            yield name, run_case(case, device, bandwidth)
+            try:
+                yield name, run_case(case, device, bandwidth)
+            except click.ClickException as error:
+                wrong.append(f"{name}: {error.message}")
+                click.echo(wrong[-1], err=True)
             if device.type == "cuda":
                 torch.cuda.empty_cache()
 
@@ -151,6 +171,18 @@ def show(console: Console, rows: Sequence[tuple[str, Row]]) -> None:
         floor = row.floor_ms
         cells += ["-", "-"] if floor is None else [f"{floor:.3f}", f"{row.kernel_ms / floor:.2f}"]
         table.add_row(*cells, f"{row.symbols / row.kernel_ms / 1e3:.1f}")
+    console.print(table)
+
+
+def show_lanes(console: Console, rows: Sequence[tuple[str, Row]]) -> None:
+    """From how many lanes on the GPU codes faster than the CPU: `backend.LEAST_GPU_LANES` should be the largest."""
+    table = Table(title="lanes where the GPU begins to pay" + (" (interpreted: meaningless)" if INTERPRETED else ""))
+    for title in ("size", "kernel", "us a row", "CPU, ns a symbol", "lanes"):
+        table.add_column(title, justify="left" if title in ("size", "kernel") else "right")
+    for size, row in rows:
+        if "paying_lanes" in row.notes:
+            cells = (row.notes[name] for name in ("us_per_row", "cpu_ns_per_symbol", "paying_lanes"))
+            table.add_row(size, row.name, *map(str, cells))
     console.print(table)
 
 
@@ -180,20 +212,34 @@ def main(out: Path | None, tiny: bool) -> None:
     bandwidth = copy_bandwidth(device)
     small = tiny or device.type == "cpu"
     sizes = [("tiny", TINY)] if small else GPU_SIZES
-    rows = list(rows_of(sizes, device, bandwidth))
-    show(Console(), rows)
-    loads, models = (TINY_LOADS, TINY_MODELS) if small else (LOADS, MODELS)
-    pictures = list(picture_rows(loads, models, device, repeat=not INTERPRETED))
-    show_pictures(Console(), pictures, meaningless=INTERPRETED)
-    click.echo(f"copy bandwidth {bandwidth / 1e9:.0f} GB/s")
     if out is None and device.type == "cuda":
         out = RESULTS / "kernels" / f"{torch.cuda.get_device_name().lower().replace(' ', '-')}.json"
+    wrong: list[str] = []
+    described = {name: vars(size) for name, size in sizes}
+    fixed = {**machine(device), "copy_bytes_per_s": round(bandwidth), "sizes": described}
+
+    def keep(pictures: Sequence[PictureRow]) -> None:
+        """Whatever there is so far: the command may be cut off."""
+        if out is not None:
+            results = [{"size": name, **row.record()} for name, row in rows]
+            save(out, {**fixed, "results": results, "pictures": [p.record() for p in pictures], "wrong": wrong})
+
+    rows = list(rows_of(sizes, device, bandwidth, wrong))
+    show(Console(), rows)
+    show_lanes(Console(), rows)
+    click.echo(f"copy bandwidth {bandwidth / 1e9:.0f} GB/s")
+    keep([])
+    loads, models = (TINY_LOADS, TINY_MODELS) if small else (LOADS, MODELS)
+    pictures: list[PictureRow] = []
+    for row in picture_rows(loads, models, device, wrong, repeat=not INTERPRETED):
+        pictures.append(row)
+        keep(pictures)
+    show_pictures(Console(), pictures, meaningless=INTERPRETED)
     if out is not None:
-        described = {name: vars(size) for name, size in sizes}
-        results = [{"size": name, **row.record()} for name, row in rows]
-        figures = {"results": results, "pictures": [row.record() for row in pictures]}
-        save(out, {**machine(device), "copy_bytes_per_s": round(bandwidth), "sizes": described, **figures})
         click.echo(str(out))
+    if wrong:
+        message = f"{len(wrong)} wrong results were not timed: {'; '.join(wrong)}"
+        raise click.ClickException(message)
 
 
 if __name__ == "__main__":

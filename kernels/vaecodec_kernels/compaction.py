@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import triton
 import triton.language as tl
@@ -57,9 +58,8 @@ class Coded:
             torch.stack([self.outlier_position[at : at + count], self.outlier_value[at : at + count]])
             for at, count in zip(self.starts, counts, strict=True)
         ]
-        listed = torch.cat(cut, 1).cpu().split(list(counts), 1)
         found = []
-        for positions, values in listed:
+        for positions, values in np.split(torch.cat(cut, 1).cpu().numpy(), np.cumsum(counts)[:-1], 1):
             order = positions.argsort()
             found.append((positions[order].tolist(), values[order].tolist()))
         return found

@@ -35,6 +35,12 @@ def _poisoned_outputs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "empty", poisoned)
 
 
+@pytest.fixture
+def plain_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For networks of plain layers on a GPU beside those that the codec runs: no TF32 in these either."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+
+
 def _row(size: int, decay: float) -> np.ndarray[Any, np.dtype[np.uint32]]:
     """A table that falls off: most likely first, every frequency at least 1."""
     pmf = np.exp(-np.arange(size) / decay)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 from pathlib import Path
@@ -13,12 +14,12 @@ from click import ClickException
 from click.testing import CliRunner
 from rich.console import Console
 
-from bench import kernel_cases
+from bench import kernel_cases, kernels
 from bench.__main__ import main as bench_command
 from bench.kernel_cases import Case, Inputs, Sizes
 from bench.kernel_depthwise import depthwise_cases
 from bench.kernel_pictures import TINY_LOADS, TINY_MODELS, check, picture_rows, show_pictures
-from bench.kernels import Row, copy_bandwidth, machine, run_case, show
+from bench.kernels import Row, copy_bandwidth, machine, run_case, show, show_lanes
 from bench.records import load, save
 from vaecodec.backend import gpu
 from vaecodec.codec import Codec
@@ -36,6 +37,11 @@ def test_cases_check_and_time(device: torch.device, tmp_path: Path) -> None:
     rows = [("tiny", run_case(case, device, bandwidth)) for case in cases]
     assert all(row.kernel_ms > 0 and row.symbols > 0 for _, row in rows)
     show(Console(quiet=True), rows)
+    with (shown := Console(file=io.StringIO(), width=120)).capture() as lanes:
+        show_lanes(shown, rows)
+    assert "rANS encode" in lanes.get()
+    assert "rANS decode" in lanes.get()
+    assert all(row.notes["paying_lanes"] > 0 for _, row in rows if row.name.startswith("rANS"))  # type: ignore[operator]
     path = tmp_path / "kernels.json"
     save(path, {**machine(device), "results": [row.record() for _, row in rows]})
     assert [result["name"] for result in load(path)["results"]] == [row.name for _, row in rows]
@@ -45,7 +51,9 @@ def test_cases_check_and_time(device: torch.device, tmp_path: Path) -> None:
 def test_pictures_are_checked_and_timed(monkeypatch: pytest.MonkeyPatch, device: torch.device) -> None:
     for module in (gpu, coding):  # one lane would be too slow for an interpreter
         monkeypatch.setattr(module, "choose_lanes", lambda _: 64)
-    rows = list(picture_rows(TINY_LOADS[1:], TINY_MODELS, device, repeat=False))
+    wrong: list[str] = []
+    rows = list(picture_rows(TINY_LOADS[1:], TINY_MODELS, device, wrong, repeat=False))
+    assert wrong == []
     assert [(row.load, row.coder) for row in rows] == [("2 x tiny", "gpu"), ("2 x tiny", "cpu")]
     assert all(row.record()["decode_pictures_per_s"] > 0 for row in rows)
     assert all(0.01 < row.bits_per_pixel < 24 for row in rows)
@@ -59,6 +67,26 @@ def test_pictures_that_differ_are_not_timed(monkeypatch: pytest.MonkeyPatch, dev
     monkeypatch.setattr(codecs[1], "decode_batch", lambda *_, **__: [other])
     with pytest.raises(ClickException, match="different pictures"):
         check(codecs, pictures)
+
+
+def test_what_is_wrong_does_not_stop_the_rest(
+    monkeypatch: pytest.MonkeyPatch, device: torch.device, tmp_path: Path
+) -> None:
+    """A GPU may be there for minutes only: every right result is kept, and the wrong one named."""
+    monkeypatch.setattr(gpu, "choose_lanes", lambda _: 64)
+    monkeypatch.setattr(coding, "choose_lanes", lambda _: 64)
+    cases = [Case("wrong", lambda: None, lambda: False, 1), Case("right", lambda: None, lambda: True, 1)]
+    monkeypatch.setattr(kernels, "make_cases", lambda *_: cases)
+    monkeypatch.setattr(kernels, "depthwise_cases", lambda *_: [])
+    monkeypatch.setattr(kernels, "TINY_LOADS", TINY_LOADS[:1])
+    out = tmp_path / "kernels.json"
+    done = CliRunner().invoke(kernels.main, ["--tiny", "--out", str(out)])
+    assert done.exit_code == 1
+    assert "tiny: wrong: the kernel's result differs" in done.output
+    record = load(out)
+    assert [row["name"] for row in record["results"]] == ["right"]
+    assert len(record["pictures"]) == 2
+    assert len(record["wrong"]) == 1
 
 
 def test_the_command_is_there() -> None:

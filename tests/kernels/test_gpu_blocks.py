@@ -47,6 +47,7 @@ def _block(channels: int, dtype: torch.dtype, device: torch.device) -> DepthConv
 
 @pytest.mark.parametrize("dtype", list(CLOSE), ids=str)
 @pytest.mark.parametrize("shape", [(1, 8, 1, 1), (2, 16, 9, 5)], ids=str)
+@pytest.mark.usefixtures("plain_float32")
 def test_a_block_equals_the_plain_one(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> None:
     plain = _block(shape[1], dtype, device)
     block = GpuBlock(plain)
@@ -81,6 +82,7 @@ def _run(passes: Passes, photo: NDArray[np.uint8], device: torch.device, scale: 
 
 
 @pytest.mark.parametrize("band", [1, 10**9], ids=["bands", "whole"])
+@pytest.mark.usefixtures("plain_float32")
 def test_all_passes_equal_the_plain_ones(
     network: CodecNetwork, photo: NDArray[np.uint8], device: torch.device, band: int
 ) -> None:
@@ -93,6 +95,7 @@ def test_all_passes_equal_the_plain_ones(
     assert (expected[1] - found[1]).abs().mean() < 1e-3
 
 
+@pytest.mark.usefixtures("plain_float32")
 def test_without_the_kernel_the_layers_are_exact_all_the_same(
     monkeypatch: pytest.MonkeyPatch, network: CodecNetwork, photo: NDArray[np.uint8], device: torch.device
 ) -> None:
@@ -164,6 +167,7 @@ def test_that_would_be_noticed(network: CodecNetwork, photo: NDArray[np.uint8], 
     assert products.others
 
 
+@pytest.mark.usefixtures("plain_float32")
 def test_exact_convolutions_share_their_weights() -> None:
     for conv in (nn.Conv2d(4, 6, 3), nn.Conv2d(4, 4, 3, padding=1, groups=4), nn.Conv2d(4, 6, 1, bias=False)):
         holder = nn.Sequential(conv)
