@@ -14,6 +14,7 @@ import itertools
 import os
 import shutil
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -43,6 +44,8 @@ from vaecodec_kernels.launch import INTERPRETED
 
 TARGET_SECONDS = 0.3
 """Time spent on each measurement, at most 200 repetitions."""
+TABLE_WIDTH = 140
+"""Where the output is no terminal, which would tell its own."""
 FULL = Sizes(batch=32, height=1152, width=1792, m=320, n=96, hidden=(128, 96))
 """32 images of 2 megapixels with the widths of `base`."""
 SINGLE = Sizes(batch=1, height=1088, width=1920, m=320, n=96, hidden=(128, 96))
@@ -225,8 +228,9 @@ def main(out: Path | None, tiny: bool) -> None:
             save(out, {**fixed, "results": results, "pictures": [p.record() for p in pictures], "wrong": wrong})
 
     rows = list(rows_of(sizes, device, bandwidth, wrong))
-    show(Console(), rows)
-    show_lanes(Console(), rows)
+    console = Console(width=None if sys.stdout.isatty() else TABLE_WIDTH)
+    show(console, rows)
+    show_lanes(console, rows)
     click.echo(f"copy bandwidth {bandwidth / 1e9:.0f} GB/s")
     keep([])
     loads, models = (TINY_LOADS, TINY_MODELS) if small else (LOADS, MODELS)
@@ -234,7 +238,7 @@ def main(out: Path | None, tiny: bool) -> None:
     for row in picture_rows(loads, models, device, wrong, repeat=not INTERPRETED):
         pictures.append(row)
         keep(pictures)
-    show_pictures(Console(), pictures, meaningless=INTERPRETED)
+    show_pictures(console, pictures, meaningless=INTERPRETED)
     if out is not None:
         click.echo(str(out))
     if wrong:

@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 from vaecodec_kernels.depthwise import STRIP, depthwise, make_weights
 from vaecodec_kernels.errors import KernelInputError
 
-SHAPES = [(1, 4, 1, 1), (2, 8, 3, 5), (1, 12, STRIP, 16), (1, 20, STRIP + 1, 17), (2, 70, 2 * STRIP - 1, 3)]
+SHAPES = [
+    *((1, 4, 1, 1), (2, 8, 3, 5), (1, 12, STRIP, 16), (1, 20, STRIP + 1, 17), (2, 70, 2 * STRIP - 1, 3)),
+    *((1, 4, 7, 9), (1, 4, 25, 40)),
+]
 
 
 def reference(

@@ -11,6 +11,8 @@ from vaecodec_kernels import intnet
 from vaecodec_kernels.errors import KernelInputError
 
 LEVELS = 3
+NARROW = (8, 8, 4, 4)
+"""Widths for the sizes around a program's 64 positions: 1, 63, 64, 65, 1000."""
 
 
 def _layers(n: int, h1: int, h2: int, m: int, extreme: bool) -> tuple[IntegerLayer, ...]:
@@ -42,7 +44,15 @@ def _on(device: torch.device, layers: tuple[IntegerLayer, ...]) -> list[intnet.D
 
 
 @pytest.mark.parametrize("extreme", [False, True], ids=["random", "extreme"])
-@pytest.mark.parametrize(("sizes", "shape"), [((8, 16, 8, 16), (2, 3, 5)), ((40, 24, 12, 20), (3, 1, 2))], ids=str)
+@pytest.mark.parametrize(
+    ("sizes", "shape"),
+    [
+        ((8, 16, 8, 16), (2, 3, 5)),
+        ((40, 24, 12, 20), (3, 1, 2)),
+        *((NARROW, shape) for shape in ((1, 1, 1), (1, 7, 9), (1, 8, 8), (1, 5, 13), (1, 25, 40))),
+    ],
+    ids=str,
+)
 def test_indices_equal_the_reference(
     sizes: tuple[int, int, int, int], shape: tuple[int, int, int], extreme: bool, device: torch.device
 ) -> None:

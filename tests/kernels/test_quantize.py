@@ -10,7 +10,7 @@ from vaecodec.models.network import _POSITIONS, STEPS, step_mask
 from vaecodec_kernels.errors import KernelInputError
 from vaecodec_kernels.quantize import dequantize_step, quantize_step
 
-SHAPES = [(1, 4, 1, 1), (2, 8, 3, 5), (1, 12, 4, 33), (2, 64, 2, 2), (1, 80, 5, 7)]
+SHAPES = [(1, 4, 1, 1), (2, 8, 3, 5), (1, 12, 4, 33), (2, 64, 2, 2), (1, 80, 5, 7), (1, 4, 7, 9), (1, 8, 5, 25)]
 
 
 def _inputs(shape: tuple[int, ...], seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
