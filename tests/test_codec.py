@@ -211,6 +211,19 @@ def test_other_inputs(codec: Codec, lake: Image.Image) -> None:
 # Batches
 
 
+def test_the_same_pixels_in_any_memory(codec: Codec, lake: Image.Image) -> None:
+    """Taken as they are where they can be: the caller's array is neither copied nor changed."""
+    pixels = np.array(lake)
+    pixels.flags.writeable = False
+    before, data = pixels.copy(), codec.encode(lake)
+    assert codec.encode(pixels) == data
+    assert np.array_equal(pixels, before)
+    for other in (np.asfortranarray(pixels), np.dstack([pixels, pixels])[:, :, :3], pixels[::-1].copy()[::-1]):
+        assert not other.flags.c_contiguous
+        assert codec.encode(other) == data
+    assert codec.encode_batch([pixels, lake]) == [data, data]
+
+
 def test_batch_of_mixed_sizes(codec: Codec, lake: Image.Image) -> None:
     """A batch gives what single calls give: the same files, the same pixels up to rounding, in order."""
     pictures = [lake.resize(size) for size in (*SIZES, *SIZES)] + [lake, lake.convert("L")]

@@ -27,7 +27,7 @@ from vaecodec.models.network import CodecNetwork, level_position, round_z
 from vaecodec.models.passes import Passes, padded_rows
 from vaecodec.models.pipeline import to_pixels
 from vaecodec.models.preview import PreviewFit, make_preview_head
-from vaecodec.models.streaming import RowStream, reach
+from vaecodec.models.streaming import RowStream, RowWindow, cut_rows, reach
 from vaecodec.models.windows import Window
 from vaecodec.weights.store import PREVIEW_PREFIX, read_model, write_model
 
@@ -96,6 +96,27 @@ def test_a_stream_gives_the_rows_of_the_whole(kind: str, heights: list[int]) -> 
     assert torch.allclose(torch.cat(found, 2), whole, rtol=1e-5, atol=1e-5)
 
 
+def test_a_window_keeps_the_rows_that_are_needed() -> None:
+    picture, window = torch.arange(60.0).reshape(1, 2, 10, 3), RowWindow()
+    assert window.push(picture[:, :, :4]) == slice(0, 4)
+    window.drop(2)
+    assert window.push(picture[:, :, 4:5]) == slice(4, 5)
+    assert torch.equal(window.rows(slice(2, 5)), picture[:, :, 2:5])
+    for wanted in (slice(1, 3), slice(4, 6)):
+        with pytest.raises(IndexError, match=r"of a window of rows 2\.\.5"):
+            window.rows(wanted)
+    window.drop(5)
+    assert window.push(picture[:, :, 5:]) == slice(5, 10)
+    assert torch.equal(window.rows(slice(5, 10)), picture[:, :, 5:])
+
+
+def test_a_rectangle_cut_out_of_bands() -> None:
+    picture = torch.arange(120.0).reshape(1, 2, 10, 6)
+    for heights in ([10], [1] * 10, [3, 3, 4], [9, 1]):
+        bands = list(cut_rows(picture.split(heights, 2), Window(2, 9, 1, 5)))
+        assert torch.equal(torch.cat(bands, 2), picture[:, :, 2:9, 1:5])
+
+
 def test_reach_is_what_a_pixel_really_moves() -> None:
     chain = _randomized(nn.Sequential(DepthConvBlock(4), Downsample(4, 4), DepthConvBlock(4), DepthConvBlock(4)))
     x = torch.zeros(1, 4, 32, 32)
@@ -132,7 +153,7 @@ def test_bands_code_as_one_piece(network: CodecNetwork, lake: NDArray[np.uint8],
     assert torch.allclose(passes.analyse_features(passes.features([lake]), t), y, atol=1e-5)
     found_z = passes.hyper_analyse(y, t)
     assert torch.allclose(found_z, z, atol=1e-4)
-    p, coded = passes.prior(round_z(z), t), torch.ones(r.shape, dtype=torch.uint8)
+    p, coded = list(passes.prior(round_z(z), t)), torch.ones(r.shape, dtype=torch.uint8)
     found_y_hat, _ = passes.quantize(p, y, t, coded)
     assert (y != r).sum() <= 1 + r.numel() // 100_000  # y became r
     assert r.abs().max() > 3
@@ -232,7 +253,7 @@ def test_crops_through_deep_networks(network: CodecNetwork, lake: NDArray[np.uin
     region = passes.region(Window(330, 350, 500, 540), height, width)
     assert region.prior.height * region.prior.width < 0.7 * z.shape[2] * z.shape[3]
     context = region.context.finer(4)
-    p = context.relative_to(region.prior.finer(4)).cut(passes.prior(region.prior.cut(round_z(z)), t))
+    p = cut_rows(passes.prior(region.prior.cut(round_z(z)), t), context.relative_to(region.prior.finer(4)))
     found = region.y.relative_to(context).cut(passes.reconstruct(p, context.cut(r.int()), t))
     assert (found - region.y.cut(y_hat)).abs().max() < 1e-3
     rows = torch.cat(list(passes.synthesize(found, t)), 2)

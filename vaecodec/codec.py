@@ -28,6 +28,7 @@ from vaecodec.items import (
     Item,
     Result,
     Source,
+    as_it_is,
     batches,
     finish,
     make_source,
@@ -165,7 +166,7 @@ class Codec:
         if len(given) > 1:
             message = f"{' and '.join(given)} can't be combined; give one of them"
             raise InputError(message)
-        source = make_source(picture, strip=strip)
+        source = make_source(as_it_is(picture), strip=strip)
         if given in ([], ["level"]):
             level = quality_to_level(quality) if level is None else check_level(level)
             [data] = self._encode_equal([source], level)
@@ -197,7 +198,7 @@ class Codec:
     ) -> list[bytes]:
         """Several pictures of any sizes -> their files; those of (nearly) equal size share passes of the networks."""
         level = quality_to_level(quality)
-        sources = [make_source(picture, strip=strip) for picture in pictures]
+        sources = [make_source(as_it_is(picture), strip=strip) for picture in pictures]
         files: dict[int, bytes] = {}
         keys = [(*padded_size(source.picture.rgb), b"") for source in sources]
         for numbers in batches(keys, self._memory.batch_pixels):

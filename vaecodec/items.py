@@ -48,6 +48,14 @@ def _as_shown(rgb: NDArray[np.uint8], mode: image.Mode) -> NDArray[np.uint8]:
     return image.to_array(image.Picture(rgb, None, "L" if mode in ("L", "LA") else "RGB"))
 
 
+def as_it_is(picture: object) -> object:
+    """Pixels that are as the networks want them, not copied: nobody keeps them once they are coded."""
+    if not isinstance(picture, np.ndarray) or picture.dtype != np.uint8 or picture.ndim != 3:
+        return picture
+    is_plain = picture.shape[2] == 3 and picture.size > 0 and picture.flags.c_contiguous
+    return image.Picture(picture) if is_plain else picture
+
+
 def make_source(picture: object, *, strip: bool) -> Source:
     """Raises InputError for what can't be coded."""
     source = image.to_picture(picture)

@@ -6,7 +6,7 @@ kernel take less time than the launches of many small ones.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -24,7 +24,7 @@ class FusedPasses(Passes):
     """As `Passes`, for tensors that the kernels can take."""
 
     def quantize(
-        self, p: Tensor, y: Tensor, t: Tensor, index: Tensor, dead_zone: Tensor | None = None
+        self, p: Iterable[Tensor], y: Tensor, t: Tensor, index: Tensor, dead_zone: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         gain = self._gains(t, len(y))
         r = y.view(torch.int32)  # a place of y is not needed any more when its r is known
@@ -33,23 +33,23 @@ class FusedPasses(Passes):
             parts = (y[:, :, rows], mu, gain, index[:, :, rows], r[:, :, rows], y_hat)
             backend.quantize_step(*parts, step=number, positions=positions, dead_zone=dead_zone)
 
-        return self._fused_steps(p, step), r
+        return self._fused_steps(p, y.shape, step), r
 
-    def reconstruct(self, p: Tensor, r: Tensor, t: Tensor) -> Tensor:
+    def reconstruct(self, p: Iterable[Tensor], r: Tensor, t: Tensor) -> Tensor:
         gain = self._gains(t, len(r))
 
         def step(number: int, positions: Sequence[tuple[int, int]], rows: Rows, mu: Tensor, y_hat: Tensor) -> None:
             backend.dequantize_step(r[:, :, rows], mu, gain, y_hat, step=number, positions=positions)
 
-        return self._fused_steps(p, step)
+        return self._fused_steps(p, r.shape, step)
 
     def _gains(self, t: Tensor, batch: int) -> Tensor:
         """[batch, M] for one level or a level each."""
         gain: Tensor = self._network.log_gain(t).exp().flatten(1)
         return gain.expand(batch, -1).contiguous()
 
-    def _fused_steps(self, p: Tensor, run: FusedStep) -> Tensor:
-        y_hat = self._whole(p.shape[0], self._network.config.M, *p.shape[2:])
+    def _fused_steps(self, p: Iterable[Tensor], shape: Sequence[int], run: FusedStep) -> Tensor:
+        y_hat = self._whole(*shape)
         for step, rows, features in self._context_rows(p, y_hat):
             positions = [((row - rows.start) % 2, column) for row, column in step_positions(0)]
             run(step, positions, rows, self._network.context.heads[step](features), y_hat[:, :, rows])

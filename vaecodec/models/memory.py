@@ -52,8 +52,8 @@ def relaid(source: Tensor, place: Tensor) -> Tensor:
 def bytes_per_pixel(config: ModelConfig, task: Task) -> float:
     """Held of the whole picture at the peak: uint8 pixels, latents, entropy coder (`python -m bench scale`).
 
-    A position of the latents is 256 pixels. Encoding: y_hat and r of 4 bytes, scale index twice, symbols, words; or
-    while the networks run y, y_hat, p and the index. Decoding: r, y_hat and p, and the pixels twice.
+    A position of the latents is 256 pixels. Encoding: y and y_hat of 4 bytes, the scale index twice; or later r of 4
+    bytes, the index, symbols, words. Decoding: r, y_hat, and the pixels twice. A target: the features, y, y_hat and r.
     """
     latents = {"encode": 14 * config.M, "decode": 8 * config.M, "target": 18 * config.M}[task]
     pixels = {"encode": 3.0, "decode": 7.0, "target": 3.0 + config.C / 16}[task]

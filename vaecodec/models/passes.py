@@ -6,7 +6,7 @@ Tensors of whole pictures are in channels-last memory.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -21,7 +21,7 @@ from vaecodec.models.exact import convolve
 from vaecodec.models.memory import empty, relaid
 from vaecodec.models.network import STEPS, CodecNetwork, step_positions
 from vaecodec.models.preview import PREVIEW_SCALE, finish_preview
-from vaecodec.models.streaming import RowStream, reach
+from vaecodec.models.streaming import RowStream, RowWindow, reach
 from vaecodec.models.windows import Window
 
 Y_CELL = 2 * PATCH
@@ -138,26 +138,26 @@ class Passes:
         z: Tensor = torch.cat(parts, 2) * self._network.log_z_gain(t).exp()
         return z
 
-    def prior(self, z_hat: Tensor, t: Tensor) -> Tensor:
-        """z_hat float [B, N, h, w] -> prior features p [B, P, 4h, 4w]."""
+    def prior(self, z_hat: Tensor, t: Tensor) -> Iterator[Tensor]:
+        """z_hat float [B, N, h, w] -> prior features p [B, P, rows, 4w], band by band from the top."""
         network = self._network
         batch, _, height, width = z_hat.shape
-        p = self._whole(batch, network.config.P, Z_CELL * height, Z_CELL * width)
         gain, scale = (-network.log_z_gain(t)).exp(), network.log_q_prior(t).exp()
         stream = RowStream(network.h_mean)
-        bands = self._bands(height, batch * width * ALIGNMENT**2)
-        found = (stream.push(z_hat[:, :, band] * gain, last=last) for band, last in bands)
-        return _filled(p, (rows * scale for rows in found if rows is not None))
+        for band, last in self._bands(height, batch * width * ALIGNMENT**2):
+            rows = stream.push(z_hat[:, :, band] * gain, last=last)
+            if rows is not None:
+                yield rows.float().mul_(scale)
 
     def quantize(
-        self, p: Tensor, y: Tensor, t: Tensor, index: Tensor, dead_zone: Tensor | None = None
+        self, p: Iterable[Tensor], y: Tensor, t: Tensor, index: Tensor, dead_zone: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """The four steps of the encoder -> y_hat, and r as whole numbers of any type. y [B, M, h, w] is overwritten.
 
-        index uint8 [B, M, h, w]: the scale index; where it is 0, so is r. dead_zone float32 [64]: by how much r/gain
-        moves toward zero before it is rounded, for each scale index; None: not at all.
+        p: bands of rows, as `prior` gives them. index uint8 [B, M, h, w]: the scale index; where it is 0, so is r.
+        dead_zone float32 [64]: by how much r/gain moves toward zero before it is rounded, for each scale index; None:
+        not at all.
         """
-
         coded = relaid(index, _channels_last(y.shape, torch.uint8, self._device)).clamp_(max=1)
 
         def residual(place: Place, mu: Tensor, gain: Tensor) -> Tensor:
@@ -167,25 +167,31 @@ class Passes:
                 v -= v.clamp(-limit, limit)
             return v.round_().mul_(coded[place])
 
-        return self._context_steps(p, t, residual), y
+        return self._context_steps(p, y.shape, t, residual), y
 
     # Decoding
 
-    def reconstruct(self, p: Tensor, r: Tensor, t: Tensor) -> Tensor:
-        """The four steps of the decoder: r int32 [B, M, h, w] -> y_hat float32."""
-        return self._context_steps(p, t, lambda place, mu, _: r[place].to(mu.dtype))
+    def reconstruct(self, p: Iterable[Tensor], r: Tensor, t: Tensor) -> Tensor:
+        """The four steps of the decoder: r int32 [B, M, h, w] and bands of p -> y_hat float32."""
+        return self._context_steps(p, r.shape, t, lambda place, mu, _: r[place].to(mu.dtype))
 
-    def _context_steps(self, p: Tensor, t: Tensor, residual: Callable[[Place, Tensor, Tensor], Tensor]) -> Tensor:
-        """y_hat."""
+    def _context_steps(
+        self,
+        p: Iterable[Tensor],
+        shape: Sequence[int],
+        t: Tensor,
+        residual: Callable[[Place, Tensor, Tensor], Tensor],
+    ) -> Tensor:
+        """y_hat, of this shape."""
         gain = self._network.log_gain(t).exp()
-        y_hat = self._whole(p.shape[0], self._network.config.M, *p.shape[2:])
+        y_hat = self._whole(*shape)
         for step, rows, features in self._context_rows(p, y_hat):
             for place, quarter, mu in self._means(step, features, rows.start):
                 r = residual(place, mu, gain[:, quarter])
                 y_hat[place] = r.div(gain[:, quarter]).add_(mu)
         return y_hat
 
-    def _context_rows(self, p: Tensor, y_hat: Tensor) -> Iterator[tuple[int, slice, Tensor]]:
+    def _context_rows(self, p: Iterable[Tensor], y_hat: Tensor) -> Iterator[tuple[int, slice, Tensor]]:
         """The four steps: the number of one, rows, and the features of the context there.
 
         y_hat need not be initialized. Every step follows on the heels of the one before, a few rows behind, so that p
@@ -193,19 +199,22 @@ class Passes:
         """
         context = self._network.context
         streams = [RowStream(context.trunk) for _ in context.adaptors]
-        done = [0] * STEPS
-        for rows, last in self._bands(p.shape[2], p.shape[0] * p.shape[3] * Y_CELL**2):
+        done, kept = [0] * STEPS, RowWindow()
+        for band in p:
+            rows = kept.push(band)
             y_hat[:, :, rows] = 0
             for step in range(STEPS):
-                features: Tensor | None = p[:, :, rows]
+                features: Tensor | None = kept.rows(rows)
                 if step:
-                    known = torch.cat([p[:, :, rows], y_hat[:, :, rows]], 1)
+                    known = torch.cat([kept.rows(rows), y_hat[:, :, rows]], 1)
+                    last = rows.stop == y_hat.shape[2]
                     features = streams[step - 1].push(context.adaptors[step - 1](known), last=last)
                 if features is None:
                     break
                 rows = slice(done[step], done[step] + features.shape[2])
                 yield step, rows, features
                 done[step] = rows.stop
+            kept.drop(done[STEPS - 2])
 
     def _means(self, step: int, features: Tensor, top: int) -> Iterator[tuple[Place, slice, Tensor]]:
         """For each quarter of the channels: where `step` codes it in these rows, and mu there."""

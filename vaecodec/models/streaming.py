@@ -8,7 +8,7 @@ networks faster, too: at 6 megapixels by half.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from vaecodec.models.exact import convolve
 from vaecodec.models.layers import Downsample, RowBlock
+from vaecodec.models.windows import Window
 
 
 class _Stage(Protocol):
@@ -117,6 +118,41 @@ def _joined(parts: Sequence[Tensor | None]) -> Tensor | None:
     if len(present) < 2:
         return present[0] if present else None
     return torch.cat(present, 2)
+
+
+class RowWindow:
+    """The rows that are still needed of a picture that comes in bands."""
+
+    def __init__(self) -> None:
+        self._rows: Tensor | None = None
+        self._top, self._bottom = 0, 0
+
+    def push(self, band: Tensor) -> slice:
+        """The next rows [B, C, rows, w]. Returns which ones they are."""
+        self._rows = _joined([self._rows, band])
+        top, self._bottom = self._bottom, self._bottom + band.shape[2]
+        return slice(top, self._bottom)
+
+    def rows(self, wanted: slice) -> Tensor:
+        """A view of some of them."""
+        if self._rows is None or not self._top <= wanted.start <= wanted.stop <= self._bottom:
+            message = f"rows {wanted.start}..{wanted.stop} of a window of rows {self._top}..{self._bottom}"
+            raise IndexError(message)
+        return self._rows[:, :, wanted.start - self._top : wanted.stop - self._top]
+
+    def drop(self, before: int) -> None:
+        """Rows above `before` are no longer needed."""
+        self._rows, self._top = self.rows(slice(before, self._bottom)).clone(), before
+
+
+def cut_rows(bands: Iterable[Tensor], window: Window) -> Iterator[Tensor]:
+    """The rectangle of a picture that comes in bands of rows [B, C, rows, w]; again in bands."""
+    top = 0
+    for rows in bands:
+        first, last = max(0, window.top - top), min(rows.shape[2], window.bottom - top)
+        if first < last:
+            yield rows[:, :, first:last, window.left : window.right]
+        top += rows.shape[2]
 
 
 def reach(network: nn.Module, cell: int) -> int:
