@@ -60,6 +60,26 @@ def _places(wanted, lane):
 
 
 @triton.jit
+def _load_row(p_symbols, p_index, j, active):
+    """Table and symbol of each lane."""
+    table = tl.load(p_index + j, mask=active, other=0).to(tl.int32)
+    return table, tl.load(p_symbols + j, mask=active, other=0).to(tl.int32)
+
+
+@triton.jit
+def _entries(table, symbol, p_cdf, p_sizes, stride, last_table):
+    """Start and frequency of each lane's symbol, and what is wrong with it; a wrong one is clamped."""
+    problem = tl.where(table > last_table, _BAD_INDEX, 0)
+    table = tl.minimum(table, last_table)
+    last_symbol = tl.load(p_sizes + table) - 1
+    problem = tl.maximum(problem, tl.where((symbol < 0) | (symbol > last_symbol), _BAD_SYMBOL, 0))
+    symbol = tl.minimum(tl.maximum(symbol, 0), last_symbol)
+    entry = p_cdf + table.to(tl.int64) * stride + symbol
+    start = tl.load(entry).to(tl.uint32)
+    return start, tl.load(entry + 1).to(tl.uint32) - start, problem
+
+
+@triton.jit
 def rans_encode_kernel(
     p_symbols,
     p_index,
@@ -92,21 +112,23 @@ def rans_encode_kernel(
     x = tl.load(p_states + i_g * GROUP_LANES + lane).to(tl.uint32, bitcast=True)
     free = tl.load(p_free + i_g)
     bound = tl.load(p_bounds + i_g)
-    problem = tl.zeros([GROUP_LANES], tl.int32)
+    p_symbols += offset
+    p_index += offset
     row = rows - 1
+    j = row * lanes + first_lane + lane  # [GROUP_LANES]
+    active = (lane < width) & (j >= 0) & (j < count)
+    table, symbol = _load_row(p_symbols, p_index, j, active)
+    start, frequency, problem = _entries(table, symbol, p_cdf, p_sizes, stride, last_table)
+    j -= lanes
+    next_active = (lane < width) & (j >= 0) & (j < count)
+    table, symbol = _load_row(p_symbols, p_index, j, next_active)
     while row >= 0:
-        j = row * lanes + first_lane + lane  # [GROUP_LANES]
-        active = (lane < width) & (j < count)
-        table = tl.load(p_index + offset + j, mask=active, other=0).to(tl.int32)
-        symbol = tl.load(p_symbols + offset + j, mask=active, other=0).to(tl.int32)
-        problem = tl.maximum(problem, tl.where(table > last_table, _BAD_INDEX, 0))
-        table = tl.minimum(table, last_table)
-        last_symbol = tl.load(p_sizes + table) - 1
-        problem = tl.maximum(problem, tl.where((symbol < 0) | (symbol > last_symbol), _BAD_SYMBOL, 0))
-        symbol = tl.minimum(tl.maximum(symbol, 0), last_symbol)
-        entry = p_cdf + table.to(tl.int64) * stride + symbol
-        start = tl.load(entry).to(tl.uint32)
-        frequency = tl.load(entry + 1).to(tl.uint32) - start
+        # What the next two rows need doesn't depend on the states: asked for early, it is there in time.
+        j -= lanes
+        later_active = (lane < width) & (j >= 0) & (j < count)
+        later_table, later_symbol = _load_row(p_symbols, p_index, j, later_active)
+        next_start, next_frequency, wrong = _entries(table, symbol, p_cdf, p_sizes, stride, last_table)
+        problem = tl.maximum(problem, wrong)
         # x >= frequency << 16, written so that it can't overflow.
         full = active & ((x >> STATE_BITS) >= frequency)
         before, taken = _places(full, lane)
@@ -117,6 +139,12 @@ def rans_encode_kernel(
         quotient = shifted // frequency
         coded = (quotient << STATE_BITS) + (shifted - quotient * frequency) + start
         x = tl.where(active, coded, x)
+        active = next_active
+        start = next_start
+        frequency = next_frequency
+        next_active = later_active
+        table = later_table
+        symbol = later_symbol
         row -= 1
     tl.store(p_states + i_g * GROUP_LANES + lane, x.to(tl.int32, bitcast=True))
     tl.store(p_free + i_g, free)
@@ -216,11 +244,13 @@ def rans_decode_kernel(
     j = first_lane + lane.to(tl.int64)  # [GROUP_LANES]
     active = (lane < width) & (j < count)
     table = tl.load(p_index + offset + j, mask=active, other=0).to(tl.int32)
+    next_active = (lane < width) & (j + lanes < count)
+    next_table = tl.load(p_index + offset + j + lanes, mask=next_active, other=0).to(tl.int32)
     row = tl.zeros_like(rows)
     while row < rows:
-        # The next row's indices don't depend on the states: asked for early, they are there in time.
-        next_active = (lane < width) & (j + lanes < count)
-        next_table = tl.load(p_index + offset + j + lanes, mask=next_active, other=0).to(tl.int32)
+        # The indices of the next two rows don't depend on the states: asked for early, they are there in time.
+        later_active = (lane < width) & (j + 2 * lanes < count)
+        later_table = tl.load(p_index + offset + j + 2 * lanes, mask=later_active, other=0).to(tl.int32)
         problem = tl.maximum(problem, tl.where(table > last_table, _BAD_INDEX, 0))
         table = tl.minimum(table, last_table)
         slot = (x & ((1 << STATE_BITS) - 1)).to(tl.int32)
@@ -250,6 +280,8 @@ def rans_decode_kernel(
         j += lanes
         active = next_active
         table = next_table
+        next_active = later_active
+        next_table = later_table
         row += 1
     if LAST:
         wrong = (lane < width) & (x != (1 << STATE_BITS))
