@@ -1,7 +1,7 @@
 """The depthwise kernel's part of `python -m bench kernels`: the middle of a block of g_a or g_s, at 1/8 of the picture.
 
 Eager PyTorch does what the network does: a bias (which its 1x1 convolution adds), SiLU in place, and a grouped
-convolution with cuDNN or its own kernel, all channels last.
+convolution with cuDNN or its own kernel (float32 without TF32), all channels last.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from bench.kernel_cases import Case, Sizes
 from vaecodec.models.config import PATCH
+from vaecodec.models.exact import convolve
 from vaecodec_kernels.depthwise import depthwise, make_weights
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -40,7 +41,7 @@ def _case(name: str, x: Tensor, weight: Tensor, before: Tensor, after: Tensor) -
 
     def eager() -> Tensor:
         entered = F.silu(x + before[:, None, None], inplace=True)
-        return F.conv2d(entered, weight, after, padding=1, groups=len(weight))
+        return convolve(entered, weight, after, padding=(1, 1), groups=len(weight))
 
     def equal() -> bool:
         out.fill_(float("nan"))
