@@ -10,6 +10,7 @@ import click
 COMMANDS = {
     "rd": ("bench.rd_command", "main"),
     "speed": ("bench.speed", "main"),
+    "untrained": ("bench.untrained", "main"),
     "setup-compressai": ("bench.setup_compressai", "main"),
     "kodak": ("bench.kodak", "main"),
     "rans": ("bench.rans", "main"),

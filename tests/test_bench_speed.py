@@ -20,6 +20,10 @@ pytest.importorskip("matplotlib", reason="the benchmark needs the extra bench")
 from bench import openmp, records, speed, workers
 from bench.__main__ import main
 from bench.codecs import Codec, CodecError, make
+from bench.measure import check_decoded
+from bench.untrained import main as untrained
+from bench.untrained import sample_crops
+from vaecodec.codec import Codec as Model
 
 Pixels = NDArray[np.uint8]
 
@@ -166,3 +170,13 @@ def test_the_command(large: Pixels, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert "Every codec in a process of its own" in result.output
     assert (tmp_path / "rd-time.png").stat().st_size > 1000
     assert (tmp_path / "rd-time.svg").exists()
+
+
+def test_an_untrained_model_codes(tmp_path: Path) -> None:
+    """Large files and few decibels, but whole pictures: enough to measure the time of its networks."""
+    path = tmp_path / "tiny.safetensors"
+    told = CliRunner().invoke(untrained, ["tiny", str(path)])
+    assert told.exit_code == 0, told.output
+    picture = next(sample_crops()).permute(1, 2, 0).numpy()
+    model = Model(path, device="cpu")
+    check_decoded(picture, model.decode(model.encode(picture), as_array=True))
