@@ -97,7 +97,7 @@ class Codec:
     see `native_dtype`. Latents decode alike in every dtype; pixels of bfloat16 and float32 differ by about one level at
     most.
     max_memory: bytes that coding one batch may take, beside the program, its weights and the caller's picture. None:
-    about 18 a pixel and some 50 MB for each thread. A picture that can't be coded within it raises InputError.
+    about 15 a pixel and some 70 MB for each thread. A picture that can't be coded within it raises InputError.
     coder: where latents become bytes: "auto" (beside the networks, see `backend.choose_coder`), "cpu" or "gpu". Files
     are the same.
     """

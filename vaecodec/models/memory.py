@@ -55,9 +55,9 @@ def bytes_per_pixel(config: ModelConfig, task: Task) -> float:
     A position of the latents is 256 pixels. Encoding: y and y_hat of 4 bytes, the scale index twice; or later r of 4
     bytes, the index, symbols, words. Decoding: r, y_hat, and the pixels twice. A target: the features, y, y_hat and r.
     """
-    latents = {"encode": 14 * config.M, "decode": 8 * config.M, "target": 18 * config.M}[task]
+    latents = {"encode": 10 * config.M, "decode": 8 * config.M, "target": 14 * config.M}[task]
     pixels = {"encode": 3.0, "decode": 7.0, "target": 3.0 + config.C / 16}[task]
-    return (latents + 4 * config.P) / 256 + pixels
+    return latents / 256 + pixels
 
 
 def bytes_per_band_pixel(config: ModelConfig) -> float:
