@@ -39,6 +39,8 @@ from vaecodec.weights.store import write_model
 QUALITY = 60
 SECONDS = 1.0
 """Time spent on each measurement, at least 3 and at most 50 repetitions."""
+CHECKED = 2
+"""Pictures of a load that both coders write, to see that their files agree."""
 CROP = 256
 SLOW = 1.0
 """A run of more seconds is timed once, after the one that warms up."""
@@ -129,11 +131,15 @@ def _pictures(load: Load) -> list[Picture]:
 
 
 def _median_ms(run: Callable[[], object], repeat: bool) -> float:
-    """Of runs that end with all results on the host. The first of them warms up and isn't counted."""
+    """Of runs that end with all results on the host. The first of them warms up and isn't counted, unless it is the
+    only one."""
     times: list[float] = []
     started = time.perf_counter()
     run()
-    least = 3 if repeat and time.perf_counter() - started < SLOW else 1
+    first = time.perf_counter() - started
+    if not repeat:
+        return round(1e3 * first, 4)
+    least = 3 if first < SLOW else 1
     started = time.perf_counter()
     while len(times) < least or (least > 1 and len(times) < 50 and time.perf_counter() - started < SECONDS):
         before = time.perf_counter()
@@ -180,13 +186,13 @@ def picture_rows(
                 pictures = _pictures(load)
                 timed = codecs if load.count * load.width * load.height <= LARGEST_ON_CPU else codecs[:1]
                 try:
-                    check(codecs, pictures[:2])
+                    files = check(codecs, pictures[:CHECKED])
                 except click.ClickException as error:
                     wrong.append(f"{load.name}, {model}, {dtype}: {error.message}")
                     click.echo(wrong[-1], err=True)
                     continue
-                for codec in timed:
-                    written = codec.encode_batch(pictures, QUALITY)
+                for codec, few in zip(timed, files, strict=False):
+                    written = few if load.count <= CHECKED else codec.encode_batch(pictures, QUALITY)
                     yield _row(codec, load, model, pictures, written, repeat)
 
 
