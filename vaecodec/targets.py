@@ -217,6 +217,9 @@ class Search(Generic[T]):
             if level == above[0] or at_the_end:
                 return self._stronger(above)
             return level, 0.0 if self.stuck else strength
+        if level == above[0] and sum(tried == level for tried, _ in self.seen) > 1:
+            # Its strengths take away less than usual.
+            return level - 1, 0.0
         is_inside = (below[0], -below[1]) < (level, -strength) < (above[0], -above[1])
         return (level, strength) if is_inside and self.stuck < 3 else ((below[0] + above[0]) // 2, 0.0)
 
