@@ -102,7 +102,7 @@ def _rans(kind: Callable[[bytes, int], backend.RansDecoder]) -> AbstractContextM
 
 
 def _int64_scales() -> AbstractContextManager[None]:
-    return _patched("scale_index", partial(scale_index, dtype=np.int64))
+    return _patched("scale_index", partial(scale_index, product=None))
 
 
 SETTINGS: dict[str, Callable[[], AbstractContextManager[None]]] = {

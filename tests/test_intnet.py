@@ -1,4 +1,4 @@
-"""The integer scale network: reference, float64 form, bounds, and equality with the trained (fake quantized) form."""
+"""The integer scale network: reference, form in floats, bounds, and equality with the trained (fake quantized) form."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def random_layers(seed: int, largest: int = 127) -> tuple[IntegerLayer, ...]:
 
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), height=st.integers(1, 5), width=st.integers(1, 5), level=st.integers(0, 63))
-def test_float64_form_equals_the_reference(seed: int, height: int, width: int, level: int) -> None:
+def test_the_form_in_floats_equals_the_reference(seed: int, height: int, width: int, level: int) -> None:
     layers = random_layers(seed)
     z_hat = np.random.default_rng(seed).integers(-128, 128, (CONFIG.N, height, width)).astype(np.int8)
-    reference = scale_index(z_hat, level, layers, dtype=np.int64)
+    reference = scale_index(z_hat, level, layers, product=None)
     assert reference.shape == (CONFIG.M, 4 * height, 4 * width)
     assert np.array_equal(reference, scale_index(z_hat, level, layers))
 
@@ -54,7 +54,25 @@ def test_extreme_inputs_are_exact() -> None:
     layers = random_layers(3)
     for value in (-128, 127):
         z_hat = np.full((CONFIG.N, 3, 2), value, np.int8)
-        assert np.array_equal(scale_index(z_hat, 5, layers, dtype=np.int64), scale_index(z_hat, 5, layers))
+        assert np.array_equal(scale_index(z_hat, 5, layers, product=None), scale_index(z_hat, 5, layers))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "bias", "dtype"), [(500, 0, np.float32), (519, 0, np.float64), (500, 600_000, np.float64)]
+)
+def test_floats_are_wide_enough_for_every_sum(inputs: int, bias: int, dtype: type) -> None:
+    """float32 holds every integer below 2^24, which 519 * 127 * 255 passes, and no odd one above."""
+    from vaecodec.intnet.layers import _convolve
+
+    weight = np.full((1, inputs, 1, 1), 127, np.int8)
+    layer = IntegerLayer(weight, np.full((1, 1), bias, np.int32), LAYER_FORMATS[1])
+    assert layer.float_weight.dtype == dtype
+    x = np.full((inputs, 1, 3), 255, np.uint8)
+    x[0, 0] = (254, 255, 253)
+    floats, integers = _convolve(x, layer, 0, np.matmul), _convolve(x, layer, 0, None)
+    assert integers.dtype == np.int64
+    assert np.array_equal(floats, integers)
+    assert floats[0, 0, 1] == inputs * 127 * 255 + bias
 
 
 def test_rounding_is_half_up_and_clamped() -> None:
@@ -66,7 +84,7 @@ def test_rounding_is_half_up_and_clamped() -> None:
     from vaecodec.intnet.layers import _convolve, _requantize
 
     z = np.array([[[1, 2, 3, -1, 127]]], np.int8)
-    out = _requantize(_convolve(z, layer, 0, np.int64), form)
+    out = _requantize(_convolve(z, layer, 0, None), form)
     assert out.tolist() == [[[1, 1, 2, 0, 64]]]  # 0.5 -> 1, 1.0, 1.5 -> 2, -0.5 -> 0, 63.5 -> 64
 
 

@@ -91,7 +91,8 @@ def scale_index(z_hat: NDArray[np.int8], level: int, layers: Sequence[IntegerLay
 def _torch_product(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
     import torch
 
-    return torch.mm(torch.from_numpy(a), torch.from_numpy(b)).numpy()
+    with torch.autocast("cpu", enabled=False):  # a caller's would round the integers
+        return torch.mm(torch.from_numpy(a), torch.from_numpy(b)).numpy()
 
 
 def choose_coder(device: torch.device, wanted: Coder = "auto") -> Literal["cpu", "gpu"]:

@@ -1,7 +1,8 @@
-"""Integer layers in NumPy: the normative int64 form, and a float64 form that is equal to it.
+"""Integer layers in NumPy: the normative int64 form, and a form in floats that is equal to it.
 
-Integers held in float64 are exact whatever the order of summation, since every sum stays far under 2^53: the float64
-form may use any BLAS. `check_bounds` proves from the weights that no accumulator reaches 2^31.
+Integers held in float64 are exact whatever the order of summation, since every sum stays far under 2^53, and in float32
+where the weights prove that none reaches 2^24: the form in floats may use any BLAS. `check_bounds` proves from the
+weights that no accumulator reaches 2^31.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ GROWTH = 2 ** len(SHUFFLED_LAYERS)
 """Positions of the scale index per position of z, along each side."""
 TILE = 32
 """Side of a tile in positions of z, 2048 pixels: about 150 MB while it is computed in the largest model."""
+FLOAT32_LIMIT = 2**24
+"""Under it float32 holds every integer."""
 HALO = 2
 """Positions of z beyond a tile that its result depends on: one by each of the two 3x3 layers."""
 
@@ -46,20 +49,28 @@ class IntegerLayer:
     bias: NDArray[np.int32]
     form: LayerFormat
 
+    def largest_accumulator(self, largest_input: int) -> int:
+        """A bound for inputs of at most this magnitude, every sum on the way and the rounding constant included."""
+        weight_sum = np.abs(self.weight.astype(np.int64)).sum((1, 2, 3))
+        sums = weight_sum * largest_input + np.abs(self.bias.astype(np.int64)).max(0)
+        # The rounding constant is added to the accumulator before the shift.
+        return int(sums.max()) + (1 << (self.form.shift - 1))
+
     @cached_property
-    def float64_weight(self) -> NDArray[np.float64]:
-        """[out, in * k * k]."""
-        return self.weight.reshape(len(self.weight), -1).astype(np.float64)
+    def float_weight(self) -> NDArray[Any]:
+        """[out, in * k * k], of the smallest type of floats that holds all its accumulators exactly.
+
+        Weights and activations have 8 bits at most: where PyTorch was told to multiply float32 as bfloat16, they stay.
+        """
+        exact = self.largest_accumulator(ACTIVATION_MAX) < FLOAT32_LIMIT
+        return self.weight.reshape(len(self.weight), -1).astype(np.float32 if exact else np.float64)
 
 
 def check_bounds(layers: Sequence[IntegerLayer]) -> None:
     """Prove that every accumulator stays under 2^31 for every input. Raises WeightsError naming the layer."""
     for number, layer in enumerate(layers):
         largest_input = -Z_MIN if number == 0 else ACTIVATION_MAX
-        weight_sum = np.abs(layer.weight.astype(np.int64)).sum((1, 2, 3))
-        worst = int((weight_sum * largest_input + np.abs(layer.bias.astype(np.int64)).max(0)).max())
-        # The rounding constant is added to the accumulator before the shift.
-        worst += 1 << (layer.form.shift - 1)
+        worst = layer.largest_accumulator(largest_input)
         if worst >= ACCUMULATOR_LIMIT:
             message = f"h_scale layer {number}: accumulator may reach {worst}; it must stay under {ACCUMULATOR_LIMIT}"
             raise WeightsError(message)
@@ -94,27 +105,26 @@ def _check_layer(number: int, layer: IntegerLayer) -> None:
         raise WeightsError(message)
 
 
-def _convolve(
-    x: NDArray[np.generic], layer: IntegerLayer, level: int, dtype: type, product: Product = np.matmul
-) -> NDArray[Any]:
-    """Stride-1 convolution with zero padding: [in, h, w] -> accumulators [out, h, w] of `dtype`."""
+def _convolve(x: NDArray[np.generic], layer: IntegerLayer, level: int, product: Product | None) -> NDArray[Any]:
+    """Stride-1 convolution with zero padding: [in, h, w] -> accumulators [out, h, w]. product: see `scale_index`."""
+    weight = layer.weight.reshape(len(layer.weight), -1).astype(np.int64) if product is None else layer.float_weight
     channels, height, width = x.shape
     kernel = layer.form.kernel
     radius = kernel // 2
-    padded = np.zeros((channels, height + 2 * radius, width + 2 * radius), dtype)
+    padded = np.zeros((channels, height + 2 * radius, width + 2 * radius), weight.dtype)
     padded[:, radius : radius + height, radius : radius + width] = x
     # [in, h, w, kernel, kernel] -> [in * kernel * kernel, h * w]: one matrix product instead of one per weight.
     windows = sliding_window_view(padded, (kernel, kernel), (1, 2), writeable=True).transpose(0, 3, 4, 1, 2)
-    weight = layer.float64_weight if dtype is np.float64 else layer.weight.reshape(len(layer.weight), -1).astype(dtype)
-    accumulator = product(weight, windows.reshape(-1, height * width))
-    accumulator += layer.bias[level].astype(dtype)[:, None]
-    return accumulator.reshape(-1, height, width)
+    accumulator: NDArray[Any] = (product or np.matmul)(weight, windows.reshape(-1, height * width))
+    accumulator += layer.bias[level].astype(weight.dtype)[:, None]
+    result: NDArray[Any] = accumulator.reshape(-1, height, width)
+    return result
 
 
 def _requantize(accumulator: NDArray[Any], form: LayerFormat) -> NDArray[np.uint8]:
     """(accumulator + half) >> shift, clamped to 0..output_max. The accumulator is overwritten."""
     accumulator += 1 << (form.shift - 1)
-    if accumulator.dtype == np.float64:
+    if accumulator.dtype.kind == "f":
         # Exact: a power of two changes the exponent alone.
         accumulator *= 2.0**-form.shift
         np.floor(accumulator, out=accumulator)
@@ -137,14 +147,12 @@ def scale_index(
     level: int,
     layers: Sequence[IntegerLayer],
     *,
-    dtype: type = np.float64,
-    product: Product = np.matmul,
+    product: Product | None = np.matmul,
 ) -> NDArray[np.uint8]:
     """The scale network: z_hat int8 [N, h, w], level 0..63 -> scale index uint8 0..63 [M, 4h, 4w].
 
-    dtype=np.int64 is the normative form; np.float64 gives equal results through BLAS, here NumPy's or that behind
-    `product`. Beside the result it needs the
-    memory of one tile, whatever the size of the picture.
+    product: what multiplies matrices of floats; None for the normative form, in int64, whose results are the same.
+    Beside the result it needs the memory of one tile, whatever the size of the picture.
     """
     _, height, width = z_hat.shape
     index = np.empty((len(layers[-1].weight) // 4, GROWTH * height, GROWTH * width), np.uint8)
@@ -153,7 +161,7 @@ def scale_index(
             first_row, first_column = max(0, top - HALO), max(0, left - HALO)
             bottom, right = min(height, top + TILE), min(width, left + TILE)
             cut = z_hat[:, first_row : bottom + HALO, first_column : right + HALO]
-            tile = _run(cut, level, layers, dtype, product)
+            tile = _run(cut, level, layers, product)
             rows = slice(GROWTH * (top - first_row), GROWTH * (bottom - first_row))
             columns = slice(GROWTH * (left - first_column), GROWTH * (right - first_column))
             place = index[:, GROWTH * top : GROWTH * bottom, GROWTH * left : GROWTH * right]
@@ -162,10 +170,10 @@ def scale_index(
 
 
 def _run(
-    x: NDArray[np.generic], level: int, layers: Sequence[IntegerLayer], dtype: type, product: Product
+    x: NDArray[np.generic], level: int, layers: Sequence[IntegerLayer], product: Product | None
 ) -> NDArray[np.generic]:
     """All layers on one tile."""
     for number, layer in enumerate(layers):
-        activations = _requantize(_convolve(x, layer, level, dtype, product), layer.form)
+        activations = _requantize(_convolve(x, layer, level, product), layer.form)
         x = pixel_shuffle(activations) if number in SHUFFLED_LAYERS else activations
     return x
