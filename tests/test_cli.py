@@ -137,6 +137,16 @@ def test_quality_makes_files_larger(run: Run, jpeg: bytes) -> None:
     assert a.level < b.level
 
 
+def test_tune_chooses_the_variant(run: Run, jpeg: bytes) -> None:
+    Path("photo.jpg").write_bytes(jpeg)
+    assert run("compress", "photo.jpg", "--tune", "perceptual").code == 0
+    assert vaecodec.inspect(Path("photo.vaec").read_bytes()).model == "fast-perceptual"
+    assert run("decompress", "photo.vaec").code == 0
+    done = run("compress", "photo.jpg", "-o", "b.vaec", "--tune", "perceptual", "--model", "mine.safetensors")
+    assert (done.code, "mine.safetensors is a weights file" in done.err) == (2, True)
+    assert not Path("b.vaec").exists()
+
+
 def test_pipes(run: Run, jpeg: bytes) -> None:
     done = run("compress", "-", data=jpeg)
     assert done.code == 0

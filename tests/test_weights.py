@@ -15,6 +15,7 @@ from vaecodec.entropy.model import from_tensors
 from vaecodec.errors import HashMismatch, UnknownModel, WeightsError
 from vaecodec.models.config import LEVELS
 from vaecodec.models.loading import load_model
+from vaecodec.training.export_run import MODEL_IDS
 from vaecodec.weights.manifest import FOLDER, ManifestEntry, entry_by_name, entry_by_wire, manifest
 from vaecodec.weights.store import CARD_KEY, StoredModel, read_model, tensor_hash, write_model
 
@@ -42,7 +43,9 @@ def test_shipped_models_are_whole(entry: ManifestEntry) -> None:
     assert stored.card["levels"] == LEVELS
     loaded = load_model(stored)
     assert loaded.wire_hash.hex() == entry.sha256[:8]
-    assert loaded.network.config.name == stored.card["config"] == entry.name
+    assert loaded.network.config.name == stored.card["config"]
+    assert MODEL_IDS[entry.name] == entry.model_id
+    assert entry.name in {stored.card["config"], f"{stored.card['config']}-{stored.card['settings'].get('tune')}"}
 
 
 def test_manifest_names_every_file_once() -> None:
