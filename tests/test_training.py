@@ -22,7 +22,15 @@ from vaecodec.training.data import Corpus, load_corpus
 from vaecodec.training.evaluate import centre_crop, evaluate
 from vaecodec.training.export_run import export_run
 from vaecodec.training.loop import MAX_BAD_STEPS, DivergedError, Trainer
-from vaecodec.training.loss import MS_SSIM_WEIGHT, Terms, balanced_loss, distortion_of, forward_terms, lambda_of
+from vaecodec.training.loss import (
+    MS_SSIM_WEIGHT,
+    PERCEPTUAL_SCALE,
+    Terms,
+    balanced_loss,
+    distortion_of,
+    forward_terms,
+    lambda_of,
+)
 from vaecodec.training.muon import Muon, newton_schulz, split_parameters
 from vaecodec.training.settings import MS_SSIM_CROP, Settings, learning_rate_factor
 from vaecodec.weights.store import read_model
@@ -366,7 +374,7 @@ def test_exported_run_is_a_codec(corpus: Corpus, tmp_path: Path, monkeypatch: py
     assert codec.decode(encoded.data).size == (320, 200)
 
 
-def test_perceptual_distortion_is_half_squared_error_and_half_ms_ssim() -> None:
+def test_perceptual_distortion_is_squared_error_and_ms_ssim_in_equal_parts() -> None:
     pytest.importorskip("pytorch_msssim")
     torch.manual_seed(0)
     x = torch.rand(2, 3, MS_SSIM_CROP, MS_SSIM_CROP)
@@ -375,7 +383,7 @@ def test_perceptual_distortion_is_half_squared_error_and_half_ms_ssim() -> None:
     found = distortion_of(x_hat, x, mse, "perceptual")
     assert torch.equal(distortion_of(x_hat, x, mse, "psnr"), mse)
     assert torch.allclose(distortion_of(x, x, torch.zeros(2), "perceptual"), torch.zeros(2), atol=1e-6)
-    similarity = 1 - (found - 0.5 * mse) / (0.5 * MS_SSIM_WEIGHT)
+    similarity = 1 - (found / PERCEPTUAL_SCALE - mse) / MS_SSIM_WEIGHT
     assert bool(((similarity > 0.5) & (similarity < 1)).all())
     found.sum().backward()
     assert x_hat.grad is not None

@@ -17,7 +17,7 @@ PLAIN: dict[str, type[Codec]] = {
 }
 FAMILIES: dict[str, Callable[[str, int], Codec]] = {"vaecodec": VaeCodec, "compressai": CompressAi}
 ANCHOR = Jpeg.name
-DEFAULT = (*PLAIN, "vaecodec:fast", "vaecodec:base", "compressai:mbt2018-mean")
+DEFAULT = (*PLAIN, "vaecodec:fast", "vaecodec:fast-perceptual", "vaecodec:base", "compressai:mbt2018-mean")
 
 
 def make(spec: str, threads: int = 1) -> Codec:

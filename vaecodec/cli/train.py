@@ -44,7 +44,7 @@ _SETTINGS: tuple[tuple[str, Any, str], ...] = (
     ("--checkpoint-every", int, "Steps between two checkpoints, 250 by default."),
     ("--log-every", int, "Steps between two lines of the log; 1 by default, 10 on a GPU."),
     ("--rounded-rate/--noise-rate", bool, "Rate of rounded values instead of noisy ones, for fine-tuning."),
-    ("--tune", str, "psnr (default), or perceptual: half squared error, half MS-SSIM."),
+    ("--tune", str, "psnr (default), or perceptual: squared error and MS-SSIM in equal parts."),
     ("--bf16/--fp32", bool, "bfloat16 autocast (default), or float32 throughout."),
     ("--compile/--no-compile", bool, "torch.compile; default on a GPU."),
 )

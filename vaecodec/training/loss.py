@@ -19,6 +19,9 @@ from vaecodec.models.quantizers import clamp_through, ste_round
 
 MS_SSIM_WEIGHT = 8.73 / (0.013 * 255**2)
 """Squared error (pixels 0..1) that weighs like 1 - MS-SSIM: lambdas of CompressAI's models of about equal rate."""
+PERCEPTUAL_SCALE = 0.75
+"""On the sum of squared error and 1 - MS-SSIM: a level then costs about as many bits as without MS-SSIM. With 0.5, half
+of each, it cost a quarter less at the lowest level, and the highest stayed below 42 dB on held-out photographs."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +45,8 @@ def _dissimilarity(x_hat: Tensor, x: Tensor) -> Tensor:
 
 
 def distortion_of(x_hat: Tensor, x: Tensor, mse: Tensor, tune: str) -> Tensor:
-    """[B]: the squared error, or for tune="perceptual" half of it and half 1 - MS-SSIM."""
-    return mse if tune == "psnr" else 0.5 * mse + 0.5 * MS_SSIM_WEIGHT * _dissimilarity(x_hat, x)
+    """[B]: the squared error, or for tune="perceptual" equal parts of it and of 1 - MS-SSIM."""
+    return mse if tune == "psnr" else PERCEPTUAL_SCALE * (mse + MS_SSIM_WEIGHT * _dissimilarity(x_hat, x))
 
 
 def lambda_of(t: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ class Settings:
 
     Schedule: `warmup` steps linear to the peak, constant, then linear to 1 % of the peak over the last `decay` (a
     fraction of `steps`): a longer run can branch off the constant part. Crops are `crop` pixels, a multiple of 64.
-    tune: "psnr", or "perceptual" for half squared error, half MS-SSIM (needs pytorch-msssim).
+    tune: "psnr", or "perceptual" for squared error and MS-SSIM in equal parts (needs pytorch-msssim).
     `batch` counts the images of a step over all processes. `log_every`: every n-th step gets a line in the log.
     """
 
