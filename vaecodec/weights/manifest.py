@@ -11,6 +11,9 @@ from vaecodec.errors import HashMismatch, UnknownModel
 
 FOLDER = Path(__file__).parent
 MANIFEST = FOLDER / "MANIFEST.json"
+DEFAULT_SIZE = "fast"
+DEFAULT_TUNE = "perceptual"
+"""Costs next to nothing by PSNR and saves a fifth of the bytes by SSIMULACRA2, which weighs what eyes see."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,9 @@ def entry_by_name(name: str) -> ManifestEntry:
 def tuned_name(model: str, tune: str) -> str:
     """The name of a model's variant: "fast" and "perceptual" -> "fast-perceptual"; tune="psnr" is the model itself."""
     return model if tune == "psnr" else f"{model}-{tune}"
+
+
+DEFAULT_MODEL = tuned_name(DEFAULT_SIZE, DEFAULT_TUNE)
 
 
 def entry_by_wire(model_id: int, wire_hash: bytes) -> ManifestEntry:
