@@ -139,12 +139,15 @@ def test_quality_makes_files_larger(run: Run, jpeg: bytes) -> None:
 
 def test_tune_chooses_the_variant(run: Run, jpeg: bytes) -> None:
     Path("photo.jpg").write_bytes(jpeg)
-    assert run("compress", "photo.jpg", "--tune", "perceptual").code == 0
-    assert vaecodec.inspect(Path("photo.vaec").read_bytes()).model == "fast-perceptual"
-    assert run("decompress", "photo.vaec").code == 0
-    done = run("compress", "photo.jpg", "-o", "b.vaec", "--tune", "perceptual", "--model", "mine.safetensors")
+    asked = {"a": (), "b": ("--tune", "psnr"), "c": ("--tune", "perceptual"), "d": ("--model", "fast")}
+    for name, options in asked.items():
+        assert run("compress", "photo.jpg", "-o", f"{name}.vaec", *options).code == 0
+        assert run("decompress", f"{name}.vaec").code == 0
+    models = [vaecodec.inspect(Path(f"{name}.vaec").read_bytes()).model for name in asked]
+    assert models == ["fast-perceptual", "fast", "fast-perceptual", "fast"]
+    done = run("compress", "photo.jpg", "-o", "e.vaec", "--tune", "psnr", "--model", "mine.safetensors")
     assert (done.code, "mine.safetensors is a weights file" in done.err) == (2, True)
-    assert not Path("b.vaec").exists()
+    assert not Path("e.vaec").exists()
 
 
 def test_pipes(run: Run, jpeg: bytes) -> None:

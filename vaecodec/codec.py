@@ -45,6 +45,7 @@ from vaecodec.models.passes import padded_size
 from vaecodec.models.pipeline import Pipeline, to_pixels
 from vaecodec.models.windows import Window
 from vaecodec.targets import Goal, Trial, bytes_of_bpp, meet
+from vaecodec.weights.manifest import DEFAULT_MODEL
 
 __all__ = [
     "Codec",
@@ -91,8 +92,8 @@ class Encoded:
 class Codec:
     """Encoder and decoder with loaded networks; reusable, picklable, and safe to share between threads.
 
-    model: a shipped name ("fast", ...) or the path of a weights file; it is used to encode. A file names the model it
-    needs, so `decode` also takes files of the other shipped models.
+    model: a shipped name ("fast-perceptual", "fast") or the path of a weights file; it is used to encode. A file names
+    the model it needs, so `decode` also takes files of the other shipped models.
     device: "auto", "cpu" or "cuda". dtype: of the blocks of all networks: "float32", "bfloat16", "float16", or "auto",
     see `native_dtype`. Latents decode alike in every dtype; pixels of bfloat16 and float32 differ by about one level at
     most.
@@ -104,7 +105,7 @@ class Codec:
 
     def __init__(
         self,
-        model: str | Path = "fast",
+        model: str | Path = DEFAULT_MODEL,
         *,
         device: str = "auto",
         dtype: str = "auto",
@@ -339,7 +340,7 @@ def _finish_whole(item: Item, rgb: NDArray[np.uint8], as_array: bool) -> Result:
 
 
 @lru_cache(maxsize=4)
-def shared_codec(model: str = "fast", device: str = "auto", max_memory: int | None = None) -> Codec:
+def shared_codec(model: str = DEFAULT_MODEL, device: str = "auto", max_memory: int | None = None) -> Codec:
     """The codec that the module-level functions share."""
     return Codec(model, device=device, max_memory=max_memory)
 
@@ -348,7 +349,7 @@ def encode(
     picture: object,
     quality: float = DEFAULT_QUALITY,
     *,
-    model: str = "fast",
+    model: str = DEFAULT_MODEL,
     device: str = "auto",
     target_bytes: int | None = None,
     target_psnr: float | None = None,

@@ -19,7 +19,7 @@ from vaecodec.cli.exits import Fatal
 from vaecodec.cli.paths import PHOTO_SUFFIXES, STDIO, VAEC_SUFFIXES, Job, plan
 from vaecodec.cli.run import Record, Results, finish, run
 from vaecodec.files import discard_leftovers, write_atomic
-from vaecodec.weights.manifest import tuned_name
+from vaecodec.weights.manifest import DEFAULT_MODEL, DEFAULT_SIZE, tuned_name
 
 if TYPE_CHECKING:
     from vaecodec import Codec
@@ -47,8 +47,8 @@ def compress(
     jobs: int,
     report_path: str | None,
     device: str,
-    model: str,
-    tune: str,
+    model: str | None,
+    tune: str | None,
     max_memory: int | None,
     as_json: bool,
     **aims: Any,
@@ -62,7 +62,7 @@ def compress(
     vaecodec compress photo.jpg                  photo.vaec, beside it
     vaecodec compress *.jpg -o small -q 40       into the folder small, smaller files
     vaecodec compress photo.jpg --target-size 20KB
-    vaecodec compress photo.jpg --tune perceptual
+    vaecodec compress photo.jpg --tune psnr
     vaecodec compress -r photos -o small -j 4    a whole tree; --resume goes on after an interruption
     cat photo.png | vaecodec compress - > photo.vaec
     """
@@ -211,12 +211,14 @@ def _check_stdout(jobs: Iterable[Job], *, as_json: bool) -> bool:
     return True
 
 
-def chosen_model(model: str, tune: str) -> str:
+def chosen_model(model: str | None, tune: str | None) -> str:
     """What --model and --tune ask for together. A weights file is what it is."""
-    if tune != "psnr" and model.endswith(".safetensors"):
+    if tune is None:
+        return model or DEFAULT_MODEL
+    if model is not None and model.endswith(".safetensors"):
         message = f"--tune {tune} chooses among shipped models; {model} is a weights file."
         raise click.UsageError(message)
-    return tuned_name(model, tune)
+    return tuned_name(model or DEFAULT_SIZE, tune)
 
 
 def codec_maker(model: str, device: str, *, jobs: int = 1, max_memory: int | None = None) -> Callable[[], Codec]:

@@ -9,6 +9,7 @@ import click
 
 from vaecodec.errors import InputError
 from vaecodec.targets import parse_size
+from vaecodec.weights.manifest import DEFAULT_MODEL
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -65,14 +66,12 @@ device = click.option(
     "--device", default="auto", show_default=True, metavar="DEVICE", help="auto, cpu, cuda or cuda:N."
 )
 model = click.option(
-    "--model", default="fast", show_default=True, metavar="NAME|FILE", help="A shipped model or a .safetensors file."
+    "--model", metavar="NAME|FILE", help=f"A shipped model, {DEFAULT_MODEL} by default, or a .safetensors file."
 )
 tune = click.option(
     "--tune",
     type=click.Choice(["psnr", "perceptual"]),
-    default="psnr",
-    show_default=True,
-    help="What the model was trained for: perceptual weighs structure (MS-SSIM), as eyes do.",
+    help="What the model was trained for: squared error alone, or (default) also structure, as eyes see it.",
 )
 max_memory = click.option(
     "--max-memory", type=Size(), metavar="SIZE", help="For each picture under way, as 2GB; less is a little slower."

@@ -166,8 +166,8 @@ def compare(
     recursive: bool,
     overwrite: bool,
     device: str,
-    model: str,
-    tune: str,
+    model: str | None,
+    tune: str | None,
     as_json: bool,
 ) -> None:
     """Compare the size with that of a JPEG of equal PSNR.
