@@ -119,12 +119,14 @@ def test_the_bits_map_adds_up_to_the_file(large: Pixels, codec: vaecodec.Codec) 
 
 def test_the_published_page_is_small_and_at_equal_bytes() -> None:
     path = Path(__file__).parents[1] / "bench" / "results" / "kodak" / "report.html"
-    assert path.stat().st_size < 3_000_000
+    assert path.stat().st_size < 3_500_000  # ten codecs, lossless copies of what each makes of three crops
     scenes = page_data(path.read_text(encoding="utf-8"))["scenes"]
     assert len(scenes) == 3
     for shown in scenes:
         coded: list[dict[str, Any]] = [v for v in shown["versions"] if v["name"] != "original"]  # type: ignore[attr-defined]
-        assert {"vaecodec:fast", "jpeg", "webp", "avif", "jxl"} <= {version["name"] for version in coded}
+        assert {"vaecodec:fast", "vaecodec:fast-perceptual", "jpeg", "webp", "avif", "jxl"} <= {
+            version["name"] for version in coded
+        }
         apart = {version["name"]: version["bytes"] / shown["wanted"] - 1 for version in coded}
         assert all(abs(share) <= TOLERANCE for share in apart.values()), (shown["name"], apart)
 

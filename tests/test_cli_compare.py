@@ -20,6 +20,7 @@ import vaecodec
 from vaecodec.cli.exits import Exit
 from vaecodec.cli.program import cli
 from vaecodec.compare import peers, photos, scene
+from vaecodec.weights.manifest import DEFAULT_MODEL
 
 Pixels = NDArray[np.uint8]
 
@@ -63,7 +64,7 @@ def test_the_bytes_are_those_of_the_quality(folder: Path) -> None:
     size = len(vaecodec.encode(Image.open("a.png"), quality=30))
     [shown] = content("page.html")["scenes"]
     assert shown["wanted"] == size
-    own = next(version for version in shown["versions"] if version["name"] == "vaecodec:fast")
+    own = next(version for version in shown["versions"] if version["name"] == f"vaecodec:{DEFAULT_MODEL}")
     assert own["bytes"] == size
     assert own["matched"]
 
@@ -137,7 +138,7 @@ def test_absent_codecs_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "Not installed here: AVIF (not part of this build of Pillow), " in page
     assert "JPEG XL (pip install pillow-jxl-plugin)." in page
     names = {version["name"] for version in content("page.html")["scenes"][0]["versions"]}
-    assert names == {"original", "vaecodec:fast", "jpeg", "webp"}
+    assert names == {"original", f"vaecodec:{DEFAULT_MODEL}", "jpeg", "webp"}
 
 
 def test_a_codec_that_fails_fails_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,8 @@ BITS_PER_LANE = 16_000
 """Of the payload, at least. A lane costs 24 bits beyond the symbols' own, on average (32 bits of state, of which about
 8 are used), so the lanes cost 0.15 % at most. The promise is 0.5 % in all, and with 16-bit probabilities in a state of
 at least 16 bits the coder itself costs 0.2 to 0.28 % on the Kodak images."""
+BITS_FOR_ENDS = 8_000
+"""Of the payload, not to be spent on lanes: in a small one, the last word and skewed tables take a larger share."""
 
 
 def choose_lanes(cost: int) -> int:
@@ -27,7 +29,7 @@ def choose_lanes(cost: int) -> int:
 
     Integers decide, so that every coder on every machine chooses alike, also where one bit makes the difference.
     """
-    affordable = cost // (BITS_PER_LANE << COST_BITS)
+    affordable = max(0, cost - (BITS_FOR_ENDS << COST_BITS)) // (BITS_PER_LANE << COST_BITS)
     return min(MAX_LANES, 1 << max(0, affordable.bit_length() - 1))
 
 
