@@ -9,7 +9,7 @@ import click
 
 from vaecodec.errors import InputError
 from vaecodec.targets import parse_size
-from vaecodec.weights.manifest import DEFAULT_MODEL
+from vaecodec.weights.manifest import DEFAULT_MODEL, TUNES
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -70,7 +70,7 @@ model = click.option(
 )
 tune = click.option(
     "--tune",
-    type=click.Choice(["psnr", "perceptual"]),
+    type=click.Choice(TUNES),
     help="What the model was trained for: squared error alone, or (default) also structure, as eyes see it.",
 )
 max_memory = click.option(

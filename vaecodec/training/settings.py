@@ -8,8 +8,8 @@ from typing import Any
 
 from vaecodec.errors import InputError, WeightsError
 from vaecodec.models.config import CONFIGS
+from vaecodec.weights.manifest import TUNES
 
-TUNES = ("psnr", "perceptual")
 MS_SSIM_CROP = 192
 """The least side of a crop for MS-SSIM, whose five scales of 11 x 11 windows need 160 pixels, as a multiple of 64."""
 

@@ -11,9 +11,11 @@ from vaecodec.errors import HashMismatch, UnknownModel
 
 FOLDER = Path(__file__).parent
 MANIFEST = FOLDER / "MANIFEST.json"
+TUNES = ("psnr", "perceptual")
+"""What a model can be trained for: squared error alone, or together with MS-SSIM."""
 DEFAULT_SIZE = "fast"
 DEFAULT_TUNE = "perceptual"
-"""Costs next to nothing by PSNR and saves a fifth of the bytes by SSIMULACRA2, which weighs what eyes see."""
+"""On the Kodak images 4 % more bytes by PSNR than without, and 18 % fewer by MS-SSIM and by SSIMULACRA2."""
 
 
 @dataclass(frozen=True)
