@@ -39,8 +39,10 @@ class ExactConv(nn.Conv2d):
 
 
 def make_exact(module: nn.Module) -> None:
-    """Replace all convolutions of stride 1 in a module."""
+    """Replace all convolutions of stride 1 in a module that aren't exact yet."""
     for name, child in module.named_children():
+        if isinstance(child, ExactConv):
+            continue
         if isinstance(child, nn.Conv2d):
             if child.stride == (1, 1) and child.dilation == (1, 1):
                 setattr(module, name, ExactConv(child))

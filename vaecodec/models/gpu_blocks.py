@@ -14,16 +14,12 @@ from torch import Tensor, nn
 
 from vaecodec import backend
 from vaecodec.models.exact import ExactConv, convolve, make_exact
-from vaecodec.models.layers import DepthConvBlock, RowBlock
+from vaecodec.models.layers import DepthConvBlock, GatedBlock
 from vaecodec.models.network import CodecNetwork
 
 
-class GpuConv(nn.Module):
+class GpuConv(ExactConv):
     """A 1x1 convolution. [B, C_in, H, W] -> [B, C_out, H, W], both in channels-last memory."""
-
-    def __init__(self, conv: nn.Conv2d) -> None:
-        super().__init__()
-        self.weight, self.bias = conv.weight, conv.bias
 
     def forward(self, x: Tensor, *, with_bias: bool = True) -> Tensor:
         """x in the type of the weights."""
@@ -36,7 +32,7 @@ class GpuConv(nn.Module):
         return product.reshape(batch, height, width, -1).permute(0, 3, 1, 2)
 
 
-class GpuBlock(RowBlock):
+class GpuBlock(GatedBlock):
     """A DepthConvBlock of a whole picture with the depthwise kernel; of bands with cuDNN."""
 
     at_once = True
@@ -52,15 +48,6 @@ class GpuBlock(RowBlock):
     def forward(self, x: Tensor) -> Tensor:
         half = x.to(self.conv_in.weight.dtype)
         return self.leave(x, backend.depthwise(self.conv_in(half, with_bias=False), self._fused))
-
-    def enter(self, x: Tensor) -> Tensor:
-        return F.silu(self.conv_in(x.to(self.conv_in.weight.dtype)), inplace=True)
-
-    def leave(self, x: Tensor, mixed: Tensor) -> Tensor:
-        x += self.conv_out(mixed)
-        gate, value = self.ffn_in(x.to(self.ffn_in.weight.dtype)).chunk(2, 1)
-        x += self.ffn_out(F.silu(gate).mul_(value))
-        return x
 
 
 def fit_to_gpu(network: CodecNetwork) -> None:

@@ -36,7 +36,25 @@ class RowBlock(nn.Module, ABC):
         return self.leave(x, self.depthwise(self.enter(x)))
 
 
-class DepthConvBlock(RowBlock):
+class GatedBlock(RowBlock):
+    """The halves of a block of 1x1 convolutions with SiLU and a gated feed-forward."""
+
+    conv_in: nn.Conv2d
+    conv_out: nn.Conv2d
+    ffn_in: nn.Conv2d
+    ffn_out: nn.Conv2d
+
+    def enter(self, x: Tensor) -> Tensor:
+        return F.silu(self.conv_in(x.to(self.conv_in.weight.dtype)), inplace=True)
+
+    def leave(self, x: Tensor, mixed: Tensor) -> Tensor:
+        x += self.conv_out(mixed)
+        gate, value = self.ffn_in(x.to(self.ffn_in.weight.dtype)).chunk(2, 1)
+        x += self.ffn_out(F.silu(gate).mul_(value))
+        return x
+
+
+class DepthConvBlock(GatedBlock):
     """1x1, SiLU, depthwise 3x3, 1x1, residual; then a gated 1x1 feed-forward, residual.
 
     The block of DCVC-RT (Jia et al. 2025, arXiv 2502.20762, MIT). [B, C, H, W] -> [B, C, H, W].
@@ -65,15 +83,6 @@ class DepthConvBlock(RowBlock):
             out: Tensor = x + self.ffn_out(F.silu(gate) * value)
             return out
         return super().forward(x)
-
-    def enter(self, x: Tensor) -> Tensor:
-        return F.silu(self.conv_in(x.to(self.conv_in.weight.dtype)), inplace=True)
-
-    def leave(self, x: Tensor, mixed: Tensor) -> Tensor:
-        x += self.conv_out(mixed)
-        gate, value = self.ffn_in(x.to(self.ffn_in.weight.dtype)).chunk(2, 1)
-        x += self.ffn_out(F.silu(gate).mul_(value))
-        return x
 
 
 class Downsample(nn.Sequential):
