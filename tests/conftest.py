@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 # triton decides between compiling and interpreting when it is imported, so this comes before anything else;
 # asking the driver is enough, and unlike torch.cuda it leaves torch out of tests that must not import it.
@@ -14,6 +16,9 @@ if shutil.which("nvidia-smi") is None:
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from vaecodec.codec import Codec
 
 _REPORTED = ("torch", "numpy", "numba", "pillow", "triton", "safetensors", "click", "hypothesis")
 
@@ -40,6 +45,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not torch.cuda.is_available():
         for item in marked:
             item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
+@pytest.fixture(scope="module")
+def codec() -> Codec:
+    """A tiny model of its own, in float32: independent of shipped weights. Some modules have another in its place."""
+    from vaecodec.codec import Codec
+
+    return Codec(Path(__file__).parent / "golden" / "tiny-v1.safetensors", device="cpu", dtype="float32")
 
 
 @pytest.fixture

@@ -50,11 +50,6 @@ MODES = {"RGB": "RGB", "L": "L", "RGBA": "RGBA", "LA": "LA", "P": "RGB", "CMYK":
 
 
 @pytest.fixture(scope="module")
-def codec() -> Codec:
-    return Codec(TINY, device="cpu", dtype="float32")
-
-
-@pytest.fixture(scope="module")
 def loaded() -> LoadedModel:
     """The codec's networks and tables, read once more."""
     return load_model(read_model(TINY))

@@ -17,7 +17,6 @@ from vaecodec.codec import Codec
 from vaecodec.errors import InputError, TargetError
 from vaecodec.targets import MOST_TRIALS, Goal, Search, Trial, bytes_of_bpp, meet, parse_size
 
-TINY = Path(__file__).parent / "golden" / "tiny-v1.safetensors"
 SAMPLES = Path(__file__).parents[1] / "samples"
 LEVELS = 64
 
@@ -125,11 +124,6 @@ def test_what_is_no_size(text: str) -> None:
 
 
 # The codec
-
-
-@pytest.fixture(scope="module")
-def codec() -> Codec:
-    return Codec(TINY, device="cpu", dtype="float32")
 
 
 @pytest.fixture(scope="module")

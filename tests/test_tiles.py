@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -39,11 +39,6 @@ SAMPLES = Path(__file__).parents[1] / "samples"
 def _without_gradients() -> Iterator[None]:
     with torch.inference_mode():
         yield
-
-
-@pytest.fixture(scope="module")
-def codec() -> Codec:
-    return Codec(TINY, device="cpu", dtype="float32")
 
 
 @pytest.fixture(scope="module")
@@ -402,14 +397,19 @@ def test_regions_of_previews(lake: NDArray[np.uint8]) -> None:
     assert torch.allclose(found, wanted.cut(whole), atol=1e-5)
 
 
+def _watched(monkeypatch: pytest.MonkeyPatch, decode: Callable[..., object]) -> list[int]:
+    """Let the Pillow plugin decode with `decode`; the scales that it asks for."""
+    asked: list[int] = []
+    monkeypatch.setattr("vaecodec.codec.decode", lambda *a, **k: (asked.append(k["scale"]), decode(*a, **k))[1])
+    vaecodec.register_pillow()
+    return asked
+
+
 def test_thumbnails_by_a_preview_head(
     headed: Codec, codec: Codec, lake: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data, asked = headed.encode(lake), []
-    monkeypatch.setattr(
-        "vaecodec.codec.decode", lambda data, **k: (asked.append(k["scale"]), headed.decode(data, scale=k["scale"]))[1]
-    )
-    vaecodec.register_pillow()
+    data = headed.encode(lake)
+    asked = _watched(monkeypatch, lambda data, **options: headed.decode(data, scale=options["scale"]))
     with Image.open(io.BytesIO(data)) as image:
         image.thumbnail((25, 25))
         assert image.size == (25, 18)
@@ -424,10 +424,8 @@ def test_thumbnails_by_a_preview_head(
 
 
 def test_thumbnails_in_pillow_decode_a_preview(lake: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch) -> None:
-    data, asked = vaecodec.encode(lake), []
-    decode = vaecodec.codec.decode
-    monkeypatch.setattr("vaecodec.codec.decode", lambda *a, **k: (asked.append(k["scale"]), decode(*a, **k))[1])
-    vaecodec.register_pillow()
+    data = vaecodec.encode(lake)
+    asked = _watched(monkeypatch, vaecodec.codec.decode)
     with Image.open(io.BytesIO(data)) as image:
         image.thumbnail((25, 25))
         assert image.size == (25, 18)
