@@ -81,7 +81,7 @@ CHOICES = (
     Choice("rate of rounded values", {"rounded_rate": True}),
     Choice("loss not balanced across levels", {}, loss=_unbalanced),
     Choice("half the widths", {"config": NARROW.name}),
-    Choice("config base", {"config": "base"}),
+    Choice("config large", {"config": "large"}),
 )
 
 

@@ -287,7 +287,7 @@ def as_record(outcomes: Sequence[Outcome], model: str, seed: int) -> Record:
 @click.command("damage")
 @click.option("--count", default=COUNT, show_default=True, type=click.IntRange(1), help="Damaged files.")
 @click.option("--seed", default=SEED, show_default=True, type=click.IntRange(0))
-@click.option("--model", default="fast", show_default=True, help="A shipped name, or the path of a weights file.")
+@click.option("--model", default="base", show_default=True, help="A shipped name, or the path of a weights file.")
 @click.option("--out", default=str(RESULTS), show_default="bench/results", type=click.Path(file_okay=False))
 @click.option("--case", "number", type=click.IntRange(0), help="Run this case only.")
 @click.option("--save", "save_to", type=click.Path(dir_okay=False), help="With --case: write its file here.")

@@ -282,7 +282,7 @@ def table(results: Sequence[Result]) -> list[str]:
 
 @click.command("determinism")
 @click.argument("where", default="kodak", metavar="[DIR|kodak]")
-@click.option("--model", default="fast", show_default=True, help="A shipped name, or the path of a weights file.")
+@click.option("--model", default="base", show_default=True, help="A shipped name, or the path of a weights file.")
 @click.option("--quality", "qualities", multiple=True, type=float, default=QUALITIES, show_default=True)
 @click.option("--limit", type=click.IntRange(1), help="Only this many pictures.")
 @click.option("--out", default=str(RESULTS), show_default="bench/results", type=click.Path(file_okay=False))

@@ -43,7 +43,7 @@ class Outcome:
 @click.option("--photos", default=500, show_default=True, help="How many, of mixed sizes.")
 @click.option("--kills", default=10, show_default=True)
 @click.option("--jobs", default=2, show_default=True)
-@click.option("--model", default="fast", show_default=True, help="A shipped model or a .safetensors file.")
+@click.option("--model", default="base", show_default=True, help="A shipped model or a .safetensors file.")
 @click.option("--seed", default=0, show_default=True)
 @click.option(
     "--from", "origin", type=click.Path(exists=True, file_okay=False, path_type=Path), default=SAMPLES,

@@ -1,8 +1,8 @@
 """Training on a machine that is there for minutes only: start it in the background, carry away what it has made so far.
 
-    python -m bench.gpu_train start SHARDS --home ~/fast --minutes 25 -- --config fast --batch 64
-    python -m bench.gpu_train collect --home ~/fast --out OUT --seconds 500
-    python -m bench.gpu_train stop --home ~/fast --out OUT
+    python -m bench.gpu_train start SHARDS --home ~/base --minutes 25 -- --config base --batch 64
+    python -m bench.gpu_train collect --home ~/base --out OUT --seconds 500
+    python -m bench.gpu_train stop --home ~/base --out OUT
 
 `start` returns at once; the training has a session of its own and outlives the command that started it. `collect`
 waits, then writes to OUT: ema.safetensors (averaged weights, float16), log.jsonl, curves.png and train.txt. Started

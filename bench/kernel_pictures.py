@@ -4,7 +4,7 @@ Both coders run with the networks on the same device: the Triton coder ("gpu"), 
 and device until all is done, and the numba coder ("cpu"). From which size on the first is faster shows where a choice
 by size would begin. Times are wall clock and hold everything: an array in the caller's memory goes in or comes out.
 
-`base` isn't trained here: its network is the linear transform with which training starts, whose residuals are more and
+`large` isn't trained here: its network is the linear transform with which training starts, whose residuals are more and
 larger than a trained one's, so the entropy coder has more to do.
 """
 
@@ -74,10 +74,10 @@ LOADS = (
 )
 TINY_LOADS = (Load("tiny", 64, 64), Load("2 x tiny", 64, 64, 2))
 MODELS = (
-    ("fast", "float32"),
-    ("fast", "float16"),
     ("base", "float32"),
     ("base", "float16"),
+    ("large", "float32"),
+    ("large", "float16"),
 )
 TINY_MODELS = (("tiny", "float32"),)
 
@@ -166,7 +166,7 @@ def check(codecs: Sequence[Codec], pictures: Sequence[Picture]) -> list[list[byt
 
 
 def _weights(model: str, folder: Path) -> str | Path:
-    if model == "fast":
+    if model == "base":
         return model
     path = folder / f"{model}.safetensors"
     if not path.exists():

@@ -17,7 +17,7 @@ from bench.records import Record
 
 def process_times(photo: Path, rounds: int, threads: int) -> Record:
     """Seconds of `import vaecodec` and of a whole `vaecodec decompress`; empty where vaecodec is not available."""
-    codec = make("vaecodec:fast", threads)
+    codec = make("vaecodec:base", threads)
     if not codec.available():
         return {}
     with tempfile.TemporaryDirectory() as folder:

@@ -48,7 +48,7 @@ def dataset_of(where: str) -> Dataset:
 
 
 def record_path(out: Path, dataset: str, spec: str) -> Path:
-    """`vaecodec:fast` -> OUT/DATASET/vaecodec-fast.json; a path of weights gives its stem."""
+    """`vaecodec:base` -> OUT/DATASET/vaecodec-base.json; a path of weights gives its stem."""
     family, _, variant = spec.partition(":")
     name = f"{family}-{Path(variant).stem}" if variant else family
     return out / dataset / f"{name}.json"

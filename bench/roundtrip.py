@@ -159,7 +159,7 @@ def as_record(rows: Sequence[Row], model: str, dataset: str) -> Record:
 
 @click.command("roundtrip")
 @click.argument("where", default="kodak", metavar="[DIR|kodak]")
-@click.option("--model", default="fast", show_default=True, help="A shipped name, or the path of a weights file.")
+@click.option("--model", default="base", show_default=True, help="A shipped name, or the path of a weights file.")
 @click.option("--quality", "qualities", multiple=True, type=float, default=QUALITIES, show_default=True)
 @click.option("--limit", type=click.IntRange(1), help="Only this many pictures.")
 @click.option("--out", default=str(RESULTS), show_default="bench/results", type=click.Path(file_okay=False))

@@ -32,7 +32,7 @@ ONE = "--one"
 
 @click.command()
 @click.option("--megapixels", default="1,10,50,100", show_default=True, help="Sizes, separated by commas.")
-@click.option("--model", default="fast", show_default=True, help="A shipped model or a .safetensors file.")
+@click.option("--model", default="base", show_default=True, help="A shipped model or a .safetensors file.")
 @click.option("--dtype", default="auto", show_default=True, help="auto, float32, bfloat16 or float16.")
 @click.option("--quality", default=60, show_default=True)
 @click.option("--max-memory", type=int, help="Bytes, as for the codec.")

@@ -1,6 +1,6 @@
 """Steps per second of training: eager or compiled, float32 or bfloat16, channels last or not.
 
-    python -m bench.train_speed                      config fast, batch 8 of 256 pixels
+    python -m bench.train_speed                      config base, batch 8 of 256 pixels
     python -m bench.train_speed --batch 64 --device cuda
 
 The corpus is smooth noise: the time of a step doesn't depend on what is in the picture. The optimizer's share is timed
@@ -88,7 +88,7 @@ def _time_update(trainer: Trainer) -> float:
 
 
 @click.command()
-@click.option("--config", default="fast", show_default=True)
+@click.option("--config", default="base", show_default=True)
 @click.option("--batch", default=8, show_default=True)
 @click.option("--crop", default=256, show_default=True)
 @click.option("--steps", default=10, show_default=True, help="Timed steps of each variant.")

@@ -42,7 +42,7 @@ class Stepped(Peer):
 
 @pytest.fixture(scope="module")
 def codec() -> vaecodec.Codec:
-    return vaecodec.Codec("fast", device="cpu")
+    return vaecodec.Codec("base", device="cpu")
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ def test_the_published_page_is_small_and_at_equal_bytes() -> None:
     assert len(scenes) == 3
     for shown in scenes:
         coded: list[dict[str, Any]] = [v for v in shown["versions"] if v["name"] != "original"]  # type: ignore[attr-defined]
-        assert {"vaecodec:fast", "vaecodec:fast-perceptual", "jpeg", "webp", "avif", "jxl"} <= {
+        assert {"vaecodec:base", "vaecodec:base-perceptual", "jpeg", "webp", "avif", "jxl"} <= {
             version["name"] for version in coded
         }
         apart = {version["name"]: version["bytes"] / shown["wanted"] - 1 for version in coded}
@@ -179,7 +179,7 @@ def test_photos_through_every_installed_codec(
     versions = scene["versions"]
     assert isinstance(versions, list)
     names = [version["name"] for version in versions]
-    assert names == ["original", "vaecodec:fast", *(peer.name for peer in installed_peers())]
+    assert names == ["original", "vaecodec:base", *(peer.name for peer in installed_peers())]
     assert versions[1]["deviation"] == 0
     assert versions[1]["bits"]["block"] == 16
     assert len(lines) == 2 * (len(names) - 1)
@@ -188,6 +188,6 @@ def test_photos_through_every_installed_codec(
 
 def test_vaecodec_as_a_peer(photo: Pixels, codec: vaecodec.Codec) -> None:
     peer = VaecodecPeer(codec)
-    assert peer.title == "vaecodec fast"
+    assert peer.title == "vaecodec base"
     assert vaecodec.inspect(peer.encode(photo, 12)).level == 12
     assert peer.describe(12) == f"quality {vaecodec.inspect(peer.encode(photo, 12)).quality}"

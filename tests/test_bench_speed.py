@@ -90,7 +90,7 @@ def environment_of(_codec: Codec) -> dict[str, str]:
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="the system does not bind threads")
 @pytest.mark.skipif(openmp.cores() < 2, reason="needs two cores")
 def test_two_threads_have_two_cores() -> None:
-    with closing(workers.Worker(make("vaecodec:fast", 2))) as worker:
+    with closing(workers.Worker(make("vaecodec:base", 2))) as worker:
         count, places = worker.run(thread_places)
     assert count == 2
     bound = [place for place in places if len(place) == 1]
@@ -101,7 +101,7 @@ def test_only_openmp_codecs_are_bound() -> None:
     before = dict(os.environ)
     with closing(workers.Worker(make("avif", 2))) as worker:
         assert "OMP_PROC_BIND" not in worker.run(environment_of)
-    with closing(workers.Worker(make("vaecodec:fast", 1))) as worker:
+    with closing(workers.Worker(make("vaecodec:base", 1))) as worker:
         found = worker.run(environment_of)
         assert found["OMP_NUM_THREADS"] == "1"
         assert "OMP_PROC_BIND" not in found  # one thread is free to leave a busy core
@@ -112,7 +112,7 @@ def test_only_openmp_codecs_are_bound() -> None:
 def test_bound_processes_are_not_crowded_onto_one_core() -> None:
     """What a parent that was bound itself, or started with taskset, would do to its children."""
     with (
-        closing(workers.Worker(make("vaecodec:fast", openmp.cores() + 1))) as worker,
+        closing(workers.Worker(make("vaecodec:base", openmp.cores() + 1))) as worker,
         pytest.raises(CodecError, match=rf"{openmp.cores() + 1} threads on {openmp.cores()} core"),
     ):
         worker.run(environment_of)

@@ -139,12 +139,12 @@ def test_quality_makes_files_larger(run: Run, jpeg: bytes) -> None:
 
 def test_tune_chooses_the_variant(run: Run, jpeg: bytes) -> None:
     Path("photo.jpg").write_bytes(jpeg)
-    asked = {"a": (), "b": ("--tune", "psnr"), "c": ("--tune", "perceptual"), "d": ("--model", "fast")}
+    asked = {"a": (), "b": ("--tune", "psnr"), "c": ("--tune", "perceptual"), "d": ("--model", "base")}
     for name, options in asked.items():
         assert run("compress", "photo.jpg", "-o", f"{name}.vaec", *options).code == 0
         assert run("decompress", f"{name}.vaec").code == 0
     models = [vaecodec.inspect(Path(f"{name}.vaec").read_bytes()).model for name in asked]
-    assert models == ["fast-perceptual", "fast", "fast-perceptual", "fast"]
+    assert models == ["base-perceptual", "base", "base-perceptual", "base"]
     done = run("compress", "photo.jpg", "-o", "e.vaec", "--tune", "psnr", "--model", "mine.safetensors")
     assert (done.code, "mine.safetensors is a weights file" in done.err) == (2, True)
     assert not Path("e.vaec").exists()
@@ -291,7 +291,7 @@ def test_info_for_people(run: Run, vaec: bytes) -> None:
     Path("a.vaec").write_bytes(vaec)
     done = run("info", "a.vaec")
     assert done.code == 0
-    for words in ("50 x 40, RGB", "bits per pixel", "quality", "fast", "format version  1"):
+    for words in ("50 x 40, RGB", "bits per pixel", "quality", "base", "format version  1"):
         assert words in done.out
 
 

@@ -165,7 +165,7 @@ def test_a_panorama_wider_than_webp() -> None:
 
 def test_steps_are_counted(photo: Pixels) -> None:
     told: list[str] = []
-    codec = vaecodec.Codec("fast", device="cpu")
+    codec = vaecodec.Codec("base", device="cpu")
     photos.compare_photos([("a", photo), ("b", photo)], codec, 40, advance=told.append)
     assert len(told) == photos.steps(2)
 

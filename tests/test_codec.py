@@ -125,7 +125,7 @@ def test_levels_decode_to_what_the_encoder_saw(
 
 def test_ladder_is_monotonic(lake: Image.Image) -> None:
     """More quality: more bytes and more decibels, at each of the steps (of the shipped model: tiny ends at 22 dB)."""
-    codec, pixels = shared_codec("fast", "cpu"), np.asarray(lake)
+    codec, pixels = shared_codec("base", "cpu"), np.asarray(lake)
     sizes, qualities = [], []
     for level in range(0, LEVELS, 9):
         data = codec.encode(pixels, level=level)
@@ -299,7 +299,7 @@ def test_model_given_as_text_or_path(codec: Codec, lake: Image.Image) -> None:
 
 def test_files_of_shipped_models_decode_with_any_codec(codec: Codec, lake: Image.Image) -> None:
     """A codec made for other weights finds the shipped model that a file names, and keeps it."""
-    encoded = shared_codec("fast", "cpu").encode_with_latents(lake.resize((64, 64)), 30)
+    encoded = shared_codec("base", "cpu").encode_with_latents(lake.resize((64, 64)), 30)
     other = Codec(TINY, device="cpu")
     _assert_latents_equal(other, encoded)
     assert other.decode(encoded.data).size == (64, 64)

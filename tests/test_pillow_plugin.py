@@ -89,7 +89,7 @@ def test_save_options(photo: NDArray[np.uint8], tmp_path: Path) -> None:
     image.info.update(xmp=b"<old/>", icc_profile=b"old")
     exif = Image.Exif()
     exif[0x010F] = "Maker"
-    image.save(tmp_path / "a.vaec", quality=10, exif=exif, xmp=b"<new/>", icc_profile=None, model="fast")
+    image.save(tmp_path / "a.vaec", quality=10, exif=exif, xmp=b"<new/>", icc_profile=None, model="base")
     info = vaecodec.inspect((tmp_path / "a.vaec").read_bytes())
     assert info.level == round(9 * 63 / 99)
     with Image.open(tmp_path / "a.vaec") as back:

@@ -50,9 +50,9 @@ def lake() -> NDArray[np.uint8]:
 
 @pytest.fixture(scope="module")
 def network() -> CodecNetwork:
-    """The networks of `fast` with weights that make every layer count."""
+    """The networks of `base` with weights that make every layer count."""
     generator = torch.Generator().manual_seed(1)
-    made = CodecNetwork(CONFIGS["fast"]).eval().requires_grad_(False)
+    made = CodecNetwork(CONFIGS["base"]).eval().requires_grad_(False)
     for name, parameter in made.named_parameters():
         if not name.startswith("log_"):
             fan_in = parameter[0].numel() if parameter.ndim > 1 else 50
@@ -217,7 +217,7 @@ def test_max_memory(lake: NDArray[np.uint8], codec: Codec) -> None:
 
 
 def test_bands_shrink_to_the_memory_there_is() -> None:
-    config, pixels = CONFIGS["fast"], 12_000_000
+    config, pixels = CONFIGS["base"], 12_000_000
     free = Memory(None, "cpu", 2).band_pixels(config, pixels, "encode")
     assert free == 2 * vaecodec.models.memory.CPU_BAND
     tight = Memory(250_000_000, "cpu", 2).band_pixels(config, pixels, "encode")
@@ -241,7 +241,7 @@ def test_crops_are_parts_of_the_picture(
 
 
 def test_crops_through_deep_networks(network: CodecNetwork, lake: NDArray[np.uint8]) -> None:
-    """With the reach of `fast`: y_hat and pixels of a small rectangle, from a piece of the latents only."""
+    """With the reach of `base`: y_hat and pixels of a small rectangle, from a piece of the latents only."""
     t, passes = level_position(torch.tensor([40])), Passes(network, 50_000)
     z, r, y_hat, x_hat = _in_one_piece(network, np.tile(lake, (2, 2, 1)), t)
     height, width = x_hat.shape[2:]

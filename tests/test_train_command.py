@@ -474,16 +474,16 @@ def test_shipping_writes_the_weights_and_the_manifest(
     monkeypatch.setattr(module, "MANIFEST", tmp_path / "MANIFEST.json")
     model = tmp_path / "new.safetensors"
     model.write_bytes(exported.read_bytes())
-    module.add_to_card(model, {"config": "fast", "name": "fast", "model_id": 1})
-    assert ship(model) == tmp_path / "fast.safetensors"
+    module.add_to_card(model, {"config": "base", "name": "base", "model_id": 1})
+    assert ship(model) == tmp_path / "base.safetensors"
     entry = json.loads((tmp_path / "MANIFEST.json").read_text())["models"][0]
     assert entry == {
-        "id": 1, "name": "fast", "file": "fast.safetensors", "sha256": read_model(model).sha256
+        "id": 1, "name": "base", "file": "base.safetensors", "sha256": read_model(model).sha256
     }  # fmt: skip
-    module.add_to_card(model, {"name": "fast-perceptual", "model_id": 4})
-    assert ship(model) == tmp_path / "fast-perceptual.safetensors"
+    module.add_to_card(model, {"name": "base-perceptual", "model_id": 4})
+    assert ship(model) == tmp_path / "base-perceptual.safetensors"
     listed = json.loads((tmp_path / "MANIFEST.json").read_text())["models"]
-    assert [(entry["id"], entry["name"]) for entry in listed] == [(1, "fast"), (4, "fast-perceptual")]
+    assert [(entry["id"], entry["name"]) for entry in listed] == [(1, "base"), (4, "base-perceptual")]
     module.add_to_card(model, {"model_id": 7})
     with pytest.raises(WeightsError, match="id 7"):
         ship(model)
@@ -493,7 +493,7 @@ def test_a_run_knows_the_model_that_it_makes() -> None:
     def name(config: str, **settings: str) -> str:
         return model_name(TrainedWeights(config, {}, 1, dict(settings), ""))
 
-    assert name("fast") == name("fast", tune="psnr") == "fast"
+    assert name("base") == name("base", tune="psnr") == "base"
     assert name("base", tune="perceptual") == "base-perceptual"
     assert name("tiny", tune="perceptual") == "tiny"
     assert len(set(MODEL_IDS.values())) == len(MODEL_IDS)

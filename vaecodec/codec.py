@@ -92,7 +92,7 @@ class Encoded:
 class Codec:
     """Encoder and decoder with loaded networks; reusable, picklable, and safe to share between threads.
 
-    model: a shipped name ("fast-perceptual", "fast") or the path of a weights file; it is used to encode. A file names
+    model: a shipped name ("base-perceptual", "base") or the path of a weights file; it is used to encode. A file names
     the model it needs, so `decode` also takes files of the other shipped models.
     device: "auto", "cpu" or "cuda". dtype: of the blocks of all networks: "float32", "bfloat16", "float16", or "auto",
     see `native_dtype`. Latents decode alike in every dtype; pixels of bfloat16 and float32 differ by about one level at

@@ -33,7 +33,7 @@ AT_THE_END = 0.15
 class Ramp:
     """How much a knob changes a value: `start` at level 0 and `fall` less at each level, within least..most.
 
-    Measured for `fast` on 16 photographs. A dead zone takes away less at high levels: ever fewer symbols lie near it.
+    Measured for `base` on 16 photographs. A dead zone takes away less at high levels: ever fewer symbols lie near it.
     """
 
     most: float

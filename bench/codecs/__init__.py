@@ -17,11 +17,11 @@ PLAIN: dict[str, type[Codec]] = {
 }
 FAMILIES: dict[str, Callable[[str, int], Codec]] = {"vaecodec": VaeCodec, "compressai": CompressAi}
 ANCHOR = Jpeg.name
-DEFAULT = (*PLAIN, "vaecodec:fast", "vaecodec:fast-perceptual", "vaecodec:base", "compressai:mbt2018-mean")
+DEFAULT = (*PLAIN, "vaecodec:base", "vaecodec:base-perceptual", "vaecodec:fast", "compressai:mbt2018-mean")
 
 
 def make(spec: str, threads: int = 1) -> Codec:
-    """Return the codec called `spec`, for example `jpeg` or `vaecodec:fast`; ValueError for an unknown name."""
+    """Return the codec called `spec`, for example `jpeg` or `vaecodec:base`; ValueError for an unknown name."""
     family, _, variant = spec.partition(":")
     if family in FAMILIES and variant:
         return FAMILIES[family](variant, threads)

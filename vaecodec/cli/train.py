@@ -59,7 +59,7 @@ def _settings_options(command: _Command) -> _Command:
 
 @click.command()
 @click.argument("folder", metavar="DIR", type=FOLDER)
-@click.option("--config", metavar="NAME", help="Size of the network: fast (default), base or large; tiny for tests.")
+@click.option("--config", metavar="NAME", help="Size of the network: fast, base (default) or large; tiny for tests.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder of the run; runs/CONFIG.")
 @click.option("--resume", is_flag=True, help="Go on from the run's checkpoint; its settings hold unless given anew.")
 @click.option(
@@ -130,7 +130,7 @@ def _train(
     if chosen.type == "cuda":
         # Products of float32 matrices may use TF32: what must be exact are small integers, and TF32 holds those.
         torch.set_float32_matmul_precision("high")
-    run = out or Path("runs") / str(overrides.get("config", "fast"))
+    run = out or Path("runs") / str(overrides.get("config", "base"))
     settings = _settings(run, resume, init, chosen, overrides)
     peers = distributed.join(chosen)
     try:

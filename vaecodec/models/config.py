@@ -24,6 +24,8 @@ class ModelConfig:
 
     C: channels of the blocks at 1/8. M: channels of y (1/16). N: channels of z (1/64).
     P: width of the prior features and of the context trunk. H1, H2: hidden widths of the integer scale network.
+    ffn: hidden width of the feed-forward in the blocks of g_a and g_s, as a multiple of C.
+    blocks_context: blocks in the trunk of the context.
     """
 
     name: str
@@ -35,15 +37,17 @@ class ModelConfig:
     P: int
     H1: int = 128
     H2: int = 96
+    ffn: int = 2
+    blocks_context: int = 2
 
 
 CONFIGS = {
     config.name: config
     for config in (
         ModelConfig("tiny", C=16, blocks_a=1, blocks_s=1, M=16, N=8, P=16, H1=16, H2=8),
-        ModelConfig("fast", C=128, blocks_a=4, blocks_s=6, M=256, N=64, P=128),
-        ModelConfig("base", C=192, blocks_a=5, blocks_s=9, M=320, N=96, P=256),
-        ModelConfig("large", C=384, blocks_a=8, blocks_s=14, M=384, N=128, P=512),
+        ModelConfig("fast", C=128, blocks_a=2, blocks_s=3, M=192, N=64, P=96, ffn=1, blocks_context=1),
+        ModelConfig("base", C=128, blocks_a=4, blocks_s=6, M=256, N=64, P=128),
+        ModelConfig("large", C=192, blocks_a=5, blocks_s=9, M=320, N=96, P=256),
     )
 }
 

@@ -55,7 +55,7 @@ class Analysis(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.stem = nn.Conv2d(3 * PATCH**2, config.C, 1)
-        self.blocks = nn.Sequential(*(DepthConvBlock(config.C) for _ in range(config.blocks_a)))
+        self.blocks = nn.Sequential(*(DepthConvBlock(config.C, config.ffn) for _ in range(config.blocks_a)))
         self.down = Downsample(config.C, config.M)
 
     def forward(self, x: Tensor, q_enc: Tensor) -> Tensor:
@@ -87,7 +87,7 @@ class Synthesis(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.up = Upsample(config.M, config.C)
-        self.blocks = nn.Sequential(*(DepthConvBlock(config.C) for _ in range(config.blocks_s)))
+        self.blocks = nn.Sequential(*(DepthConvBlock(config.C, config.ffn) for _ in range(config.blocks_s)))
         self.head = nn.Conv2d(config.C, 3 * PATCH**2, 1)
 
     def forward(self, y_hat: Tensor, q_dec: Tensor) -> Tensor:
@@ -134,7 +134,7 @@ class Context(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.adaptors = nn.ModuleList(nn.Conv2d(config.P + config.M, config.P, 1) for _ in range(STEPS - 1))
-        self.trunk = nn.Sequential(DepthConvBlock(config.P, 1), DepthConvBlock(config.P, 1))
+        self.trunk = nn.Sequential(*(DepthConvBlock(config.P, 1) for _ in range(config.blocks_context)))
         self.heads = nn.ModuleList(nn.Conv2d(config.P, config.M, 1) for _ in range(STEPS))
         with torch.no_grad():  # training starts with mu = 0
             for parameter in self.heads.parameters():

@@ -24,11 +24,11 @@ from vaecodec.weights.manifest import FOLDER, MANIFEST, tuned_name
 from vaecodec.weights.store import read_model, write_model
 
 MODEL_IDS = {
-    "fast": 1,
-    "base": 2,
+    "base": 1,
+    "fast": 2,
     "large": 3,
-    "fast-perceptual": 4,
-    "base-perceptual": 5,
+    "base-perceptual": 4,
+    "fast-perceptual": 5,
     "large-perceptual": 6,
     "tiny": 1000,
 }

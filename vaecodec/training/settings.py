@@ -24,7 +24,7 @@ class Settings:
     `batch` counts the images of a step over all processes. `log_every`: every n-th step gets a line in the log.
     """
 
-    config: str = "fast"
+    config: str = "base"
     steps: int = 10_000
     batch: int = 8
     crop: int = 256

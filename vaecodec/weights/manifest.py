@@ -13,7 +13,7 @@ FOLDER = Path(__file__).parent
 MANIFEST = FOLDER / "MANIFEST.json"
 TUNES = ("psnr", "perceptual")
 """What a model can be trained for: squared error alone, or together with MS-SSIM."""
-DEFAULT_SIZE = "fast"
+DEFAULT_SIZE = "base"
 DEFAULT_TUNE = "perceptual"
 """On the Kodak images 4 % more bytes by PSNR than without, 16 % fewer by MS-SSIM and 18 % fewer by SSIMULACRA2."""
 
@@ -49,7 +49,7 @@ def entry_by_name(name: str) -> ManifestEntry:
 
 
 def tuned_name(model: str, tune: str) -> str:
-    """The name of a model's variant: "fast" and "perceptual" -> "fast-perceptual"; tune="psnr" is the model itself."""
+    """The name of a model's variant: "base" and "perceptual" -> "base-perceptual"; tune="psnr" is the model itself."""
     return model if tune == "psnr" else f"{model}-{tune}"
 
 
