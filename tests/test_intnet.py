@@ -105,7 +105,7 @@ class _Holder:
 
 
 def test_pixel_shuffle_equals_torch() -> None:
-    x = np.arange(8 * 3 * 2).reshape(8, 3, 2)
+    x = np.arange(8 * 3 * 2, dtype=np.uint8).reshape(8, 3, 2) * 5
     assert np.array_equal(pixel_shuffle(x), torch.pixel_shuffle(torch.from_numpy(x)[None], 2)[0].numpy())
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import warnings
 from collections.abc import Sequence
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
@@ -43,6 +44,7 @@ __all__ = [
     "RansDecoder",
     "can_fuse_depthwise",
     "choose_coder",
+    "compiled_loops",
     "depthwise",
     "depthwise_weights",
     "dequantize_step",
@@ -59,6 +61,15 @@ LEAST_GPU_LANES = 32
 on the GPU is faster ("lanes where it begins to pay"): a row of lanes takes a GPU about as long however many they are, a
 CPU codes one symbol after the other. Not yet measured; 32 is the estimate from 0.2 us a row and 6 ns a symbol."""
 Segment = tuple[NDArray[np.uint16], NDArray[np.uint8], CdfTables]
+
+
+def compiled_loops() -> ModuleType | None:
+    """The module `compiled`, once this process has loaded numba; None before, when NumPy and PyTorch do the same."""
+    if not choice.is_compiled():
+        return None
+    from vaecodec.backend import compiled
+
+    return compiled
 
 
 class RansDecoder(Protocol):

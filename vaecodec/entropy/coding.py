@@ -112,6 +112,10 @@ def _segment(values: NDArray[np.int32], index: NDArray[np.uint8], tables: CdfTab
 
 def _coded_segment(values: NDArray[np.int32], index: NDArray[np.uint8], tables: CdfTables) -> _Segment:
     """The segment of all values whose index isn't 0."""
+    loops = backend.compiled_loops()
+    if loops is not None:
+        coded, of_them, outlier_at, outlier_values, cost = loops.to_symbols(values, index, tables)
+        return _Segment(coded, of_them, tables, outlier_at, outlier_values, cost)
     count = int(np.count_nonzero(index))
     symbols, kept = np.empty(count, np.uint16), np.empty(count, np.uint8)
     parts, starts, cost = [], [], 0
@@ -184,6 +188,10 @@ def _to_r(
 ) -> NDArray[np.int32]:
     """Symbols of all places whose index isn't 0, and outliers by their position among them -> r, shaped as index."""
     _check_outliers(symbols.size, positions, true_values)
+    loops = backend.compiled_loops()
+    if loops is not None:
+        found: NDArray[np.int32] = loops.to_values(symbols, index, positions, true_values)
+        return found
     r = np.zeros(index.size, np.int32)
     for place, coded, at in _chunks(index.reshape(-1)):
         values = to_values(symbols[at : at + int(np.count_nonzero(coded))])

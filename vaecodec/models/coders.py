@@ -18,7 +18,7 @@ from vaecodec import backend
 from vaecodec.entropy.coding import R_LIMIT, CodedLatents, Latents, StoredLatents, decode_latents, encode_latents
 from vaecodec.entropy.model import EntropyModel
 from vaecodec.errors import FormatError, InputError
-from vaecodec.models.fused import FusedPasses
+from vaecodec.models.fused import CompiledPasses, FusedPasses
 from vaecodec.models.passes import Passes
 
 Errors = list[FormatError | None]
@@ -96,11 +96,15 @@ def make_coder(model: EntropyModel, device: torch.device, wanted: backend.Coder 
 class CpuLatents:
     """Coded on the CPU, one picture at a time."""
 
-    passes = Passes
     layout = torch.contiguous_format
 
     def __init__(self, model: EntropyModel, device: torch.device) -> None:
         self._model, self.device = model, device
+
+    @property
+    def passes(self) -> type[Passes]:
+        compiled = self.device.type == "cpu" and backend.compiled_loops() is not None
+        return CompiledPasses if compiled else Passes
 
     def scale_index(self, z_hat: Tensor, levels: Sequence[int]) -> Tensor:
         pairs = zip(z_hat.cpu().numpy(), levels, strict=True)

@@ -33,7 +33,9 @@ class ExactConv(nn.Conv2d):
         super().__init__(*sizes, padding=conv.padding, groups=conv.groups, device="meta")  # type: ignore[arg-type]
         self.weight, self.bias = conv.weight, conv.bias
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, *parts: Tensor) -> Tensor:
+        """parts: side by side, see `layers.SideBySide`."""
+        x = torch.cat(parts, 1) if len(parts) > 1 else parts[0]
         padding = (self.padding, self.padding) if isinstance(self.padding, int) else self.padding
         return convolve(x, self.weight, self.bias, padding=padding, groups=self.groups)  # type: ignore[arg-type]
 

@@ -21,8 +21,9 @@ from vaecodec.models.network import CodecNetwork
 class GpuConv(ExactConv):
     """A 1x1 convolution. [B, C_in, H, W] -> [B, C_out, H, W], both in channels-last memory."""
 
-    def forward(self, x: Tensor, *, with_bias: bool = True) -> Tensor:
-        """x in the type of the weights."""
+    def forward(self, *parts: Tensor, with_bias: bool = True) -> Tensor:
+        """One part, in the type of the weights."""
+        (x,) = parts
         bias = self.bias if with_bias else None
         if x.dtype == torch.float32:  # a matrix product would follow the caller's setting for TF32
             return convolve(x, self.weight, bias)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import cast
 
 import torch
@@ -83,6 +84,17 @@ class DepthConvBlock(GatedBlock):
             out: Tensor = x + self.ffn_out(F.silu(gate) * value)
             return out
         return super().forward(x)
+
+
+class SideBySide(nn.Conv2d):
+    """A 1x1 convolution of tensors side by side. [B, C_i, H, W] each -> [B, C_out, H, W]."""
+
+    def __init__(self, in_channels: Sequence[int], out_channels: int) -> None:
+        super().__init__(sum(in_channels), out_channels, 1)
+        self.widths = tuple(in_channels)
+
+    def forward(self, *parts: Tensor) -> Tensor:
+        return super().forward(torch.cat(parts, 1))
 
 
 class Downsample(nn.Sequential):

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from vaecodec.intnet.fixedpoint import Z_MAX, Z_MIN
 from vaecodec.models.config import LEVELS, PATCH, ModelConfig
-from vaecodec.models.layers import DepthConvBlock, Downsample, LevelTable, Upsample
+from vaecodec.models.layers import DepthConvBlock, Downsample, LevelTable, SideBySide, Upsample
 from vaecodec.models.scale_network import ScaleNetwork
 
 STEPS = 4
@@ -133,7 +133,7 @@ class Context(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.adaptors = nn.ModuleList(nn.Conv2d(config.P + config.M, config.P, 1) for _ in range(STEPS - 1))
+        self.adaptors = nn.ModuleList(SideBySide((config.P, config.M), config.P) for _ in range(STEPS - 1))
         self.trunk = nn.Sequential(*(DepthConvBlock(config.P, 1) for _ in range(config.blocks_context)))
         self.heads = nn.ModuleList(nn.Conv2d(config.P, config.M, 1) for _ in range(STEPS))
         with torch.no_grad():  # training starts with mu = 0
@@ -144,7 +144,7 @@ class Context(nn.Module):
         """p [B, P, h, w], y_hat [B, M, h, w] (zero where not yet known) -> mu [B, M, h, w] (valid where step codes)."""
         features = p
         if step > 0:
-            features = self.trunk(self.adaptors[step - 1](torch.cat([p, y_hat.to(p.dtype)], 1)))
+            features = self.trunk(self.adaptors[step - 1](p, y_hat.to(p.dtype)))
         mu: Tensor = self.heads[step](features)
         return mu
 

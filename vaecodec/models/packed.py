@@ -9,12 +9,14 @@ own. Results equal those of the plain layers up to rounding. `python -m bench sp
 from __future__ import annotations
 
 import platform
-from typing import cast
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
 
-from vaecodec.models.layers import DepthConvBlock, RowBlock
+from vaecodec.models.layers import DepthConvBlock, RowBlock, SideBySide
 from vaecodec.models.network import CodecNetwork
 
 PACKED_DTYPES = (torch.float32, torch.bfloat16)
@@ -51,17 +53,30 @@ class PackedConv(nn.Module):
         # Not registered with the module: a packed tensor can't be copied or converted, and is made from the weight.
         self._packed = torch.ops.mkldnn._reorder_linear_weight(conv.weight.detach().flatten(1).contiguous())
 
-    def forward(self, x: Tensor, times: Tensor | None = None) -> Tensor:
-        """times: what the result is multiplied with, of the shape of the result (then without an activation)."""
+    def forward(self, x: Tensor) -> Tensor:
         # Under a caller's autocast or other default type, the layers before this one may give another type.
         rows = x.to(self.weight.dtype).permute(0, 2, 3, 1)
         product = torch.ops.mkldnn._linear_pointwise
-        if times is None:
-            y = product(rows, self._packed, self.bias, self._activation, [], "")
-        else:
-            times = times.to(self.weight.dtype).permute(0, 2, 3, 1)
-            y = product.binary(rows, times, self._packed, self.bias, "mul")
-        return cast(Tensor, y).permute(0, 3, 1, 2)
+        y: Tensor = product(rows, self._packed, self.bias, self._activation, [], "")
+        return y.permute(0, 3, 1, 2)
+
+    def combined(self, x: Tensor, operation: Literal["mul", "add"], other: Tensor) -> Tensor:
+        """The result (without its activation) times or plus `other`, which has its shape: rounded once."""
+        rows, operand = (tensor.to(self.weight.dtype).permute(0, 2, 3, 1) for tensor in (x, other))
+        y: Tensor = torch.ops.mkldnn._linear_pointwise.binary(rows, operand, self._packed, self.bias, operation)
+        return y.permute(0, 3, 1, 2)
+
+
+class PackedSideBySide(nn.Module):
+    """A 1x1 convolution of two tensors side by side, as the sum of two: they need not be copied into one."""
+
+    def __init__(self, conv: SideBySide) -> None:
+        super().__init__()
+        first, second = _cut(conv, conv.widths, 1)
+        self.first, self.second = PackedConv(first), PackedConv(second)
+
+    def forward(self, x: Tensor, other: Tensor) -> Tensor:
+        return self.second.combined(other, "add", self.first(x))
 
 
 class PackedBlock(RowBlock):
@@ -69,7 +84,8 @@ class PackedBlock(RowBlock):
 
     def __init__(self, block: DepthConvBlock) -> None:
         super().__init__()
-        gate, value = _halves(block.ffn_in)
+        hidden = block.ffn_out.in_channels
+        gate, value = _cut(block.ffn_in, (hidden, hidden), 0)
         self.conv_in = PackedConv(block.conv_in, "swish")
         self.depthwise = block.depthwise
         self.conv_out = PackedConv(block.conv_out)
@@ -81,27 +97,51 @@ class PackedBlock(RowBlock):
         return entered
 
     def leave(self, x: Tensor, mixed: Tensor) -> Tensor:
+        if x.dtype == self.gate.weight.dtype:
+            x = self.conv_out.combined(mixed, "add", x)
+            return self.ffn_out.combined(self._gated(x), "add", x)
         x += self.conv_out(mixed)
-        half = x.to(self.gate.weight.dtype)
-        x += self.ffn_out(self.value(half, times=self.gate(half)))
+        x += self.ffn_out(self._gated(x.to(self.gate.weight.dtype)))
         return x
 
+    def _gated(self, x: Tensor) -> Tensor:
+        return self.value.combined(x, "mul", self.gate(x))
 
-def _halves(conv: nn.Conv2d) -> tuple[nn.Conv2d, nn.Conv2d]:
-    """A 1x1 convolution as two: the first and the second half of its channels."""
+
+def _cut(conv: nn.Conv2d, widths: Sequence[int], dim: Literal[0, 1]) -> list[nn.Conv2d]:
+    """A 1x1 convolution as several: of some of its outputs each (dim 0) or of some of its inputs (1), which then add up
+    to its result."""
+    bias = cast(Tensor, conv.bias)
+    biases = torch.split(bias, list(widths)) if dim == 0 else [bias, *(torch.zeros_like(bias) for _ in widths[1:])]
     found = []
-    for weight, bias in zip(conv.weight.chunk(2), cast(Tensor, conv.bias).chunk(2), strict=True):
-        half = nn.Conv2d(weight.shape[1], weight.shape[0], 1, device="meta")
-        half.weight, half.bias = nn.Parameter(weight, requires_grad=False), nn.Parameter(bias, requires_grad=False)
-        found.append(half)
-    return found[0], found[1]
+    for weight, part in zip(torch.split(conv.weight, list(widths), dim), biases, strict=True):
+        cut = nn.Conv2d(weight.shape[1], weight.shape[0], 1, device="meta")
+        cut.weight, cut.bias = nn.Parameter(weight, requires_grad=False), nn.Parameter(part, requires_grad=False)
+        found.append(cut)
+    return found
 
 
 def pack(network: CodecNetwork) -> None:
     """Replace the layers of a network in inference mode by packed ones, wherever this machine can."""
+    _narrow_sums(network)
     _pack_children(network)
     if torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         keep_freed_memory()
+
+
+def _narrow_sums(network: CodecNetwork) -> None:
+    """In hyperprior and context, give the layers before the blocks the blocks' type, and so the sums between these.
+
+    It costs nothing there. In g_a and g_s the high qualities need more than 8 bits of mantissa (`Passes.analyse`), and
+    so do the layers that give pixels, y, z and the means.
+    """
+    before = [*network.context.adaptors]
+    for chain in (network.h_a, network.h_mean):
+        before += [layer for layer, following in pairwise(chain) if isinstance(following, DepthConvBlock)]
+    dtype = next(network.context.trunk.parameters()).dtype
+    if can_pack(dtype):
+        for layer in before:
+            layer.to(dtype)
 
 
 def _pack_children(module: nn.Module) -> None:
@@ -111,6 +151,6 @@ def _pack_children(module: nn.Module) -> None:
                 setattr(module, name, PackedBlock(child))
         elif isinstance(child, nn.Conv2d) and child.kernel_size == (1, 1):
             if can_pack(child.weight.dtype):
-                setattr(module, name, PackedConv(child))
+                setattr(module, name, PackedSideBySide(child) if isinstance(child, SideBySide) else PackedConv(child))
         else:
             _pack_children(child)

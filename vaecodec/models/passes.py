@@ -31,6 +31,9 @@ Z_CELL = ALIGNMENT // Y_CELL
 SCALES = (1, 2, 4, 8)
 """Factors by which `synthesize` can reduce a picture."""
 
+NARROW_UP_TO = 0.5
+"""Levels (as t) at which the sums between the blocks of g_a may be of the blocks' type."""
+
 Pixels = NDArray[np.uint8]
 Place = tuple[slice, slice, slice, slice]
 """A quarter of the positions of a quarter of the channels, as an index."""
@@ -78,7 +81,7 @@ class Passes:
 
     def _whole(self, batch: int, channels: int, height: int, width: int) -> Tensor:
         """Float32 for a whole picture, not initialized."""
-        return _channels_last((batch, channels, height, width), torch.float32, self._device)
+        return channels_last((batch, channels, height, width), torch.float32, self._device)
 
     # Encoding
 
@@ -90,7 +93,8 @@ class Passes:
 
     def analyse(self, pictures: Sequence[Pixels], t: Tensor) -> Tensor:
         """The same pictures -> y [B, M, H/16, W/16]; t = level / 63, [B]."""
-        return self._leave_analysis(self._feature_rows(pictures), (len(pictures), *padded_size(pictures[0])), t)
+        narrow = bool((t <= NARROW_UP_TO).all())
+        return self._leave_analysis(self._feature_rows(pictures, narrow), (len(pictures), *padded_size(pictures[0])), t)
 
     def analyse_features(self, features: Tensor, t: Tensor) -> Tensor:
         """What `features` gave -> y; features are left as they are."""
@@ -105,14 +109,15 @@ class Passes:
         q_enc = self._network.log_q_enc(t).exp()
         return _filled(y, (self._network.g_a.leave(rows, q_enc) for rows in features))
 
-    def _feature_rows(self, pictures: Sequence[Pixels]) -> Iterator[Tensor]:
-        """Features in bands of an even number of rows."""
+    def _feature_rows(self, pictures: Sequence[Pixels], narrow: bool = False) -> Iterator[Tensor]:
+        """Features in bands of an even number of rows. narrow: with the sums between the blocks in the blocks' type."""
         g_a = self._network.g_a
+        dtype = next(g_a.blocks.parameters()).dtype if narrow else torch.float32
         height, width = padded_size(pictures[0])
         stream, kept = RowStream(g_a.blocks), None
         for band, last in self._bands(height // Y_CELL, len(pictures) * width * Y_CELL):
             x = self._input(pictures, Y_CELL * band.start, Y_CELL * band.stop, width)
-            rows = stream.push(g_a.enter_pixels(x), last=last)
+            rows = stream.push(g_a.enter_pixels(x).to(dtype), last=last)
             if rows is None:
                 continue
             rows = rows if kept is None else torch.cat([kept, rows], 2)
@@ -158,7 +163,7 @@ class Passes:
         dead_zone float32 [64]: by how much r/gain moves toward zero before it is rounded, for each scale index; None:
         not at all.
         """
-        coded = relaid(index, _channels_last(y.shape, torch.uint8, self._device)).clamp_(max=1)
+        coded = relaid(index, channels_last(y.shape, torch.uint8, self._device)).clamp_(max=1)
 
         def residual(place: Place, mu: Tensor, gain: Tensor) -> Tensor:
             v = y[place].sub_(mu).mul_(gain)
@@ -206,9 +211,8 @@ class Passes:
             for step in range(STEPS):
                 features: Tensor | None = kept.rows(rows)
                 if step:
-                    known = torch.cat([kept.rows(rows), y_hat[:, :, rows]], 1)
-                    last = rows.stop == y_hat.shape[2]
-                    features = streams[step - 1].push(context.adaptors[step - 1](known), last=last)
+                    known = context.adaptors[step - 1](kept.rows(rows), y_hat[:, :, rows])
+                    features = streams[step - 1].push(known, last=rows.stop == y_hat.shape[2])
                 if features is None:
                     break
                 rows = slice(done[step], done[step] + features.shape[2])
@@ -268,7 +272,7 @@ def _filled(whole: Tensor, parts: Iterator[Tensor]) -> Tensor:
     return whole
 
 
-def _channels_last(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
+def channels_last(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
     """[B, C, H, W] for a whole picture, not initialized."""
     batch, channels, height, width = shape
     return empty((batch, height, width, channels), dtype, device).permute(0, 3, 1, 2)

@@ -151,7 +151,7 @@ def _reconstruct(passes: Passes, latents: LatentBatch, region: Region, t: Tensor
 
 def _integers(r: Tensor, layout: torch.memory_format, spare: Tensor | None) -> Tensor:
     """Whole numbers of any type as int32. spare: a tensor like r in channels-last memory that may be overwritten."""
-    if layout == torch.channels_last or r.dtype == torch.int32:
+    if layout == torch.channels_last or r.is_contiguous():
         return r.to(torch.int32).contiguous(memory_format=layout)
     if spare is None:
         return relaid(r, empty(r.shape, torch.int32, r.device))

@@ -22,6 +22,11 @@ PLAIN_SYMBOLS = 1 << 20
 """About two megapixels. Up to more than three, plain Python is done before numba is (`python -m bench practical`)."""
 
 
+def is_compiled() -> bool:
+    """Whether this process has loaded numba and what it compiles: from then on, all that it can do is done by it."""
+    return "vaecodec.rans.numba_coder" in sys.modules
+
+
 @dataclass
 class Start:
     """How many symbols plain Python may still code in this process."""
@@ -30,7 +35,7 @@ class Start:
 
     def takes(self, symbols: int) -> bool:
         """Whether plain Python shall code so many more."""
-        if symbols > self.left or "vaecodec.rans.numba_coder" in sys.modules:
+        if symbols > self.left or is_compiled():
             return False
         self.left -= symbols
         return True

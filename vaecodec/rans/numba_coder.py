@@ -1,7 +1,7 @@
 """rANS compiled by numba: the same words as `coder`, the reference.
 
-Compiled on first use, kept on disk, free of the GIL. Bounds of every read and write are checked here or proven before:
-table indices against the tables, symbols against their table, words against the group's end.
+Compiled on first use, kept on disk, free of the GIL (`compiling`). Bounds of every read and write are checked here or
+proven before: table indices against the tables, symbols against their table, words against the group's end.
 
 What makes it fast: lanes are independent, so the processor works on many at once as long as no branch is guessed
 wrongly. Words are therefore read and written without a branch (always touch the next place, step on only when it
@@ -10,33 +10,24 @@ counts), and the search for a symbol starts from a table of 256 ranges of slots,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from vaecodec.errors import Truncated
 from vaecodec.rans.coder import Segment, check_arrays, check_end, check_index, check_segment
+from vaecodec.rans.compiling import compiled
 from vaecodec.rans.lanes import GROUP_LANES, RANS_L, check_lanes, group_count, pack_payload, unpack_payload
 from vaecodec.rans.tables import BUCKET_BITS, PROB_BITS, CdfTables
 
 SLOT_SHIFT = PROB_BITS - BUCKET_BITS
 
 
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile on first use. The result is kept beside this file or, where that is read-only, in the user's cache."""
-    try:
-        return numba.njit(nogil=True, cache=True)(function)
-    except RuntimeError:  # no folder can be written, as in a locked-down container: compile in every process
-        return numba.njit(nogil=True)(function)
-
-
 # uint32 arithmetic is spelled out because numba widens: uint32 + uint32 is uint64, and uint64 + int64 a float.
 
 
-@_compiled
+@compiled
 def _first_bad_symbol(symbols, table_index, sizes):  # type: ignore[no-untyped-def]
     """Position of the first symbol outside of its table, or -1."""
     for at in range(symbols.size):
@@ -45,7 +36,7 @@ def _first_bad_symbol(symbols, table_index, sizes):  # type: ignore[no-untyped-d
     return -1
 
 
-@_compiled
+@compiled
 def _encode_segment(symbols, table_index, offsets, packed, states, buffer, free):  # type: ignore[no-untyped-def]
     """Backwards over rows and lanes. `free[g]` is the first used place of group g's buffer, moving down.
 
@@ -75,7 +66,7 @@ def _encode_segment(symbols, table_index, offsets, packed, states, buffer, free)
             free[group] = at
 
 
-@_compiled
+@compiled
 def _decode_segment(table_index, offsets, packed, buckets, states, words, following, ends, symbols):  # type: ignore[no-untyped-def]
     """Forwards over rows and lanes. Returns the group whose words ran out, or -1.
 

@@ -1,0 +1,196 @@
+"""What surrounds the networks on a CPU, compiled by numba: the context steps, and latents to symbols and back.
+
+The same integers and floats as the PyTorch form of the steps (`models.passes`) and the NumPy form of the rest
+(`entropy.coding`), which run as long as a process has not loaded numba (`rans.choice`). Every loop here is over whole
+numbers of pixels or places that the wrappers have checked against each other: numba checks nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vaecodec.errors import InputError
+from vaecodec.rans.compiling import compiled
+from vaecodec.rans.tables import CdfTables
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+STEPS = 4
+INDICES = 256
+"""Every uint8 has a dead zone here: no index leads out of the table."""
+FIRST_OUTLIERS = 256
+"""Places for outliers in the first pass over a picture; most pictures have none."""
+
+
+# Unsigned places: numba takes a negative one for a place counted from the end, and then vectorizes nothing.
+
+
+@compiled
+def _quantize(y, mu, gain, index, widths, y_hat, groups):  # type: ignore[no-untyped-def]
+    """All [rows, columns, M]; groups: which quarter of the channels each of the four positions codes."""
+    rows, columns, channels = y.shape
+    size = channels // 4
+    for row in range(rows):
+        for column in range(columns):
+            first = groups[2 * (row & 1) + (column & 1)] * size
+            for at in range(np.uint64(first), np.uint64(first + size)):
+                v = (y[row, column, at] - mu[row, column, at]) * gain[at]
+                limit = widths[index[row, column, at]]
+                v -= min(max(v, -limit), limit)
+                r = np.rint(v) * np.float32(min(index[row, column, at], np.uint8(1)))
+                y[row, column, at] = r
+                y_hat[row, column, at] = r / gain[at] + mu[row, column, at]
+
+
+@compiled
+def _dequantize(r, mu, gain, y_hat, groups):  # type: ignore[no-untyped-def]
+    """r [M, rows, columns]; mu and y_hat [rows, columns, M]."""
+    rows, columns, channels = mu.shape
+    size = channels // 4
+    for row in range(rows):
+        for column in range(columns):
+            first = groups[2 * (row & 1) + (column & 1)] * size
+            for at in range(np.uint64(first), np.uint64(first + size)):
+                y_hat[row, column, at] = np.float32(r[at, row, column]) / gain[at] + mu[row, column, at]
+
+
+@compiled
+def _to_symbols(values, index, largest, costs, symbols, kept, outlier_at, outlier_values):  # type: ignore[no-untyped-def]
+    """The places whose index isn't 0. Returns how many outliers there are, and the cost.
+
+    Without a branch on the index: what is not coded is overwritten by what comes next, so `symbols` and `kept` have a
+    place more than is coded.
+    """
+    count, found, cost = 0, 0, 0
+    for place in range(values.size):
+        i = np.int64(index[place])
+        v = values[place]
+        clipped = min(max(v, -largest[i]), largest[i])
+        coded = i > 0
+        if clipped != v and coded:
+            if found < outlier_at.size:
+                outlier_at[found], outlier_values[found] = count, v
+            found += 1
+        symbol = 2 * abs(clipped) - (clipped > 0)
+        symbols[count], kept[count] = symbol, i
+        cost += np.int64(costs[i, symbol]) * coded
+        count += coded
+    return found, cost
+
+
+@compiled
+def _to_values(symbols, index, outlier_at, outlier_values, values):  # type: ignore[no-untyped-def]
+    """The inverse. outlier_at rises."""
+    count, known = 0, 0
+    last = symbols.size - 1
+    for place in range(index.size):
+        symbol = np.int32(symbols[min(count, last)])
+        half = (symbol + 1) >> 1
+        coded = index[place] > 0
+        value = half if symbol & 1 else -half
+        if known < outlier_at.size and coded and outlier_at[known] == count:
+            value = outlier_values[known]
+            known += 1
+        values[place] = value if coded else 0
+        count += coded
+
+
+def quantize_step(
+    y: Tensor,
+    mu: Tensor,
+    gain: Tensor,
+    index: Tensor,
+    y_hat: Tensor,
+    *,
+    step: int,
+    positions: Sequence[tuple[int, int]],
+    dead_zone: Tensor | None = None,
+) -> None:
+    """As `backend.quantize_step` on a GPU, all in channels-last memory; r replaces y, as float32."""
+    groups = _groups(step, positions)
+    widths = np.zeros(INDICES, np.float32)
+    if dead_zone is not None:
+        widths[: len(dead_zone)] = dead_zone.numpy()
+    for number in range(len(y)):
+        places, means, known = (_rows(tensor, number, np.float32) for tensor in (y, mu.float(), y_hat))
+        indices = _rows(index, number, np.uint8)
+        _check_equal((places, means, known, indices), gain)
+        _quantize(places, means, gain[number].numpy(), indices, widths, known, groups)
+
+
+def dequantize_step(
+    r: Tensor, mu: Tensor, gain: Tensor, y_hat: Tensor, *, step: int, positions: Sequence[tuple[int, int]]
+) -> None:
+    """As `backend.dequantize_step` on a GPU; mu and y_hat in channels-last memory."""
+    groups = _groups(step, positions)
+    for number in range(len(mu)):
+        means, known = (_rows(tensor, number, np.float32) for tensor in (mu.float(), y_hat))
+        integers = r[number].numpy()
+        _check_equal((means, known, integers.transpose(1, 2, 0)), gain)
+        _dequantize(integers, means, gain[number].numpy(), known, groups)
+
+
+def _groups(step: int, positions: Sequence[tuple[int, int]]) -> NDArray[np.int64]:
+    """For each position of a 2 x 2 cell the quarter of the channels that the step codes there."""
+    groups = np.empty(STEPS, np.int64)
+    for quarter in range(STEPS):
+        row, column = positions[(step + quarter) % STEPS]
+        groups[2 * row + column] = quarter
+    return groups
+
+
+def _rows(tensor: Tensor, number: int, dtype: type[np.generic]) -> NDArray[Any]:
+    """[B, M, rows, columns] -> that of one picture, [rows, columns, M], in one piece."""
+    array: NDArray[Any] = tensor[number].permute(1, 2, 0).numpy()
+    if array.dtype != dtype or not array.flags.c_contiguous:
+        message = f"a context step got {array.dtype} of strides {array.strides}; it takes channels-last {dtype}"
+        raise InputError(message)
+    return array
+
+
+def _check_equal(arrays: Sequence[NDArray[Any]], gain: Tensor) -> None:
+    shapes = {array.shape for array in arrays}
+    if len(shapes) > 1 or gain.shape[1] != arrays[0].shape[2] or gain.shape[1] % STEPS:
+        message = f"a context step got shapes {shapes} and gains {tuple(gain.shape)}; they must be equal, M in quarters"
+        raise InputError(message)
+
+
+def to_symbols(
+    values: NDArray[np.int32], index: NDArray[np.uint8], tables: CdfTables
+) -> tuple[NDArray[np.uint16], NDArray[np.uint8], NDArray[np.int64], NDArray[np.int32], int]:
+    """Values and their table, [n] each -> of those whose index isn't 0: symbols, index; outliers: at, values; cost."""
+    if values.shape != index.shape or index.max(initial=0) >= len(tables.sizes):
+        largest_index = index.max(initial=0)
+        message = f"{values.shape} values, {index.shape} indices up to {largest_index}, {len(tables.sizes)} tables"
+        raise InputError(message)
+    count = int(np.count_nonzero(index))
+    symbols, kept = np.empty(count + 1, np.uint16), np.empty(count + 1, np.uint8)
+    largest = ((tables.sizes - 1) // 2).astype(np.int32)
+    room = FIRST_OUTLIERS
+    while True:
+        at, true = np.empty(room, np.int64), np.empty(room, np.int32)
+        found, cost = _to_symbols(values, index, largest, tables.costs, symbols, kept, at, true)
+        if found <= room:
+            return symbols[:count], kept[:count], at[:found], true[:found], int(cost)
+        room = found
+
+
+def to_values(
+    symbols: NDArray[np.uint16],
+    index: NDArray[np.uint8],
+    outlier_at: NDArray[np.int64],
+    outlier_values: NDArray[np.int64],
+) -> NDArray[np.int32]:
+    """The inverse: int32 of the shape of index."""
+    if len(symbols) != np.count_nonzero(index):
+        message = f"{len(symbols)} symbols for {np.count_nonzero(index)} coded places"
+        raise InputError(message)
+    values = np.zeros(index.shape, np.int32)
+    if len(symbols):
+        _to_values(symbols, index.reshape(-1), outlier_at, outlier_values, values.reshape(-1))
+    return values
