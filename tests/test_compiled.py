@@ -64,7 +64,7 @@ def test_steps_equal_the_formula_and_leave_the_rest(shape: Shape, strength: floa
         assert np.array_equal(places.numpy()[mask], r[mask])
         assert np.array_equal(known.numpy()[mask], wanted[mask])
         assert np.array_equal(known.numpy()[~mask], untouched)
-        compiled.dequantize_step(torch.from_numpy(r.astype(np.int32)), *parts, again, **options)
+        compiled.dequantize_step(_channels_last(r.astype(np.int32)), *parts, again, **options)
         assert np.array_equal(again.numpy()[mask], wanted[mask])
     assert np.array_equal(known.numpy(), wanted)
     assert np.array_equal(again.numpy(), wanted)
@@ -79,7 +79,7 @@ def test_a_step_refuses_what_it_would_read_wrongly() -> None:
     with pytest.raises(InputError, match="they must be equal"):
         compiled.quantize_step(rows[0], rows[1], gain, rows[2][:, :, :2], rows[1].clone(), **options)
     with pytest.raises(InputError, match="they must be equal"):
-        compiled.dequantize_step(y.int(), rows[1], gain[:, :4], rows[1].clone(), **options)
+        compiled.dequantize_step(rows[0].int(), rows[1], gain[:, :4], rows[1].clone(), **options)
 
 
 def _tables() -> CdfTables:

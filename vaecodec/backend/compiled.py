@@ -49,14 +49,14 @@ def _quantize(y, mu, gain, index, widths, y_hat, groups):  # type: ignore[no-unt
 
 @compiled
 def _dequantize(r, mu, gain, y_hat, groups):  # type: ignore[no-untyped-def]
-    """r [M, rows, columns]; mu and y_hat [rows, columns, M]."""
+    """The inverse."""
     rows, columns, channels = mu.shape
     size = channels // 4
     for row in range(rows):
         for column in range(columns):
             first = groups[2 * (row & 1) + (column & 1)] * size
             for at in range(np.uint64(first), np.uint64(first + size)):
-                y_hat[row, column, at] = np.float32(r[at, row, column]) / gain[at] + mu[row, column, at]
+                y_hat[row, column, at] = np.float32(r[row, column, at]) / gain[at] + mu[row, column, at]
 
 
 @compiled
@@ -126,12 +126,12 @@ def quantize_step(
 def dequantize_step(
     r: Tensor, mu: Tensor, gain: Tensor, y_hat: Tensor, *, step: int, positions: Sequence[tuple[int, int]]
 ) -> None:
-    """As `backend.dequantize_step` on a GPU; mu and y_hat in channels-last memory."""
+    """As `backend.dequantize_step` on a GPU, all in channels-last memory."""
     groups = _groups(step, positions)
     for number in range(len(mu)):
         means, known = (_rows(tensor, number, np.float32) for tensor in (mu.float(), y_hat))
-        integers = r[number].numpy()
-        _check_equal((means, known, integers.transpose(1, 2, 0)), gain)
+        integers = _rows(r, number, np.int32)
+        _check_equal((means, known, integers), gain)
         _dequantize(integers, means, gain[number].numpy(), known, groups)
 
 

@@ -69,8 +69,7 @@ class CompiledPasses(FusedPasses):
     ) -> tuple[Tensor, Tensor]:
         from vaecodec.backend import compiled
 
-        gain = self._gains(t, len(y))
-        index = relaid(index, channels_last(index.shape, torch.uint8, index.device))
+        gain, index = self._gains(t, len(y)), _in_rows(index)
 
         def step(number: int, positions: Sequence[tuple[int, int]], rows: Rows, mu: Tensor, y_hat: Tensor) -> None:
             parts = (y[:, :, rows], mu, gain, index[:, :, rows], y_hat)
@@ -78,9 +77,17 @@ class CompiledPasses(FusedPasses):
 
         return self._fused_steps(p, y.shape, step), y
 
+    def reconstruct(self, p: Iterable[Tensor], r: Tensor, t: Tensor) -> Tensor:
+        return super().reconstruct(p, _in_rows(r), t)
+
     def _dequantize(
         self, r: Tensor, mu: Tensor, gain: Tensor, y_hat: Tensor, step: int, positions: Sequence[tuple[int, int]]
     ) -> None:
         from vaecodec.backend import compiled
 
         compiled.dequantize_step(r, mu, gain, y_hat, step=step, positions=positions)
+
+
+def _in_rows(integers: Tensor) -> Tensor:
+    """[B, M, h, w] in channels-last memory."""
+    return relaid(integers, channels_last(integers.shape, integers.dtype, integers.device))

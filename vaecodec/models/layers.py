@@ -97,11 +97,25 @@ class SideBySide(nn.Conv2d):
         return super().forward(torch.cat(parts, 1))
 
 
+class Unshuffle(nn.PixelUnshuffle):
+    """[B, C, H, W] -> [B, C f^2, H/f, W/f], f the factor: channel c, row i, column j of a square at c f^2 + i f + j."""
+
+    def of_rows(self, rows: Tensor) -> Tensor:
+        """The same for [B, H, W, C] -> [B, H/f, W/f, C f^2]."""
+        return self.squares(rows).permute(0, 1, 2, 5, 3, 4).flatten(3)
+
+    def squares(self, rows: Tensor) -> Tensor:
+        """A view of [B, H, W, C] as [B, H/f, W/f, f, f, C]."""
+        factor = self.downscale_factor
+        batch, height, width, channels = rows.shape
+        return rows.reshape(batch, height // factor, factor, width // factor, factor, channels).transpose(2, 3)
+
+
 class Downsample(nn.Sequential):
     """[B, C_in, H, W] -> [B, C_out, H/2, W/2]: a 2x2 convolution of stride 2, written as unshuffle and 1x1."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__(nn.PixelUnshuffle(2), nn.Conv2d(4 * in_channels, out_channels, 1))
+        super().__init__(Unshuffle(2), nn.Conv2d(4 * in_channels, out_channels, 1))
 
     @property
     def conv(self) -> nn.Conv2d:

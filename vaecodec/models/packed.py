@@ -16,7 +16,8 @@ from typing import Literal, cast
 import torch
 from torch import Tensor, nn
 
-from vaecodec.models.layers import DepthConvBlock, RowBlock, SideBySide
+from vaecodec.models.config import PATCH
+from vaecodec.models.layers import DepthConvBlock, Downsample, RowBlock, SideBySide, Unshuffle, Upsample
 from vaecodec.models.network import CodecNetwork
 
 PACKED_DTYPES = (torch.float32, torch.bfloat16)
@@ -46,25 +47,64 @@ class PackedConv(nn.Module):
     Fast where the input is in channels-last memory; so is the result.
     """
 
-    def __init__(self, conv: nn.Conv2d, activation: str = "none") -> None:
+    def __init__(
+        self,
+        conv: nn.Conv2d,
+        activation: str = "none",
+        *,
+        inputs: Tensor | None = None,
+        outputs: Tensor | None = None,
+    ) -> None:
+        """inputs, outputs: in which order the channels come and go, where not in the convolution's own."""
         super().__init__()
         self._activation = activation
         self.weight, self.bias = conv.weight, cast(nn.Parameter, conv.bias)
+        matrix, bias = conv.weight.detach().flatten(1), self.bias.detach()
+        matrix = matrix if inputs is None else matrix[:, inputs]
+        matrix, bias = (matrix, bias) if outputs is None else (matrix[outputs], bias[outputs])
         # Not registered with the module: a packed tensor can't be copied or converted, and is made from the weight.
-        self._packed = torch.ops.mkldnn._reorder_linear_weight(conv.weight.detach().flatten(1).contiguous())
+        self._packed, self._bias = torch.ops.mkldnn._reorder_linear_weight(matrix.contiguous()), bias
 
     def forward(self, x: Tensor) -> Tensor:
         # Under a caller's autocast or other default type, the layers before this one may give another type.
         rows = x.to(self.weight.dtype).permute(0, 2, 3, 1)
         product = torch.ops.mkldnn._linear_pointwise
-        y: Tensor = product(rows, self._packed, self.bias, self._activation, [], "")
+        y: Tensor = product(rows, self._packed, self._bias, self._activation, [], "")
         return y.permute(0, 3, 1, 2)
 
     def combined(self, x: Tensor, operation: Literal["mul", "add"], other: Tensor) -> Tensor:
         """The result (without its activation) times or plus `other`, which has its shape: rounded once."""
         rows, operand = (tensor.to(self.weight.dtype).permute(0, 2, 3, 1) for tensor in (x, other))
-        y: Tensor = torch.ops.mkldnn._linear_pointwise.binary(rows, operand, self._packed, self.bias, operation)
+        y: Tensor = torch.ops.mkldnn._linear_pointwise.binary(rows, operand, self._packed, self._bias, operation)
         return y.permute(0, 3, 1, 2)
+
+
+class RunUnshuffle(Unshuffle):
+    """An unshuffle to another order of the channels, in which those of a pixel stay together: row, column, channel.
+
+    Then it moves runs of numbers, not single ones.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.of_rows(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+    def of_rows(self, rows: Tensor) -> Tensor:
+        return self.squares(rows).flatten(3)
+
+
+class RunShuffle(nn.PixelShuffle):
+    """The inverse."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        factor = self.upscale_factor
+        batch, _, height, width = x.shape
+        squares = x.permute(0, 2, 3, 1).reshape(batch, height, width, factor, factor, -1).transpose(2, 3)
+        return squares.reshape(batch, height * factor, width * factor, -1).permute(0, 3, 1, 2)
+
+
+def run_order(channels: int, factor: int) -> Tensor:
+    """Where each channel of a `RunUnshuffle` is in that of PyTorch; channels: of a pixel."""
+    return torch.arange(channels * factor**2).reshape(channels, -1).t().flatten()
 
 
 class PackedSideBySide(nn.Module):
@@ -100,8 +140,9 @@ class PackedBlock(RowBlock):
         if x.dtype == self.gate.weight.dtype:
             x = self.conv_out.combined(mixed, "add", x)
             return self.ffn_out.combined(self._gated(x), "add", x)
-        x += self.conv_out(mixed)
-        x += self.ffn_out(self._gated(x.to(self.gate.weight.dtype)))
+        # Both branches are added to the wide x at once: adding a narrow tensor to it first makes a wide copy of that.
+        branch = self.conv_out(mixed)
+        x += self.ffn_out.combined(self._gated(x.to(branch.dtype).add_(branch)), "add", branch)
         return x
 
     def _gated(self, x: Tensor) -> Tensor:
@@ -124,6 +165,7 @@ def _cut(conv: nn.Conv2d, widths: Sequence[int], dim: Literal[0, 1]) -> list[nn.
 def pack(network: CodecNetwork) -> None:
     """Replace the layers of a network in inference mode by packed ones, wherever this machine can."""
     _narrow_sums(network)
+    _pack_shuffles(network)
     _pack_children(network)
     if torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         keep_freed_memory()
@@ -142,6 +184,25 @@ def _narrow_sums(network: CodecNetwork) -> None:
     if can_pack(dtype):
         for layer in before:
             layer.to(dtype)
+
+
+def _pack_shuffles(network: CodecNetwork) -> None:
+    """The shuffles and the convolutions next to them, which take their channels in the shuffles' order."""
+    for module in network.modules():
+        if isinstance(module, Downsample) and can_pack(module.conv.weight.dtype):
+            module[0], module[1] = RunUnshuffle(2), PackedConv(module.conv, inputs=_order_of(module.conv.weight, 1, 2))
+        elif isinstance(module, Upsample) and can_pack(module.conv.weight.dtype):
+            module[0], module[1] = PackedConv(module.conv, outputs=_order_of(module.conv.weight, 0, 2)), RunShuffle(2)
+    g_a, g_s = network.g_a, network.g_s
+    if can_pack(g_a.stem.weight.dtype):
+        g_a.unshuffle = RunUnshuffle(PATCH)
+        g_a.stem = PackedConv(g_a.stem, inputs=_order_of(g_a.stem.weight, 1, PATCH))  # type: ignore[assignment]
+        g_s.head = PackedConv(g_s.head, outputs=_order_of(g_s.head.weight, 0, PATCH))  # type: ignore[assignment]
+        g_s.shuffle = RunShuffle(PATCH)
+
+
+def _order_of(weight: Tensor, dim: int, factor: int) -> Tensor:
+    return run_order(weight.shape[dim] // factor**2, factor)
 
 
 def _pack_children(module: nn.Module) -> None:
