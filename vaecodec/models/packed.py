@@ -54,8 +54,10 @@ class PackedConv(nn.Module):
         *,
         inputs: Tensor | None = None,
         outputs: Tensor | None = None,
+        narrow: torch.dtype | None = None,
     ) -> None:
-        """inputs, outputs: in which order the channels come and go, where not in the convolution's own."""
+        """inputs, outputs: in which order the channels come and go, where not in the convolution's own. narrow: a type
+        in which it works (and gives its result) when x comes in it; any other x is taken in the weight's type."""
         super().__init__()
         self._activation = activation
         self.weight, self.bias = conv.weight, cast(nn.Parameter, conv.bias)
@@ -63,20 +65,26 @@ class PackedConv(nn.Module):
         matrix = matrix if inputs is None else matrix[:, inputs]
         matrix, bias = (matrix, bias) if outputs is None else (matrix[outputs], bias[outputs])
         # Not registered with the module: a packed tensor can't be copied or converted, and is made from the weight.
-        self._packed, self._bias = torch.ops.mkldnn._reorder_linear_weight(matrix.contiguous()), bias
+        self._packed = {dtype: _packed(matrix, bias, dtype) for dtype in (matrix.dtype, narrow) if dtype is not None}
 
     def forward(self, x: Tensor) -> Tensor:
         # Under a caller's autocast or other default type, the layers before this one may give another type.
-        rows = x.to(self.weight.dtype).permute(0, 2, 3, 1)
+        dtype = x.dtype if x.dtype in self._packed else self.weight.dtype
+        rows = x.to(dtype).permute(0, 2, 3, 1)
         product = torch.ops.mkldnn._linear_pointwise
-        y: Tensor = product(rows, self._packed, self._bias, self._activation, [], "")
+        y: Tensor = product(rows, *self._packed[dtype], self._activation, [], "")
         return y.permute(0, 3, 1, 2)
 
     def combined(self, x: Tensor, operation: Literal["mul", "add"], other: Tensor) -> Tensor:
         """The result (without its activation) times or plus `other`, which has its shape: rounded once."""
-        rows, operand = (tensor.to(self.weight.dtype).permute(0, 2, 3, 1) for tensor in (x, other))
-        y: Tensor = torch.ops.mkldnn._linear_pointwise.binary(rows, operand, self._packed, self._bias, operation)
+        dtype = self.weight.dtype
+        rows, operand = (tensor.to(dtype).permute(0, 2, 3, 1) for tensor in (x, other))
+        y: Tensor = torch.ops.mkldnn._linear_pointwise.binary(rows, operand, *self._packed[dtype], operation)
         return y.permute(0, 3, 1, 2)
+
+
+def _packed(matrix: Tensor, bias: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    return torch.ops.mkldnn._reorder_linear_weight(matrix.to(dtype).contiguous()), bias.to(dtype)
 
 
 class RunUnshuffle(Unshuffle):
@@ -188,15 +196,21 @@ def _narrow_sums(network: CodecNetwork) -> None:
 
 def _pack_shuffles(network: CodecNetwork) -> None:
     """The shuffles and the convolutions next to them, which take their channels in the shuffles' order."""
+    g_a, g_s = network.g_a, network.g_s
+    dtype = next(g_a.blocks.parameters()).dtype
+    narrow = dtype if can_pack(dtype) else None
     for module in network.modules():
         if isinstance(module, Downsample) and can_pack(module.conv.weight.dtype):
-            module[0], module[1] = RunUnshuffle(2), PackedConv(module.conv, inputs=_order_of(module.conv.weight, 1, 2))
+            order = _order_of(module.conv.weight, 1, 2)
+            packed = PackedConv(module.conv, inputs=order, narrow=narrow if module is g_a.down else None)
+            module[0], module[1] = RunUnshuffle(2), packed
         elif isinstance(module, Upsample) and can_pack(module.conv.weight.dtype):
             module[0], module[1] = PackedConv(module.conv, outputs=_order_of(module.conv.weight, 0, 2)), RunShuffle(2)
-    g_a, g_s = network.g_a, network.g_s
     if can_pack(g_a.stem.weight.dtype):
+        g_a.narrow = narrow or g_a.narrow
         g_a.unshuffle = RunUnshuffle(PATCH)
-        g_a.stem = PackedConv(g_a.stem, inputs=_order_of(g_a.stem.weight, 1, PATCH))  # type: ignore[assignment]
+        order = _order_of(g_a.stem.weight, 1, PATCH)
+        g_a.stem = PackedConv(g_a.stem, inputs=order, narrow=narrow)  # type: ignore[assignment]
         g_s.head = PackedConv(g_s.head, outputs=_order_of(g_s.head.weight, 0, PATCH))  # type: ignore[assignment]
         g_s.shuffle = RunShuffle(PATCH)
 

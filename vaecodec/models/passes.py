@@ -32,9 +32,9 @@ SCALES = (1, 2, 4, 8)
 """Factors by which `synthesize` can reduce a picture."""
 
 NARROW_UP_TO = 0.5
-"""Levels (as t) at which the sums between the blocks of g_a are of the blocks' type on a CPU.
+"""Levels (as t) at which all of g_a works in the blocks' type on a CPU, where it can (`Analysis.narrow`).
 
-In bfloat16 that costs less than 0.01 dB up to there, and 0.07 dB at the highest level.
+In bfloat16 that costs about 0.01 dB up to there, and 0.1 dB at the highest level.
 """
 
 Pixels = NDArray[np.uint8]
@@ -97,7 +97,10 @@ class Passes:
     def analyse(self, pictures: Sequence[Pixels], t: Tensor) -> Tensor:
         """The same pictures -> y [B, M, H/16, W/16]; t = level / 63, [B]."""
         size = (len(pictures), *padded_size(pictures[0]))
-        return self._leave_analysis(self._feature_rows(pictures, _may_be_narrow(t)), size, t)
+        narrow = self._network.g_a.narrow
+        # t isn't looked at without need: on a GPU that would be to wait.
+        dtype = narrow if narrow != torch.float32 and bool((t <= NARROW_UP_TO).all()) else torch.float32
+        return self._leave_analysis(self._feature_rows(pictures, dtype), size, t)
 
     def analyse_features(self, features: Tensor, t: Tensor) -> Tensor:
         """What `features` gave -> y; features are left as they are."""
@@ -112,15 +115,14 @@ class Passes:
         q_enc = self._network.log_q_enc(t).exp()
         return _filled(y, (self._network.g_a.leave(rows, q_enc) for rows in features))
 
-    def _feature_rows(self, pictures: Sequence[Pixels], narrow: bool = False) -> Iterator[Tensor]:
-        """Features in bands of an even number of rows. narrow: with the sums between the blocks in the blocks' type."""
+    def _feature_rows(self, pictures: Sequence[Pixels], dtype: torch.dtype = torch.float32) -> Iterator[Tensor]:
+        """Features of this type in bands of an even number of rows."""
         g_a = self._network.g_a
-        dtype = next(g_a.blocks.parameters()).dtype if narrow else torch.float32
         height, width = padded_size(pictures[0])
         stream, kept = RowStream(g_a.blocks), None
         for band, last in self._bands(height // Y_CELL, len(pictures) * width * Y_CELL):
             x = self._input(pictures, Y_CELL * band.start, Y_CELL * band.stop, width)
-            rows = stream.push(g_a.enter_pixels(x).to(dtype), last=last)
+            rows = stream.push(g_a.enter_pixels(x, dtype), last=last)
             if rows is None:
                 continue
             rows = rows if kept is None else torch.cat([kept, rows], 2)
@@ -267,11 +269,6 @@ class Passes:
             above, below = int(band.start == 0), int(last)
             near = y_hat[:, :, band.start - 1 + above : band.stop + 1 - below]
             yield finish_preview(head(F.pad(near, (1, 1, above, below))))
-
-
-def _may_be_narrow(t: Tensor) -> bool:
-    # Not on a GPU: to look at t would be to wait for the device.
-    return t.device.type == "cpu" and bool((t <= NARROW_UP_TO).all())
 
 
 def _filled(whole: Tensor, parts: Iterator[Tensor]) -> Tensor:
