@@ -25,7 +25,7 @@ from vaecodec.models.packed import (
     pack,
     run_order,
 )
-from vaecodec.models.passes import NARROW_UP_TO, Passes
+from vaecodec.models.passes import NARROW_ANALYSIS, Passes
 
 pytestmark = pytest.mark.skipif(
     not can_pack(torch.float32), reason="no oneDNN operators for weights in their own order"
@@ -128,5 +128,5 @@ def test_networks(config: str, photo: NDArray[np.uint8]) -> None:
         assert y["narrow"].dtype == torch.float32
         assert _error(y["packed"], y["plain"]) < 1e-5
         assert 1e-5 < _error(y["narrow"], y["plain"]) < 3e-2
-        assert bool(torch.equal(y["narrow"], y["narrow"].bfloat16().float())) == (float(t) <= NARROW_UP_TO)
+        assert bool(torch.equal(y["narrow"], y["narrow"].bfloat16().float())) == (float(t) <= NARROW_ANALYSIS)
         assert _error(x_hat[1], x_hat[0]) < 1e-5

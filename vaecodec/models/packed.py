@@ -207,7 +207,7 @@ def _pack_shuffles(network: CodecNetwork) -> None:
         elif isinstance(module, Upsample) and can_pack(module.conv.weight.dtype):
             module[0], module[1] = PackedConv(module.conv, outputs=_order_of(module.conv.weight, 0, 2)), RunShuffle(2)
     if can_pack(g_a.stem.weight.dtype):
-        g_a.narrow = narrow or g_a.narrow
+        network.narrow = narrow or network.narrow
         g_a.unshuffle = RunUnshuffle(PATCH)
         order = _order_of(g_a.stem.weight, 1, PATCH)
         g_a.stem = PackedConv(g_a.stem, inputs=order, narrow=narrow)  # type: ignore[assignment]
