@@ -9,6 +9,7 @@ import sys
 import time
 import tracemalloc
 import warnings
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -20,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+import vaecodec
 from vaecodec import codec as codec_module
 from vaecodec import container
 from vaecodec.codec import QUALITY_MAX, QUALITY_MIN, Codec, Encoded, choose_device, quality_to_level, shared_codec
@@ -41,7 +43,7 @@ from vaecodec.inspection import level_to_quality
 from vaecodec.intnet.layers import scale_index
 from vaecodec.models.config import LEVELS
 from vaecodec.models.loading import LoadedModel, load_model
-from vaecodec.weights.store import read_model
+from vaecodec.weights.store import StoredModel, read_model
 
 TINY = Path(__file__).parent / "golden" / "tiny-v1.safetensors"
 SAMPLES = Path(__file__).parents[1] / "samples"
@@ -514,3 +516,22 @@ def test_fresh_process_finds_the_same(codec: Codec, lake: Image.Image, tmp_path:
         assert np.array_equal(found["z_hat"], encoded.latents.z_hat)
         assert np.array_equal(found["r"], encoded.latents.r)
         assert np.abs(found["pixels"].astype(int) - codec.decode(encoded.data, as_array=True)).max() <= 1
+
+
+def test_a_file_is_decoded_without_loading_another_model(monkeypatch: pytest.MonkeyPatch, lake: Image.Image) -> None:
+    loaded: list[str] = []
+    shared_codec.cache_clear()
+    monkeypatch.setattr("vaecodec.models.engines.read_model", _noted(loaded))
+    data = vaecodec.encode(lake.resize((64, 64)), 10, model="base", device="cpu")
+    shared_codec.cache_clear()
+    loaded.clear()
+    assert vaecodec.decode(data, device="cpu").size == (64, 64)
+    assert loaded == ["base.safetensors"]
+
+
+def _noted(names: list[str]) -> Callable[..., StoredModel]:
+    def read(path: Path, expected_sha256: str | None = None) -> StoredModel:
+        names.append(path.name)
+        return read_model(path, expected_sha256)
+
+    return read

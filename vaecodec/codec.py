@@ -45,7 +45,7 @@ from vaecodec.models.passes import padded_size
 from vaecodec.models.pipeline import Pipeline, to_pixels
 from vaecodec.models.windows import Window
 from vaecodec.targets import Goal, Trial, bytes_of_bpp, meet
-from vaecodec.weights.manifest import DEFAULT_MODEL
+from vaecodec.weights.manifest import DEFAULT_MODEL, entry_by_wire
 
 __all__ = [
     "Codec",
@@ -395,5 +395,8 @@ def decode(
     max_memory: int | None = None,
 ) -> Result:
     """The bytes of a .vaec file -> image; see `Codec.decode`."""
-    codec = shared_codec(device=device, max_memory=max_memory)
+    header = container.parse(data, max_pixels=pixel_limit(max_pixels)).header
+    # That of the file, so that no other model is loaded for it.
+    model = entry_by_wire(header.model_id, header.model_hash).name
+    codec = shared_codec(model, device, max_memory)
     return codec.decode(data, as_array=as_array, max_pixels=max_pixels, crop=crop, scale=scale)  # type: ignore[call-overload,no-any-return]
