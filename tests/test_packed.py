@@ -130,3 +130,19 @@ def test_networks(config: str, photo: NDArray[np.uint8]) -> None:
         assert 1e-5 < _error(y["narrow"], y["plain"]) < 3e-2
         assert bool(torch.equal(y["narrow"], y["narrow"].bfloat16().float())) == (float(t) <= NARROW_ANALYSIS)
         assert _error(x_hat[1], x_hat[0]) < 1e-5
+
+
+def test_previews_of_narrow_levels_are_means_of_the_picture(photo: NDArray[np.uint8]) -> None:
+    torch.manual_seed(5)
+    network = CodecNetwork(CONFIGS["tiny"]).eval().requires_grad_(False)
+    for module in network.modules():
+        if isinstance(module, DepthConvBlock):
+            module.to(torch.bfloat16)
+    pack(network)
+    picture, t = np.ascontiguousarray(np.tile(photo, (2, 2, 1))[:64, :128]), torch.zeros(1)
+    passes = Passes(network, 10_000)
+    y = passes.analyse([picture], t)
+    whole = torch.cat(list(passes.synthesize(y, t)), 2)
+    for scale in (2, 4, 8):
+        means = torch.cat(list(passes.synthesize(y, t, scale)), 2)
+        assert _error(means, nn.functional.avg_pool2d(whole, scale)) < 2e-2

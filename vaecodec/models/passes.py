@@ -37,7 +37,7 @@ NARROW_ANALYSIS = 0.5
 In bfloat16 that costs about 0.01 dB up to there, and 0.1 dB at the highest level.
 """
 NARROW_SYNTHESIS = 0.4
-"""The same for the sums between the blocks of g_s: 0.02 dB up to there, and 0.1 dB at the highest level."""
+"""The same for g_s: 0.02 dB up to there, and 0.1 dB at the highest level."""
 
 Pixels = NDArray[np.uint8]
 Place = tuple[slice, slice, slice, slice]
@@ -254,12 +254,13 @@ class Passes:
             return
         g_s, q_dec = self._network.g_s, self._network.log_q_dec(t).exp()
         head: Callable[[Tensor], Tensor] = g_s.head
-        shuffle = g_s.shuffle
+        shuffle, dtype = g_s.shuffle, self._narrow(t, NARROW_SYNTHESIS)
         if scale > 1:
             head, shuffle = _scaled_head(*_weights(g_s.head), scale), nn.PixelShuffle(PATCH // scale)
-        stream, dtype = RowStream(g_s.blocks), self._narrow(t, NARROW_SYNTHESIS)
+            dtype = torch.float32  # that of the new head
+        stream = RowStream(g_s.blocks)
         for band, last in self._bands(y_hat.shape[2], y_hat.shape[0] * y_hat.shape[3] * Y_CELL**2):
-            rows = stream.push(g_s.enter(y_hat[:, :, band], q_dec).to(dtype), last=last)
+            rows = stream.push(g_s.enter(y_hat[:, :, band].to(dtype), q_dec), last=last)
             if rows is not None:
                 yield shuffle(head(rows)).float() + 0.5
 
