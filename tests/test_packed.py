@@ -132,7 +132,7 @@ def test_networks(config: str, photo: NDArray[np.uint8]) -> None:
         assert _error(x_hat[1], x_hat[0]) < 1e-5
 
 
-def test_previews_of_narrow_levels_are_means_of_the_picture(photo: NDArray[np.uint8]) -> None:
+def test_previews_of_packed_networks_are_means_of_the_picture(photo: NDArray[np.uint8]) -> None:
     torch.manual_seed(5)
     network = CodecNetwork(CONFIGS["tiny"]).eval().requires_grad_(False)
     for module in network.modules():

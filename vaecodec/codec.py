@@ -95,8 +95,8 @@ class Codec:
     model: a shipped name ("base-perceptual", "base", "fast-perceptual", "fast") or the path of a weights file; it is
     used to encode. A file names the model it needs, so `decode` also takes files of the other shipped models.
     device: "auto", "cpu" or "cuda". dtype: of the blocks of all networks: "float32", "bfloat16", "float16", or "auto",
-    see `native_dtype`. Latents decode alike in every dtype; pixels of bfloat16 differ from those of float32 by a third
-    of a level on average at low qualities and a seventh at others, by 4 levels at most (8 photographs, 7 qualities).
+    see `native_dtype`. Latents decode alike in every dtype; pixels of bfloat16 differ from those of float32 by a
+    seventh of a level on average, by 3 levels at most (8 photographs, 7 qualities).
     max_memory: bytes that coding one batch may take, beside the program, its weights and the caller's picture. None:
     about 15 a pixel and some 70 MB for each thread. A picture that can't be coded within it raises InputError.
     coder: where latents become bytes: "auto" (beside the networks, see `backend.choose_coder`), "cpu" or "gpu". Files

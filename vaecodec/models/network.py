@@ -53,6 +53,8 @@ class Analysis(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
+        self.narrow = torch.float32
+        """The type in which all of it may work at low levels, see `Passes.analyse`."""
         self.unshuffle = Unshuffle(PATCH)
         self.stem = nn.Conv2d(3 * PATCH**2, config.C, 1)
         self.blocks = nn.Sequential(*(DepthConvBlock(config.C, config.ffn) for _ in range(config.blocks_a)))
@@ -69,7 +71,7 @@ class Analysis(nn.Module):
     def enter_pixels(self, pixels: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
         """What `enter` makes of pixels / 255; uint8 [B, H, W, 3]. Four times as fast: bytes are moved, not floats.
 
-        dtype: float32 or `CodecNetwork.narrow`.
+        dtype: float32 or `narrow`.
         """
         rows = self.unshuffle.of_rows(pixels).to(dtype)
         # Whole numbers and a half, up to 127.5, are exact in bfloat16.
@@ -182,8 +184,6 @@ class CodecNetwork(nn.Module):
         self.z_index = LevelTable(config.N, 24.0, 24.0, unit=32.0)
         # Not trained, see `preview`: a weights file may bring it along.
         self.preview: nn.Conv2d | None = None
-        self.narrow = torch.float32
-        """The type in which g_a and g_s may work at low levels, see `passes`."""
 
     def analyse(self, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         """x [B, 3, H, W] in 0..1, H and W multiples of 64; t = level / 63 [B] -> y, z (not rounded), float32."""

@@ -200,21 +200,19 @@ def _pack_shuffles(network: CodecNetwork) -> None:
     dtype = next(g_a.blocks.parameters()).dtype
     narrow = dtype if can_pack(dtype) else None
     for module in network.modules():
-        # That of h_a which gives z stays wide whatever comes.
-        also = narrow if module is g_a.down or module is g_s.up else None
         if isinstance(module, Downsample) and can_pack(module.conv.weight.dtype):
-            order = _order_of(module.conv.weight, 1, 2)
+            # That of h_a which gives z stays wide whatever comes.
+            also, order = narrow if module is g_a.down else None, _order_of(module.conv.weight, 1, 2)
             module[0], module[1] = RunUnshuffle(2), PackedConv(module.conv, inputs=order, narrow=also)
         elif isinstance(module, Upsample) and can_pack(module.conv.weight.dtype):
-            order = _order_of(module.conv.weight, 0, 2)
-            module[0], module[1] = PackedConv(module.conv, outputs=order, narrow=also), RunShuffle(2)
+            module[0], module[1] = PackedConv(module.conv, outputs=_order_of(module.conv.weight, 0, 2)), RunShuffle(2)
     if can_pack(g_a.stem.weight.dtype):
-        network.narrow = narrow or network.narrow
+        g_a.narrow = narrow or g_a.narrow
         g_a.unshuffle = RunUnshuffle(PATCH)
         order = _order_of(g_a.stem.weight, 1, PATCH)
         g_a.stem = PackedConv(g_a.stem, inputs=order, narrow=narrow)  # type: ignore[assignment]
         order = _order_of(g_s.head.weight, 0, PATCH)
-        g_s.head = PackedConv(g_s.head, outputs=order, narrow=narrow)  # type: ignore[assignment]
+        g_s.head = PackedConv(g_s.head, outputs=order)  # type: ignore[assignment]
         g_s.shuffle = RunShuffle(PATCH)
 
 

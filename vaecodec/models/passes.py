@@ -32,12 +32,10 @@ SCALES = (1, 2, 4, 8)
 """Factors by which `synthesize` can reduce a picture."""
 
 NARROW_ANALYSIS = 0.5
-"""Levels (as t) up to which all of g_a works in the blocks' type on a CPU, where it can (`CodecNetwork.narrow`).
+"""Levels (as t) up to which all of g_a works in the blocks' type on a CPU, where it can (`Analysis.narrow`).
 
-In bfloat16 that costs about 0.01 dB up to there, and 0.1 dB at the highest level.
+In bfloat16 that costs about 0.01 dB up to there, and 0.1 dB at the highest level; in g_s it would cost twice that.
 """
-NARROW_SYNTHESIS = 0.4
-"""The same for g_s: 0.02 dB up to there, and 0.1 dB at the highest level."""
 
 Pixels = NDArray[np.uint8]
 Place = tuple[slice, slice, slice, slice]
@@ -99,13 +97,10 @@ class Passes:
     def analyse(self, pictures: Sequence[Pixels], t: Tensor) -> Tensor:
         """The same pictures -> y [B, M, H/16, W/16]; t = level / 63, [B]."""
         size = (len(pictures), *padded_size(pictures[0]))
-        return self._leave_analysis(self._feature_rows(pictures, self._narrow(t, NARROW_ANALYSIS)), size, t)
-
-    def _narrow(self, t: Tensor, most: float) -> torch.dtype:
-        """The type for levels up to `most`, else float32."""
-        narrow = self._network.narrow
+        narrow = self._network.g_a.narrow
         # t isn't looked at without need: on a GPU that would be to wait.
-        return narrow if narrow != torch.float32 and bool((t <= most).all()) else torch.float32
+        dtype = narrow if narrow != torch.float32 and bool((t <= NARROW_ANALYSIS).all()) else torch.float32
+        return self._leave_analysis(self._feature_rows(pictures, dtype), size, t)
 
     def analyse_features(self, features: Tensor, t: Tensor) -> Tensor:
         """What `features` gave -> y; features are left as they are."""
@@ -254,13 +249,12 @@ class Passes:
             return
         g_s, q_dec = self._network.g_s, self._network.log_q_dec(t).exp()
         head: Callable[[Tensor], Tensor] = g_s.head
-        shuffle, dtype = g_s.shuffle, self._narrow(t, NARROW_SYNTHESIS)
+        shuffle = g_s.shuffle
         if scale > 1:
             head, shuffle = _scaled_head(*_weights(g_s.head), scale), nn.PixelShuffle(PATCH // scale)
-            dtype = torch.float32  # that of the new head
         stream = RowStream(g_s.blocks)
         for band, last in self._bands(y_hat.shape[2], y_hat.shape[0] * y_hat.shape[3] * Y_CELL**2):
-            rows = stream.push(g_s.enter(y_hat[:, :, band].to(dtype), q_dec), last=last)
+            rows = stream.push(g_s.enter(y_hat[:, :, band], q_dec), last=last)
             if rows is not None:
                 yield shuffle(head(rows)).float() + 0.5
 
