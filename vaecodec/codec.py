@@ -92,11 +92,10 @@ class Encoded:
 class Codec:
     """Encoder and decoder with loaded networks; reusable, picklable, and safe to share between threads.
 
-    model: a shipped name ("base-perceptual", "base", "fast-perceptual", "fast") or the path of a weights file; it is
-    used to encode. A file names the model it needs, so `decode` also takes files of the other shipped models.
+    model: what to encode with, a shipped name ("base-perceptual", "base", "fast-perceptual", "fast") or the path of a
+    weights file. A file names the model it needs: `decode` also takes files of the other shipped models.
     device: "auto", "cpu" or "cuda". dtype: of the blocks of all networks: "float32", "bfloat16", "float16", or "auto",
-    see `native_dtype`. Latents decode alike in every dtype; pixels of bfloat16 differ from those of float32 by a
-    seventh of a level on average, by 3 levels at most (8 photographs, 7 qualities).
+    see `native_dtype`. Latents decode alike in all; pixels of bfloat16 are 3 levels from those of float32 at most.
     max_memory: bytes that coding one batch may take, beside the program, its weights and the caller's picture. None:
     about 15 a pixel and some 70 MB for each thread. A picture that can't be coded within it raises InputError.
     coder: where latents become bytes: "auto" (beside the networks, see `backend.choose_coder`), "cpu" or "gpu". Files
@@ -395,8 +394,6 @@ def decode(
     max_memory: int | None = None,
 ) -> Result:
     """The bytes of a .vaec file -> image; see `Codec.decode`."""
-    header = container.parse(data, max_pixels=pixel_limit(max_pixels)).header
-    # That of the file, so that no other model is loaded for it.
-    model = entry_by_wire(header.model_id, header.model_hash).name
-    codec = shared_codec(model, device, max_memory)
+    header = container.parse(data, max_pixels=pixel_limit(max_pixels)).header  # no other model is loaded than its own
+    codec = shared_codec(entry_by_wire(header.model_id, header.model_hash).name, device, max_memory)
     return codec.decode(data, as_array=as_array, max_pixels=max_pixels, crop=crop, scale=scale)  # type: ignore[call-overload,no-any-return]
