@@ -11,9 +11,8 @@ import torch
 from torch import Tensor
 
 from vaecodec import backend
-from vaecodec.models.memory import relaid
 from vaecodec.models.network import step_positions
-from vaecodec.models.passes import Passes, channels_last
+from vaecodec.models.passes import Passes, in_rows
 
 Rows = slice
 FusedStep = Callable[[int, Sequence[tuple[int, int]], Rows, Tensor, Tensor], None]
@@ -69,7 +68,7 @@ class CompiledPasses(FusedPasses):
     ) -> tuple[Tensor, Tensor]:
         from vaecodec.backend import compiled
 
-        gain, index = self._gains(t, len(y)), _in_rows(index)
+        gain, index = self._gains(t, len(y)), in_rows(index)
 
         def step(number: int, positions: Sequence[tuple[int, int]], rows: Rows, mu: Tensor, y_hat: Tensor) -> None:
             parts = (y[:, :, rows], mu, gain, index[:, :, rows], y_hat)
@@ -78,7 +77,7 @@ class CompiledPasses(FusedPasses):
         return self._fused_steps(p, y.shape, step), y
 
     def reconstruct(self, p: Iterable[Tensor], r: Tensor, t: Tensor) -> Tensor:
-        return super().reconstruct(p, _in_rows(r), t)
+        return super().reconstruct(p, in_rows(r), t)
 
     def _dequantize(
         self, r: Tensor, mu: Tensor, gain: Tensor, y_hat: Tensor, step: int, positions: Sequence[tuple[int, int]]
@@ -86,8 +85,3 @@ class CompiledPasses(FusedPasses):
         from vaecodec.backend import compiled
 
         compiled.dequantize_step(r, mu, gain, y_hat, step=step, positions=positions)
-
-
-def _in_rows(integers: Tensor) -> Tensor:
-    """[B, M, h, w] in channels-last memory."""
-    return relaid(integers, channels_last(integers.shape, integers.dtype, integers.device))

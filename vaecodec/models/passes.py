@@ -84,7 +84,7 @@ class Passes:
 
     def _whole(self, batch: int, channels: int, height: int, width: int) -> Tensor:
         """Float32 for a whole picture, not initialized."""
-        return channels_last((batch, channels, height, width), torch.float32, self._device)
+        return _channels_last((batch, channels, height, width), torch.float32, self._device)
 
     # Encoding
 
@@ -168,7 +168,7 @@ class Passes:
         dead_zone float32 [64]: by how much r/gain moves toward zero before it is rounded, for each scale index; None:
         not at all.
         """
-        coded = relaid(index, channels_last(y.shape, torch.uint8, self._device)).clamp_(max=1)
+        coded = in_rows(index).clamp_(max=1)
 
         def residual(place: Place, mu: Tensor, gain: Tensor) -> Tensor:
             v = y[place].sub_(mu).mul_(gain)
@@ -280,10 +280,15 @@ def _filled(whole: Tensor, parts: Iterator[Tensor]) -> Tensor:
     return whole
 
 
-def channels_last(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
+def _channels_last(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
     """[B, C, H, W] for a whole picture, not initialized."""
     batch, channels, height, width = shape
     return empty((batch, height, width, channels), dtype, device).permute(0, 3, 1, 2)
+
+
+def in_rows(values: Tensor) -> Tensor:
+    """A copy of [B, C, H, W] in channels-last memory."""
+    return relaid(values, _channels_last(values.shape, values.dtype, values.device))
 
 
 def padded_size(pixels: Pixels) -> tuple[int, int]:
