@@ -32,7 +32,7 @@ from bench.records import RESULTS, ROOT, Record, environment, save
 from vaecodec import backend
 from vaecodec.codec import Codec
 from vaecodec.entropy.coding import Latents
-from vaecodec.intnet.layers import scale_index
+from vaecodec.intnet.layers import run_layer, scale_index
 from vaecodec.rans import coder, numba_coder, plain_coder
 
 FORMAT = 1
@@ -145,7 +145,7 @@ def references() -> Iterator[None]:
     """The normative forms: rANS in NumPy, the scale network in int64."""
     with (
         rans(coder.Decoder),
-        patch("vaecodec.backend.scale_index", lambda *args: scale_index(*args, product=None)),
+        patch("vaecodec.backend.scale_index", lambda *args: scale_index(*args, run=partial(run_layer, product=None))),
     ):
         yield
 

@@ -39,7 +39,7 @@ from vaecodec.codec import Codec
 from vaecodec.conformance import FOLDER, MODEL, check, digest, errors_of, expectations, run
 from vaecodec.container import pack_alpha, unpack_alpha
 from vaecodec.entropy.model import from_tensors, to_tensors
-from vaecodec.intnet.layers import scale_index
+from vaecodec.intnet.layers import run_layer, scale_index
 from vaecodec.models import packed
 from vaecodec.models.packed import can_pack
 from vaecodec.rans import coder, numba_coder, plain_coder
@@ -102,7 +102,7 @@ def _rans(kind: Callable[[bytes, int], backend.RansDecoder]) -> AbstractContextM
 
 
 def _int64_scales() -> AbstractContextManager[None]:
-    return _patched("scale_index", partial(scale_index, product=None))
+    return _patched("scale_index", partial(scale_index, run=partial(run_layer, product=None)))
 
 
 SETTINGS: dict[str, Callable[[], AbstractContextManager[None]]] = {

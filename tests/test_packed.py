@@ -26,6 +26,7 @@ from vaecodec.models.packed import (
     run_order,
 )
 from vaecodec.models.passes import NARROW_ANALYSIS, Passes
+from vaecodec.models.pipeline import to_pixels
 
 pytestmark = pytest.mark.skipif(
     not can_pack(torch.float32), reason="no oneDNN operators for weights in their own order"
@@ -71,7 +72,8 @@ def test_convolutions(kind: Kind) -> None:
     assert _error(packed.combined(x, "add", other), expected + other) < limit
     assert _error(packed.combined(x, "mul", other), expected * other) < limit
     there, back = torch.randperm(8), torch.randperm(12)
-    moved = PackedConv(copy.deepcopy(conv).to(dtype), inputs=there, outputs=back)
+    matrix, bias = conv.weight.flatten(1)[back][:, there].to(dtype), conv.bias[back].to(dtype)
+    moved = PackedConv(copy.deepcopy(conv).to(dtype), matrix=matrix, bias=bias)
     assert _error(moved(x[:, there]), expected[:, back]) < limit
 
 
@@ -124,12 +126,18 @@ def test_networks(config: str, photo: NDArray[np.uint8]) -> None:
         t = level_position(torch.tensor([level]))
         for name, network in (("plain", plain), ("packed", packed), ("narrow", narrow)):
             y[name] = Passes(network, 10_000).analyse([picture], t)
-        x_hat = [torch.cat(list(Passes(each, 10_000).synthesize(y["plain"], t)), 2) for each in (plain, packed)]
+        x_hat = [each.synthesize(y["plain"].clone(), t) for each in (plain, packed)]
+        pixels = [torch.cat(list(Passes(each, 10_000).synthesize(y["plain"], t)), 1) for each in (plain, packed)]
         assert y["narrow"].dtype == torch.float32
         assert _error(y["packed"], y["plain"]) < 1e-5
         assert 1e-5 < _error(y["narrow"], y["plain"]) < 3e-2
         assert bool(torch.equal(y["narrow"], y["narrow"].bfloat16().float())) == (float(t) <= NARROW_ANALYSIS)
         assert _error(x_hat[1], x_hat[0]) < 1e-5
+        for found in pixels:
+            difference = np.abs(found.numpy().astype(int) - to_pixels(x_hat[0]))
+            assert difference.max() <= 1
+            assert difference.mean() < 1e-3
+            assert len(found.unique()) > 50
 
 
 def test_previews_of_packed_networks_are_means_of_the_picture(photo: NDArray[np.uint8]) -> None:
@@ -142,7 +150,7 @@ def test_previews_of_packed_networks_are_means_of_the_picture(photo: NDArray[np.
     picture, t = np.ascontiguousarray(np.tile(photo, (2, 2, 1))[:64, :128]), torch.zeros(1)
     passes = Passes(network, 10_000)
     y = passes.analyse([picture], t)
-    whole = torch.cat(list(passes.synthesize(y, t)), 2)
+    whole = network.synthesize(y.clone(), t)
     for scale in (2, 4, 8):
-        means = torch.cat(list(passes.synthesize(y, t, scale)), 2)
+        means = torch.cat(list(passes.synthesize(y, t, scale)), 1).permute(0, 3, 1, 2) / 255
         assert _error(means, nn.functional.avg_pool2d(whole, scale)) < 2e-2

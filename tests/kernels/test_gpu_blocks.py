@@ -71,14 +71,14 @@ def network(device: torch.device) -> CodecNetwork:
 
 
 def _run(passes: Passes, photo: NDArray[np.uint8], device: torch.device, scale: int = 1) -> tuple[Tensor, Tensor]:
-    """y_hat and x_hat."""
+    """y_hat and pixels."""
     t = level_position(torch.tensor([40], device=device))
     with torch.inference_mode():
         y = passes.analyse([photo], t)
         z = round_z(passes.hyper_analyse(y, t))
         index = torch.ones(y.shape, dtype=torch.uint8, device=device).contiguous(memory_format=torch.channels_last)
         y_hat, _ = passes.quantize(passes.prior(z, t), y, t, index)
-        return y_hat, torch.cat(list(passes.synthesize(y_hat, t, scale)), 2)
+        return y_hat, torch.cat(list(passes.synthesize(y_hat, t, scale)), 1).float()
 
 
 @pytest.mark.parametrize("band", [1, 10**9], ids=["bands", "whole"])
@@ -92,7 +92,7 @@ def test_all_passes_equal_the_plain_ones(
     expected, found = (_run(FusedPasses(each, band), photo, device) for each in (network, fitted))
     # A residual at a tie may be rounded the other way.
     assert ((expected[0] - found[0]).abs() > 1e-3).float().mean() < 0.01
-    assert (expected[1] - found[1]).abs().mean() < 1e-3
+    assert (expected[1] - found[1]).abs().mean() < 0.25
 
 
 @pytest.mark.usefixtures("plain_float32")

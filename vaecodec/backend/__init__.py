@@ -10,7 +10,7 @@ import functools
 import warnings
 from collections.abc import Sequence
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,19 +91,10 @@ def rans_decoder(data: bytes, lanes: int, symbols_at_most: int | None = None) ->
 
 
 def scale_index(z_hat: NDArray[np.int8], level: int, layers: Sequence[IntegerLayer]) -> NDArray[np.uint8]:
-    """As `intnet.layers.scale_index`, on a CPU beside the networks.
+    """As `intnet.layers.scale_index`, on a CPU beside the networks."""
+    from vaecodec.backend import integers
 
-    The products are PyTorch's, for its threads: those of NumPy's BLAS would wait actively for their next work, on the
-    cores that the networks' threads need (encoding took twice as long).
-    """
-    return integer_layers.scale_index(z_hat, level, layers, product=_torch_product)
-
-
-def _torch_product(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
-    import torch
-
-    with torch.autocast("cpu", enabled=False):  # a caller's would round the integers
-        return torch.mm(torch.from_numpy(a), torch.from_numpy(b)).numpy()
+    return integer_layers.scale_index(z_hat, level, layers, run=integers.best_run())
 
 
 def choose_coder(device: torch.device, wanted: Coder = "auto") -> Literal["cpu", "gpu"]:

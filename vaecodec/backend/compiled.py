@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 STEPS = 4
+ZERO, ONE = np.uint64(0), np.uint64(1)
 INDICES = 256
 """Every uint8 has a dead zone here: no index leads out of the table."""
 FIRST_OUTLIERS = 256
@@ -60,13 +61,35 @@ def _dequantize(r, mu, gain, y_hat, groups):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _to_symbols(values, index, largest, costs, symbols, kept, outlier_at, outlier_values):  # type: ignore[no-untyped-def]
-    """The places whose index isn't 0. Returns how many outliers there are, and the cost.
+def _to_symbols_within(values, index, last, symbols, kept):  # type: ignore[no-untyped-def]
+    """The places whose index isn't 0, of values within their tables. Returns how many are not (for which the symbols
+    are wrong), perhaps counting some whose index is 0.
 
     Without a branch on the index: what is not coded is overwritten by what comes next, so `symbols` and `kept` have a
     place more than is coded.
     """
-    count, found, cost = 0, 0, 0
+    count, beyond = ZERO, ZERO
+    for place in range(np.uint64(values.size)):
+        i, v = np.uint64(index[place]), values[place]
+        symbol = np.uint32((abs(v) << 1) - (v > 0))
+        beyond += np.uint64(symbol > last[i])
+        symbols[count], kept[count] = symbol, i
+        count += np.uint64(i > ZERO)
+    return beyond
+
+
+@compiled
+def _total_cost(symbols, index, costs):  # type: ignore[no-untyped-def]
+    total = ZERO
+    for place in range(np.uint64(symbols.size)):
+        total += np.uint64(costs[np.uint64(index[place]), np.uint64(symbols[place])])
+    return total
+
+
+@compiled
+def _to_symbols(values, index, largest, symbols, kept, outlier_at, outlier_values):  # type: ignore[no-untyped-def]
+    """The same with values beyond their tables. Returns how many outliers there are."""
+    count, found = 0, 0
     for place in range(values.size):
         i = np.int64(index[place])
         v = values[place]
@@ -78,26 +101,25 @@ def _to_symbols(values, index, largest, costs, symbols, kept, outlier_at, outlie
             found += 1
         symbol = 2 * abs(clipped) - (clipped > 0)
         symbols[count], kept[count] = symbol, i
-        cost += np.int64(costs[i, symbol]) * coded
         count += coded
-    return found, cost
+    return found
 
 
 @compiled
 def _to_values(symbols, index, outlier_at, outlier_values, values):  # type: ignore[no-untyped-def]
     """The inverse. outlier_at rises."""
-    count, known = 0, 0
-    last = symbols.size - 1
-    for place in range(index.size):
+    count, known = ZERO, ZERO
+    last = np.uint64(symbols.size) - ONE
+    for place in range(np.uint64(index.size)):
         symbol = np.int32(symbols[min(count, last)])
         half = (symbol + 1) >> 1
         coded = index[place] > 0
         value = half if symbol & 1 else -half
-        if known < outlier_at.size and coded and outlier_at[known] == count:
+        if known < np.uint64(outlier_at.size) and coded and np.uint64(outlier_at[known]) == count:
             value = outlier_values[known]
-            known += 1
+            known += ONE
         values[place] = value if coded else 0
-        count += coded
+        count += np.uint64(coded)
 
 
 def quantize_step(
@@ -170,13 +192,28 @@ def to_symbols(
         raise InputError(message)
     count = int(np.count_nonzero(index))
     symbols, kept = np.empty(count + 1, np.uint16), np.empty(count + 1, np.uint8)
+    at, true = np.empty(0, np.int64), np.empty(0, np.int32)
+    if _to_symbols_within(values, index, (tables.sizes - 1).astype(np.uint32), symbols, kept):
+        at, true = _outliers(values, index, tables, symbols, kept)
+    symbols, kept = symbols[:count], kept[:count]
+    return symbols, kept, at, true, int(_total_cost(symbols, kept, tables.costs))
+
+
+def _outliers(
+    values: NDArray[np.int32],
+    index: NDArray[np.uint8],
+    tables: CdfTables,
+    symbols: NDArray[np.uint16],
+    kept: NDArray[np.uint8],
+) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Where they are and their values; `symbols` and `kept` are filled on the way."""
     largest = ((tables.sizes - 1) // 2).astype(np.int32)
     room = FIRST_OUTLIERS
     while True:
         at, true = np.empty(room, np.int64), np.empty(room, np.int32)
-        found, cost = _to_symbols(values, index, largest, tables.costs, symbols, kept, at, true)
+        found = _to_symbols(values, index, largest, symbols, kept, at, true)
         if found <= room:
-            return symbols[:count], kept[:count], at[:found], true[:found], int(cost)
+            return at[:found], true[:found]
         room = found
 
 

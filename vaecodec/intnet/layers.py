@@ -57,13 +57,29 @@ class IntegerLayer:
         return int(sums.max()) + (1 << (self.form.shift - 1))
 
     @cached_property
+    def matrix(self) -> NDArray[np.int8]:
+        """The weights, [out, in * k * k]."""
+        matrix: NDArray[np.int8] = self.weight.reshape(len(self.weight), -1).copy()
+        return matrix
+
+    @cached_property
+    def weight_sums(self) -> NDArray[np.int32]:
+        """[out]."""
+        sums: NDArray[np.int32] = self.matrix.sum(1, dtype=np.int32)
+        return sums
+
+    @cached_property
     def float_weight(self) -> NDArray[Any]:
         """[out, in * k * k], of the smallest type of floats that holds all its accumulators exactly.
 
         Weights and activations have 8 bits at most: where PyTorch was told to multiply float32 as bfloat16, they stay.
         """
         exact = self.largest_accumulator(ACTIVATION_MAX) < FLOAT32_LIMIT
-        return self.weight.reshape(len(self.weight), -1).astype(np.float32 if exact else np.float64)
+        return self.matrix.astype(np.float32 if exact else np.float64)
+
+
+RunLayer = Callable[[NDArray[np.generic], IntegerLayer, int], NDArray[np.uint8]]
+"""Input [in, h, w], int8 or uint8, a layer and the level -> activations [out, h, w]."""
 
 
 def check_bounds(layers: Sequence[IntegerLayer]) -> None:
@@ -105,19 +121,34 @@ def _check_layer(number: int, layer: IntegerLayer) -> None:
         raise WeightsError(message)
 
 
-def _convolve(x: NDArray[np.generic], layer: IntegerLayer, level: int, product: Product | None) -> NDArray[Any]:
-    """Stride-1 convolution with zero padding: [in, h, w] -> accumulators [out, h, w]. product: see `scale_index`."""
-    weight = layer.weight.reshape(len(layer.weight), -1).astype(np.int64) if product is None else layer.float_weight
+def windows_of(x: NDArray[Any], kernel: int, dtype: type[np.generic] | np.dtype[Any]) -> NDArray[Any]:
+    """What a stride-1 convolution with zero padding sees: [in, h, w] -> [in * kernel * kernel, h * w], of this type.
+
+    One matrix product instead of one per weight.
+    """
     channels, height, width = x.shape
-    kernel = layer.form.kernel
     radius = kernel // 2
-    padded = np.zeros((channels, height + 2 * radius, width + 2 * radius), weight.dtype)
+    padded = np.zeros((channels, height + 2 * radius, width + 2 * radius), dtype)
     padded[:, radius : radius + height, radius : radius + width] = x
-    # [in, h, w, kernel, kernel] -> [in * kernel * kernel, h * w]: one matrix product instead of one per weight.
-    windows = sliding_window_view(padded, (kernel, kernel), (1, 2), writeable=True).transpose(0, 3, 4, 1, 2)
-    accumulator: NDArray[Any] = (product or np.matmul)(weight, windows.reshape(-1, height * width))
+    views = sliding_window_view(padded, (kernel, kernel), (1, 2), writeable=True).transpose(0, 3, 4, 1, 2)
+    windows: NDArray[Any] = views.reshape(-1, height * width)
+    return windows
+
+
+def run_layer(
+    x: NDArray[np.generic], layer: IntegerLayer, level: int, *, product: Product | None = np.matmul
+) -> NDArray[np.uint8]:
+    """[in, h, w] -> activations [out, h, w]. product: what multiplies matrices of floats; None for the normative form,
+    in int64, whose results are the same."""
+    return _requantize(_convolve(x, layer, level, product), layer.form)
+
+
+def _convolve(x: NDArray[np.generic], layer: IntegerLayer, level: int, product: Product | None) -> NDArray[Any]:
+    """[in, h, w] -> accumulators [out, h, w]."""
+    weight: NDArray[Any] = layer.matrix.astype(np.int64) if product is None else layer.float_weight
+    accumulator: NDArray[Any] = (product or np.matmul)(weight, windows_of(x, layer.form.kernel, weight.dtype))
     accumulator += layer.bias[level].astype(weight.dtype)[:, None]
-    result: NDArray[Any] = accumulator.reshape(-1, height, width)
+    result: NDArray[Any] = accumulator.reshape(-1, *x.shape[1:])
     return result
 
 
@@ -151,12 +182,12 @@ def scale_index(
     level: int,
     layers: Sequence[IntegerLayer],
     *,
-    product: Product | None = np.matmul,
+    run: RunLayer = run_layer,
 ) -> NDArray[np.uint8]:
     """The scale network: z_hat int8 [N, h, w], level 0..63 -> scale index uint8 0..63 [M, 4h, 4w].
 
-    product: what multiplies matrices of floats; None for the normative form, in int64, whose results are the same.
-    Beside the result it needs the memory of one tile, whatever the size of the picture.
+    run: `run_layer`, or what gives the same. Beside the result it needs the memory of one tile, whatever the size of
+    the picture.
     """
     _, height, width = z_hat.shape
     index = np.empty((len(layers[-1].weight) // 4, GROWTH * height, GROWTH * width), np.uint8)
@@ -165,7 +196,7 @@ def scale_index(
             first_row, first_column = max(0, top - HALO), max(0, left - HALO)
             bottom, right = min(height, top + TILE), min(width, left + TILE)
             cut = z_hat[:, first_row : bottom + HALO, first_column : right + HALO]
-            tile = _run(cut, level, layers, product)
+            tile = _run_all(cut, level, layers, run)
             rows = slice(GROWTH * (top - first_row), GROWTH * (bottom - first_row))
             columns = slice(GROWTH * (left - first_column), GROWTH * (right - first_column))
             place = index[:, GROWTH * top : GROWTH * bottom, GROWTH * left : GROWTH * right]
@@ -173,11 +204,9 @@ def scale_index(
     return index
 
 
-def _run(
-    x: NDArray[np.generic], level: int, layers: Sequence[IntegerLayer], product: Product | None
-) -> NDArray[np.generic]:
+def _run_all(x: NDArray[np.generic], level: int, layers: Sequence[IntegerLayer], run: RunLayer) -> NDArray[np.generic]:
     """All layers on one tile."""
     for number, layer in enumerate(layers):
-        activations = _requantize(_convolve(x, layer, level, product), layer.form)
+        activations = run(x, layer, level)
         x = pixel_shuffle(activations) if number in SHUFFLED_LAYERS else activations
     return x

@@ -107,6 +107,15 @@ class Synthesis(nn.Module):
         x_hat: Tensor = self.shuffle(self.head(features))
         return x_hat + 0.5
 
+    def shades(self, features: Tensor) -> Tensor:
+        """Features -> 255 x_hat, not yet shuffled: [B, 192, H/8, W/8], float32."""
+        return in_shades(self.head(features))
+
+
+def in_shades(centred: Tensor) -> Tensor:
+    """x_hat - 0.5 -> 255 x_hat, float32."""
+    return centred.float().mul(255).add_(127.5)
+
 
 class HyperAnalysis(nn.Sequential):
     """h_a: y [B, M, h, w] -> z before rounding [B, N, h/4, w/4]."""

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from vaecodec.models.config import PATCH
 from vaecodec.models.layers import DepthConvBlock, Downsample, RowBlock, SideBySide, Unshuffle, Upsample
-from vaecodec.models.network import CodecNetwork
+from vaecodec.models.network import Analysis, CodecNetwork, Synthesis
 
 PACKED_DTYPES = (torch.float32, torch.bfloat16)
 LARGEST_FREED = 31 << 20
@@ -52,18 +52,17 @@ class PackedConv(nn.Module):
         conv: nn.Conv2d,
         activation: str = "none",
         *,
-        inputs: Tensor | None = None,
-        outputs: Tensor | None = None,
+        matrix: Tensor | None = None,
+        bias: Tensor | None = None,
         narrow: torch.dtype | None = None,
     ) -> None:
-        """inputs, outputs: in which order the channels come and go, where not in the convolution's own. narrow: a type
-        in which it works (and gives its result) when x comes in it; any other x is taken in the weight's type."""
+        """matrix [C_out, C_in], bias: what it works with, where not with the convolution's own. narrow: a type in which
+        it works (and gives its result) when x comes in it; any other x is taken in the weight's type."""
         super().__init__()
         self._activation = activation
         self.weight, self.bias = conv.weight, cast(nn.Parameter, conv.bias)
-        matrix, bias = conv.weight.detach().flatten(1), self.bias.detach()
-        matrix = matrix if inputs is None else matrix[:, inputs]
-        matrix, bias = (matrix, bias) if outputs is None else (matrix[outputs], bias[outputs])
+        own = _affine(conv)
+        matrix, bias = own[0] if matrix is None else matrix, own[1] if bias is None else bias
         # Not registered with the module: a packed tensor can't be copied or converted, and is made from the weight.
         self._packed = {dtype: _packed(matrix, bias, dtype) for dtype in (matrix.dtype, narrow) if dtype is not None}
 
@@ -100,14 +99,22 @@ class RunUnshuffle(Unshuffle):
         return self.squares(rows).flatten(3)
 
 
+LONG = 8
+"""Bytes of an int64."""
+
+
 class RunShuffle(nn.PixelShuffle):
     """The inverse."""
 
     def forward(self, x: Tensor) -> Tensor:
         factor = self.upscale_factor
         batch, _, height, width = x.shape
-        squares = x.permute(0, 2, 3, 1).reshape(batch, height, width, factor, factor, -1).transpose(2, 3)
-        return squares.reshape(batch, height * factor, width * factor, -1).permute(0, 3, 1, 2)
+        rows = x.permute(0, 2, 3, 1)
+        if x.dtype == torch.uint8 and rows.is_contiguous() and rows.shape[3] // factor % LONG == 0:
+            rows = rows.view(torch.int64)  # bytes are not moved one by one either
+        lines = rows.reshape(batch, height, width, factor, -1).transpose(2, 3)
+        pixels = lines.reshape(batch, height * factor, width, -1).view(x.dtype)
+        return pixels.reshape(batch, height * factor, width * factor, -1).permute(0, 3, 1, 2)
 
 
 def run_order(channels: int, factor: int) -> Tensor:
@@ -157,6 +164,44 @@ class PackedBlock(RowBlock):
         return self.value.combined(x, "mul", self.gate(x))
 
 
+class PackedAnalysis(Analysis):
+    """An Analysis whose first convolution takes the pixels as they are, but for their sign."""
+
+    def __init__(self, plain: Analysis, narrow: torch.dtype | None) -> None:
+        """narrow: the type for low levels, if there is one."""
+        nn.Module.__init__(self)
+        self.narrow = narrow or plain.narrow
+        self.unshuffle, self.blocks, self.down = RunUnshuffle(PATCH), plain.blocks, plain.down
+        matrix, bias = _affine(plain.stem)
+        matrix = matrix[:, run_order(3, PATCH)]
+        self.stem = PackedConv(plain.stem, matrix=matrix, narrow=narrow)  # type: ignore[assignment]
+        # pixels / 255 - 0.5 = (pixels - 128) / 255 + 0.5 / 255: whole numbers of 8 bits, exact in bfloat16.
+        bias = bias + matrix.sum(1) * (0.5 / 255)
+        # Not a second module: its weights are those of the stem.
+        self._pixel_stem = (PackedConv(plain.stem, matrix=matrix / 255, bias=bias, narrow=narrow),)
+
+    def enter_pixels(self, pixels: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+        signed = self.unshuffle.of_rows(pixels).bitwise_xor_(128).view(torch.int8)
+        features: Tensor = self._pixel_stem[0](signed.to(dtype).permute(0, 3, 1, 2))
+        return features
+
+
+class PackedSynthesis(Synthesis):
+    """A Synthesis whose last convolution gives shades."""
+
+    def __init__(self, plain: Synthesis) -> None:
+        nn.Module.__init__(self)
+        self.up, self.blocks, self.shuffle = plain.up, plain.blocks, RunShuffle(PATCH)
+        order = run_order(3, PATCH)
+        matrix, bias = (tensor[order] for tensor in _affine(plain.head))
+        self.head = PackedConv(plain.head, matrix=matrix, bias=bias)  # type: ignore[assignment]
+        self._shades = (PackedConv(plain.head, matrix=255 * matrix, bias=255 * bias + 127.5),)
+
+    def shades(self, features: Tensor) -> Tensor:
+        shades: Tensor = self._shades[0](features)
+        return shades.float()
+
+
 def _cut(conv: nn.Conv2d, widths: Sequence[int], dim: Literal[0, 1]) -> list[nn.Conv2d]:
     """A 1x1 convolution as several: of some of its outputs each (dim 0) or of some of its inputs (1), which then add up
     to its result."""
@@ -196,28 +241,26 @@ def _narrow_sums(network: CodecNetwork) -> None:
 
 def _pack_shuffles(network: CodecNetwork) -> None:
     """The shuffles and the convolutions next to them, which take their channels in the shuffles' order."""
-    g_a, g_s = network.g_a, network.g_s
-    dtype = next(g_a.blocks.parameters()).dtype
+    dtype = next(network.g_a.blocks.parameters()).dtype
     narrow = dtype if can_pack(dtype) else None
     for module in network.modules():
         if isinstance(module, Downsample) and can_pack(module.conv.weight.dtype):
             # That of h_a which gives z stays wide whatever comes.
-            also, order = narrow if module is g_a.down else None, _order_of(module.conv.weight, 1, 2)
-            module[0], module[1] = RunUnshuffle(2), PackedConv(module.conv, inputs=order, narrow=also)
+            also, (matrix, _) = narrow if module is network.g_a.down else None, _affine(module.conv)
+            matrix = matrix[:, run_order(matrix.shape[1] // 4, 2)]
+            module[0], module[1] = RunUnshuffle(2), PackedConv(module.conv, matrix=matrix, narrow=also)
         elif isinstance(module, Upsample) and can_pack(module.conv.weight.dtype):
-            module[0], module[1] = PackedConv(module.conv, outputs=_order_of(module.conv.weight, 0, 2)), RunShuffle(2)
-    if can_pack(g_a.stem.weight.dtype):
-        g_a.narrow = narrow or g_a.narrow
-        g_a.unshuffle = RunUnshuffle(PATCH)
-        order = _order_of(g_a.stem.weight, 1, PATCH)
-        g_a.stem = PackedConv(g_a.stem, inputs=order, narrow=narrow)  # type: ignore[assignment]
-        order = _order_of(g_s.head.weight, 0, PATCH)
-        g_s.head = PackedConv(g_s.head, outputs=order)  # type: ignore[assignment]
-        g_s.shuffle = RunShuffle(PATCH)
+            order = run_order(module.conv.out_channels // 4, 2)
+            matrix, bias = (tensor[order] for tensor in _affine(module.conv))
+            module[0], module[1] = PackedConv(module.conv, matrix=matrix, bias=bias), RunShuffle(2)
+    if can_pack(network.g_a.stem.weight.dtype):
+        network.g_a = PackedAnalysis(network.g_a, narrow)
+        network.g_s = PackedSynthesis(network.g_s)
 
 
-def _order_of(weight: Tensor, dim: int, factor: int) -> Tensor:
-    return run_order(weight.shape[dim] // factor**2, factor)
+def _affine(conv: nn.Conv2d) -> tuple[Tensor, Tensor]:
+    """A 1x1 convolution as a matrix [C_out, C_in] and a bias."""
+    return conv.weight.detach().flatten(1), cast(Tensor, conv.bias).detach()
 
 
 def _pack_children(module: nn.Module) -> None:

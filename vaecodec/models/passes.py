@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from vaecodec.models.config import ALIGNMENT, PATCH
 from vaecodec.models.exact import convolve
 from vaecodec.models.memory import empty, relaid
-from vaecodec.models.network import STEPS, CodecNetwork, step_positions
-from vaecodec.models.preview import PREVIEW_SCALE, finish_preview
+from vaecodec.models.network import STEPS, CodecNetwork, in_shades, step_positions
+from vaecodec.models.preview import PREVIEW_FACTOR, PREVIEW_SCALE
 from vaecodec.models.streaming import RowStream, RowWindow, reach
 from vaecodec.models.windows import Window
 
@@ -238,7 +238,7 @@ class Passes:
                 yield (slice(None), quarter, rows, slice(column, None, 2)), quarter, mu
 
     def synthesize(self, y_hat: Tensor, t: Tensor, scale: int = 1) -> Iterator[Tensor]:
-        """y_hat [B, M, h, w] -> x_hat [B, 3, rows, 16w/scale] in 0..1 (not clamped), band by band from the top.
+        """y_hat [B, M, h, w] -> pixels uint8 [B, rows, 16w/scale, 3], band by band from the top.
 
         scale: 1, or 2, 4, 8 for the mean of each square of that many pixels. Of 8 it is the preview head's estimate,
         where the model has one.
@@ -248,15 +248,15 @@ class Passes:
             yield from self._preview(preview, y_hat)
             return
         g_s, q_dec = self._network.g_s, self._network.log_q_dec(t).exp()
-        head: Callable[[Tensor], Tensor] = g_s.head
+        shades: Callable[[Tensor], Tensor] = g_s.shades
         shuffle = g_s.shuffle
         if scale > 1:
-            head, shuffle = _scaled_head(*_weights(g_s.head), scale), nn.PixelShuffle(PATCH // scale)
+            shades, shuffle = _scaled_head(*_weights(g_s.head), scale), nn.PixelShuffle(PATCH // scale)
         stream = RowStream(g_s.blocks)
         for band, last in self._bands(y_hat.shape[2], y_hat.shape[0] * y_hat.shape[3] * Y_CELL**2):
             rows = stream.push(g_s.enter(y_hat[:, :, band], q_dec), last=last)
             if rows is not None:
-                yield shuffle(head(rows)).float() + 0.5
+                yield _pixels(shades(rows), shuffle)
 
     def _preview_head(self, scale: int) -> nn.Conv2d | None:
         """What replaces g_s at this scale, if anything."""
@@ -264,11 +264,11 @@ class Passes:
 
     def _preview(self, head: nn.Conv2d, y_hat: Tensor) -> Iterator[Tensor]:
         """As `synthesize`. Beyond the edges are zeros, as for g_s: several dB better than the last positions again."""
-        rows = y_hat.shape[2]
+        rows, shuffle = y_hat.shape[2], nn.PixelShuffle(PREVIEW_FACTOR)
         for band, last in self._bands(rows, y_hat.shape[0] * y_hat.shape[3] * Y_CELL**2):
             above, below = int(band.start == 0), int(last)
             near = y_hat[:, :, band.start - 1 + above : band.stop + 1 - below]
-            yield finish_preview(head(F.pad(near, (1, 1, above, below))))
+            yield _pixels(in_shades(head(F.pad(near, (1, 1, above, below)))), shuffle)
 
 
 def _filled(whole: Tensor, parts: Iterator[Tensor]) -> Tensor:
@@ -318,4 +318,12 @@ def _scaled_head(weight: Tensor, bias: Tensor, scale: int) -> Callable[[Tensor],
     side = PATCH // scale
     shape = (-1, side, scale, side, scale)
     means = weight.reshape(*shape, weight.shape[1]).mean((2, 4)).reshape(-1, weight.shape[1], 1, 1)
-    return partial(convolve, weight=means, bias=bias.reshape(shape).mean((2, 4)).reshape(-1))
+    convolution = partial(convolve, weight=means, bias=bias.reshape(shape).mean((2, 4)).reshape(-1))
+    return lambda features: in_shades(convolution(features))
+
+
+def _pixels(shades: Tensor, shuffle: nn.Module) -> Tensor:
+    """255 x_hat, still to be shuffled -> uint8 [B, H, W, 3]. What is shuffled are bytes, not floats. `shades` is
+    overwritten."""
+    pixels: Tensor = shuffle(shades.round_().clamp_(0, 255).to(torch.uint8))
+    return pixels.permute(0, 2, 3, 1)

@@ -123,12 +123,12 @@ class Pipeline:
         y_hat = _reconstruct(passes, latents, region, t)
         computed = region.y.finer(Y_CELL // scale)
         top, left = computed.top, wanted.left - computed.left
-        for x_hat in passes.synthesize(y_hat, t, scale):
-            bottom = top + x_hat.shape[2]
+        for rows in passes.synthesize(y_hat, t, scale):
+            bottom = top + rows.shape[1]
             first, last = max(top, wanted.top), min(bottom, wanted.bottom)
             if first < last:
-                cut = x_hat[:, :, first - top : last - top, left : left + wanted.width]
-                found[:, first - wanted.top : last - wanted.top] = _rounded(cut)
+                place = found[:, first - wanted.top : last - wanted.top]
+                place[...] = rows[:, first - top : last - top, left : left + wanted.width]
             top = bottom
         return found.cpu().numpy()
 
@@ -136,8 +136,8 @@ class Pipeline:
     def pixel_rows(self, y_hat: Tensor, level: int) -> Iterator[NDArray[np.uint8]]:
         """The decoded picture of y_hat [M, h, w], band by band from the top: uint8 [rows, 16w, 3]."""
         passes = self._passes(1, Y_CELL * y_hat.shape[1], Y_CELL * y_hat.shape[2], "target")
-        for x_hat in passes.synthesize(y_hat[None], self._t([level])):
-            yield to_pixels(x_hat)[0]
+        for rows in passes.synthesize(y_hat[None], self._t([level])):
+            yield rows[0].cpu().numpy()
 
 
 def _reconstruct(passes: Passes, latents: LatentBatch, region: Region, t: Tensor) -> Tensor:
@@ -158,14 +158,10 @@ def _integers(r: Tensor, layout: torch.memory_format, spare: Tensor | None) -> T
     return relaid(r, spare.permute(0, 2, 3, 1).view(torch.int32).view(r.shape))
 
 
-def _rounded(x_hat: Tensor) -> Tensor:
-    """x_hat [B, 3, H, W] about 0..1 -> uint8 [B, H, W, 3] on the same device."""
-    return x_hat.mul(255).round_().clamp_(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
-
-
 def to_pixels(x_hat: Tensor) -> NDArray[np.uint8]:
     """x_hat [B, 3, H, W] about 0..1 -> uint8 [B, H, W, 3], rounded."""
-    return _rounded(x_hat).contiguous().cpu().numpy()
+    pixels = x_hat.mul(255).round_().clamp_(0, 255).to(torch.uint8)
+    return pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
 
 def dead_zone_widths(entropy: EntropyModel, strength: float) -> Tensor:

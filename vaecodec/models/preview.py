@@ -16,20 +16,16 @@ from vaecodec.models.config import PATCH, ModelConfig
 
 PREVIEW_SCALE = PATCH
 """1/8 of the picture: 2x2 of its pixels at every position of y."""
-_OUTPUTS = 3 * 2**2
+PREVIEW_FACTOR = 2
+_OUTPUTS = 3 * PREVIEW_FACTOR**2
 _SIDE = 3
 _RIDGE = 1e-6
 """Of the mean square of an input; for channels that are always zero."""
 
 
 def make_preview_head(config: ModelConfig) -> nn.Conv2d:
-    """Its input has one more position around, its output still is to be shuffled: see `finish_preview`."""
+    """Its input has one more position around; its output is x_hat - 0.5, still to be shuffled by PREVIEW_FACTOR."""
     return nn.Conv2d(config.M, _OUTPUTS, _SIDE)
-
-
-def finish_preview(output: Tensor) -> Tensor:
-    """What the head gives [B, 12, h, w] -> pixels [B, 3, 2h, 2w], about 0..1 (not clamped)."""
-    return F.pixel_shuffle(output.float(), 2) + 0.5
 
 
 class PreviewFit:

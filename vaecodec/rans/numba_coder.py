@@ -21,10 +21,13 @@ from vaecodec.rans.compiling import compiled
 from vaecodec.rans.lanes import GROUP_LANES, RANS_L, check_lanes, group_count, pack_payload, unpack_payload
 from vaecodec.rans.tables import BUCKET_BITS, PROB_BITS, CdfTables
 
-SLOT_SHIFT = PROB_BITS - BUCKET_BITS
+SLOT_SHIFT = np.uint64(PROB_BITS - BUCKET_BITS)
+ONE, HALF_BITS, LOW_HALF = np.uint64(1), np.uint64(16), np.uint64(0xFFFF)
+MOST_LANES, LEAST_STATE = np.uint64(GROUP_LANES), np.uint64(RANS_L)
 
 
-# uint32 arithmetic is spelled out because numba widens: uint32 + uint32 is uint64, and uint64 + int64 a float.
+# Places are uint64: of a signed one, numba asks at every access whether it counts from the end (two thirds more time).
+# Types are spelled out because numba widens: uint32 + uint32 is uint64, and uint64 + int64 a float.
 
 
 @compiled
@@ -42,23 +45,24 @@ def _encode_segment(symbols, table_index, offsets, packed, states, buffer, free)
 
     The buffer of a group has a place for every symbol, so the place below `at` exists while a symbol is left.
     """
-    lanes = states.size
-    per_group = min(lanes, GROUP_LANES)
-    count = symbols.size
-    for row in range((count + lanes - 1) // lanes - 1, -1, -1):
-        base = row * lanes
+    lanes, count = np.uint64(states.size), np.uint64(symbols.size)
+    per_group = min(lanes, MOST_LANES)
+    for rows in range((count + lanes - ONE) // lanes, 0, -1):
+        base = (np.uint64(rows) - ONE) * lanes
         width = min(lanes, count - base)
-        for group in range((width - 1) // per_group, -1, -1):
+        for groups in range((width + per_group - ONE) // per_group, 0, -1):
+            group = np.uint64(groups) - ONE
             first = group * per_group
-            at = free[group]
-            for lane in range(min(first + per_group, width) - 1, first - 1, -1):
-                entry = packed[np.int64(offsets[table_index[base + lane]]) + np.int64(symbols[base + lane])]
+            at = np.uint64(free[group])
+            for above in range(min(first + per_group, width), first, -1):
+                lane = np.uint64(above) - ONE
+                entry = packed[np.uint64(offsets[table_index[base + lane]]) + np.uint64(symbols[base + lane])]
                 frequency = np.uint32((entry >> np.uint32(16)) + np.uint32(1))
                 x = states[lane]
                 high = np.uint32(x >> np.uint32(16))
                 full = high >= frequency
-                buffer[group, at - 1] = np.uint16(x & np.uint32(0xFFFF))
-                at -= full
+                buffer[group, at - ONE] = np.uint16(x & np.uint32(0xFFFF))
+                at -= np.uint64(full)
                 x = high if full else x
                 quotient = np.uint32(x // frequency)
                 rest = np.uint32(x - quotient * frequency)
@@ -72,35 +76,35 @@ def _decode_segment(table_index, offsets, packed, buckets, states, words, follow
 
     `words` has GROUP_LANES places more than there are words: as many may be looked at before the end is checked.
     """
-    lanes = states.size
-    per_group = min(lanes, GROUP_LANES)
-    count = symbols.size
-    for base in range(0, count, lanes):
+    lanes, count = np.uint64(states.size), np.uint64(symbols.size)
+    per_group = min(lanes, MOST_LANES)
+    for row in range((count + lanes - ONE) // lanes):
+        base = np.uint64(row) * lanes
         width = min(lanes, count - base)
-        for group in range((width + per_group - 1) // per_group):
-            first = group * per_group
-            at = following[group]
+        for group in range((width + per_group - ONE) // per_group):
+            first = np.uint64(group) * per_group
+            at = np.uint64(following[group])
             for lane in range(first, min(first + per_group, width)):
-                table = np.int64(table_index[base + lane])
-                x = np.int64(states[lane])
-                slot = x & 0xFFFF
-                symbol = np.int64(buckets[table, slot >> SLOT_SHIFT])
-                offset = np.int64(offsets[table])
-                entry = np.int64(packed[offset + symbol])
+                table = np.uint64(table_index[base + lane])
+                x = np.uint64(states[lane])
+                slot = x & LOW_HALF
+                symbol = np.uint64(buckets[table, slot >> SLOT_SHIFT])
+                offset = np.uint64(offsets[table])
+                entry = np.uint64(packed[offset + symbol])
                 # Ends in the table: its last symbol reaches up to 65536, above every slot.
-                while slot - (entry & 0xFFFF) > entry >> 16:
-                    symbol += 1
-                    entry = np.int64(packed[offset + symbol])
+                while slot - (entry & LOW_HALF) > entry >> HALF_BITS:
+                    symbol += ONE
+                    entry = np.uint64(packed[offset + symbol])
                 symbols[base + lane] = symbol
-                x = ((entry >> 16) + 1) * (x >> 16) + slot - (entry & 0xFFFF)
-                hungry = x < RANS_L
-                refilled = (x << 16) | np.int64(words[at])
+                x = ((entry >> HALF_BITS) + ONE) * (x >> HALF_BITS) + slot - (entry & LOW_HALF)
+                hungry = x < LEAST_STATE
+                refilled = (x << HALF_BITS) | np.uint64(words[at])
                 states[lane] = refilled if hungry else x
-                at += hungry
-            if at > ends[group]:
-                return group
+                at += np.uint64(hungry)
+            if at > np.uint64(ends[group]):
+                return np.int64(group)
             following[group] = at
-    return -1
+    return np.int64(-1)
 
 
 def encode(segments: Sequence[Segment], lanes: int) -> bytes:
