@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,7 @@ from vaecodec.backend import compiled
 from vaecodec.codec import Codec
 from vaecodec.entropy.coding import _coded_segment, _to_r
 from vaecodec.errors import InputError
-from vaecodec.models.network import STEPS, step_mask, step_positions
+from vaecodec.models.network import STEPS, step_positions
 from vaecodec.rans.tables import CdfTables
 
 Shape = tuple[int, int, int, int]
@@ -40,6 +42,16 @@ def _step_inputs(shape: Shape, seed: int) -> tuple[NDArray[np.float32], ...]:
     return y, mu, gain, rng.integers(0, 4, shape).astype(np.uint8)
 
 
+def _places(shape: Shape) -> Iterator[tuple[slice, slice, slice, slice]]:
+    """All that four steps code."""
+    size = shape[1] // STEPS
+    for step in range(STEPS):
+        for quarter, (row, column) in enumerate(step_positions(step)):
+            if row < shape[2] and column < shape[3]:
+                channels = slice(quarter * size, (quarter + 1) * size)
+                yield slice(None), channels, slice(row, None, 2), slice(column, None, 2)
+
+
 @pytest.mark.parametrize("strength", [0.0, 0.4])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_steps_equal_the_formula_and_leave_the_rest(shape: Shape, strength: float) -> None:
@@ -52,34 +64,37 @@ def test_steps_equal_the_formula_and_leave_the_rest(shape: Shape, strength: floa
     wanted = (r / wide + mu).astype(np.float32)
     places, known, again = (_channels_last(np.full(shape, POISON, np.float32)) for _ in range(3))
     places.copy_(torch.from_numpy(y))
-    for step in range(STEPS):
-        mask = step_mask(step, *shape[1:], torch.device("cpu")).numpy().repeat(shape[0], 0) > 0
-        options = {"step": step, "positions": step_positions(0)}
-        parts = (_channels_last(mu), torch.from_numpy(gain))
-        untouched = known.numpy()[~mask].copy()
-        compiled.quantize_step(
-            places, *parts, _channels_last(index), known,
-            dead_zone=torch.from_numpy(zone) if strength else None, **options,
-        )  # fmt: skip
-        assert np.array_equal(places.numpy()[mask], r[mask])
-        assert np.array_equal(known.numpy()[mask], wanted[mask])
-        assert np.array_equal(known.numpy()[~mask], untouched)
-        compiled.dequantize_step(_channels_last(r.astype(np.int32)), *parts, again, **options)
-        assert np.array_equal(again.numpy()[mask], wanted[mask])
+    gains, indices, integers = torch.from_numpy(gain), _channels_last(index), _channels_last(r.astype(np.int32))
+    for place in _places(shape):
+        before, means = known.numpy().copy(), _channels_last(mu[place])
+        compiled.quantize_quarter(
+            places, means, gains, indices, known, place, dead_zone=torch.from_numpy(zone) if strength else None
+        )
+        assert np.array_equal(places.numpy()[place], r[place])
+        before[place] = wanted[place]
+        assert np.array_equal(known.numpy(), before)
+        compiled.dequantize_quarter(integers, means, gains, again, place)
+        assert np.array_equal(again.numpy()[place], wanted[place])
     assert np.array_equal(known.numpy(), wanted)
     assert np.array_equal(again.numpy(), wanted)
 
 
 def test_a_step_refuses_what_it_would_read_wrongly() -> None:
     y, mu, gain, index = (torch.from_numpy(values) for values in _step_inputs((1, 8, 3, 5), 2))
-    options = {"step": 0, "positions": step_positions(0)}
+    place = (slice(None), slice(2, 4), slice(0, None, 2), slice(1, None, 2))
+    means = mu[place].contiguous(memory_format=torch.channels_last)
     with pytest.raises(InputError, match="takes channels-last"):
-        compiled.quantize_step(y, mu, gain, index, mu.clone(), **options)
+        compiled.quantize_quarter(y, means, gain, index, mu.clone(), place)
     rows = [tensor.contiguous(memory_format=torch.channels_last) for tensor in (y, mu, index)]
-    with pytest.raises(InputError, match="they must be equal"):
-        compiled.quantize_step(rows[0], rows[1], gain, rows[2][:, :, :2], rows[1].clone(), **options)
-    with pytest.raises(InputError, match="they must be equal"):
-        compiled.dequantize_step(rows[0].int(), rows[1], gain[:, :4], rows[1].clone(), **options)
+    with pytest.raises(InputError, match="what doesn't fit"):
+        compiled.quantize_quarter(rows[0], means, gain, rows[2][:, :, :2], rows[1].clone(), place)
+    with pytest.raises(InputError, match="what doesn't fit"):
+        compiled.quantize_quarter(rows[0], means[:, :, :1], gain, rows[2], rows[1].clone(), place)
+    with pytest.raises(InputError, match="what doesn't fit"):
+        compiled.dequantize_quarter(rows[0].int(), means, gain[:, :4], rows[1].clone(), place)
+    with pytest.raises(InputError, match="what doesn't fit"):
+        compiled.dequantize_quarter(rows[0].int(), rows[1], gain, rows[1].clone(), (slice(None),) * 4)
+    compiled.dequantize_quarter(rows[0].int(), means, gain, rows[1].clone(), place)
 
 
 def _tables() -> CdfTables:

@@ -20,8 +20,8 @@ from vaecodec.rans.tables import CdfTables
 if TYPE_CHECKING:
     from torch import Tensor
 
-STEPS = 4
 ZERO, ONE = np.uint64(0), np.uint64(1)
+Place = tuple[slice, slice, slice, slice]
 INDICES = 256
 """Every uint8 has a dead zone here: no index leads out of the table."""
 FIRST_OUTLIERS = 256
@@ -32,32 +32,33 @@ FIRST_OUTLIERS = 256
 
 
 @compiled
-def _quantize(y, mu, gain, index, widths, y_hat, groups):  # type: ignore[no-untyped-def]
-    """All [rows, columns, M]; groups: which quarter of the channels each of the four positions codes."""
-    rows, columns, channels = y.shape
-    size = channels // 4
-    for row in range(rows):
-        for column in range(columns):
-            first = groups[2 * (row & 1) + (column & 1)] * size
-            for at in range(np.uint64(first), np.uint64(first + size)):
-                v = (y[row, column, at] - mu[row, column, at]) * gain[at]
+def _quantize(y, mu, gain, index, widths, y_hat, top, left, first):  # type: ignore[no-untyped-def]
+    """mu [rows, columns, size] belongs to every second row and column, from these on, of `size` channels, from `first`
+    on, of the others: [all rows, all columns, M]."""
+    rows, columns, size = mu.shape
+    for i in range(rows):
+        for j in range(columns):
+            row, column = np.uint64(top + 2 * i), np.uint64(left + 2 * j)
+            for k in range(np.uint64(size)):
+                at = k + np.uint64(first)
+                v = (y[row, column, at] - mu[i, j, k]) * gain[at]
                 limit = widths[index[row, column, at]]
                 v -= min(max(v, -limit), limit)
                 r = np.rint(v) * np.float32(min(index[row, column, at], np.uint8(1)))
                 y[row, column, at] = r
-                y_hat[row, column, at] = r / gain[at] + mu[row, column, at]
+                y_hat[row, column, at] = r / gain[at] + mu[i, j, k]
 
 
 @compiled
-def _dequantize(r, mu, gain, y_hat, groups):  # type: ignore[no-untyped-def]
+def _dequantize(r, mu, gain, y_hat, top, left, first):  # type: ignore[no-untyped-def]
     """The inverse."""
-    rows, columns, channels = mu.shape
-    size = channels // 4
-    for row in range(rows):
-        for column in range(columns):
-            first = groups[2 * (row & 1) + (column & 1)] * size
-            for at in range(np.uint64(first), np.uint64(first + size)):
-                y_hat[row, column, at] = np.float32(r[row, column, at]) / gain[at] + mu[row, column, at]
+    rows, columns, size = mu.shape
+    for i in range(rows):
+        for j in range(columns):
+            row, column = np.uint64(top + 2 * i), np.uint64(left + 2 * j)
+            for k in range(np.uint64(size)):
+                at = k + np.uint64(first)
+                y_hat[row, column, at] = np.float32(r[row, column, at]) / gain[at] + mu[i, j, k]
 
 
 @compiled
@@ -122,48 +123,41 @@ def _to_values(symbols, index, outlier_at, outlier_values, values):  # type: ign
         count += np.uint64(coded)
 
 
-def quantize_step(
-    y: Tensor,
-    mu: Tensor,
-    gain: Tensor,
-    index: Tensor,
-    y_hat: Tensor,
-    *,
-    step: int,
-    positions: Sequence[tuple[int, int]],
-    dead_zone: Tensor | None = None,
+def quantize_quarter(
+    y: Tensor, mu: Tensor, gain: Tensor, index: Tensor, y_hat: Tensor, place: Place, *, dead_zone: Tensor | None = None
 ) -> None:
-    """As `backend.quantize_step` on a GPU, all in channels-last memory; r replaces y, as float32."""
-    groups = _groups(step, positions)
+    """One position of every 2 x 2 cell, one quarter of the channels: r replaces y, and y_hat = mu + r / gain.
+
+    y, y_hat float32 and index uint8 [B, M, H, W] of whole pictures, mu float32 of the place: all in channels-last
+    memory. gain [B, M]. dead_zone: see `models.passes`. Raises InputError for what it would read wrongly.
+    """
+    corner = _corner(place, mu, gain, (y, index, y_hat))
     widths = np.zeros(INDICES, np.float32)
     if dead_zone is not None:
         widths[: len(dead_zone)] = dead_zone.numpy()
     for number in range(len(y)):
-        places, means, known = (_rows(tensor, number, np.float32) for tensor in (y, mu.float(), y_hat))
+        values, means, known = (_rows(tensor, number, np.float32) for tensor in (y, mu, y_hat))
         indices = _rows(index, number, np.uint8)
-        _check_equal((places, means, known, indices), gain)
-        _quantize(places, means, gain[number].numpy(), indices, widths, known, groups)
+        _quantize(values, means, gain[number].numpy(), indices, widths, known, *corner)
 
 
-def dequantize_step(
-    r: Tensor, mu: Tensor, gain: Tensor, y_hat: Tensor, *, step: int, positions: Sequence[tuple[int, int]]
-) -> None:
-    """As `backend.dequantize_step` on a GPU, all in channels-last memory."""
-    groups = _groups(step, positions)
-    for number in range(len(mu)):
-        means, known = (_rows(tensor, number, np.float32) for tensor in (mu.float(), y_hat))
-        integers = _rows(r, number, np.int32)
-        _check_equal((means, known, integers), gain)
-        _dequantize(integers, means, gain[number].numpy(), known, groups)
+def dequantize_quarter(r: Tensor, mu: Tensor, gain: Tensor, y_hat: Tensor, place: Place) -> None:
+    """The inverse: r int32 -> y_hat."""
+    corner = _corner(place, mu, gain, (r, y_hat))
+    for number in range(len(r)):
+        means, known = (_rows(tensor, number, np.float32) for tensor in (mu, y_hat))
+        _dequantize(_rows(r, number, np.int32), means, gain[number].numpy(), known, *corner)
 
 
-def _groups(step: int, positions: Sequence[tuple[int, int]]) -> NDArray[np.int64]:
-    """For each position of a 2 x 2 cell the quarter of the channels that the step codes there."""
-    groups = np.empty(STEPS, np.int64)
-    for quarter in range(STEPS):
-        row, column = positions[(step + quarter) % STEPS]
-        groups[2 * row + column] = quarter
-    return groups
+def _corner(place: Place, mu: Tensor, gain: Tensor, whole: Sequence[Tensor]) -> tuple[int, int, int]:
+    """Row, column and channel at which `place` begins."""
+    parts = [mu.shape, *(tensor[place].shape for tensor in whole)]
+    steps = [part.step for part in place]
+    if len(set(parts)) > 1 or steps != [None, None, 2, 2] or gain.shape != whole[0].shape[:2]:
+        shapes = [tuple(part) for part in parts]
+        message = f"what doesn't fit in a context step: shapes {shapes}, steps {steps}, gains {tuple(gain.shape)}"
+        raise InputError(message)
+    return place[2].start, place[3].start, place[1].start
 
 
 def _rows(tensor: Tensor, number: int, dtype: type[np.generic]) -> NDArray[Any]:
@@ -173,13 +167,6 @@ def _rows(tensor: Tensor, number: int, dtype: type[np.generic]) -> NDArray[Any]:
         message = f"a context step got {array.dtype} of strides {array.strides}; it takes channels-last {dtype}"
         raise InputError(message)
     return array
-
-
-def _check_equal(arrays: Sequence[NDArray[Any]], gain: Tensor) -> None:
-    shapes = {array.shape for array in arrays}
-    if len(shapes) > 1 or gain.shape[1] != arrays[0].shape[2] or gain.shape[1] % STEPS:
-        message = f"a context step got shapes {shapes} and gains {tuple(gain.shape)}; they must be equal, M in quarters"
-        raise InputError(message)
 
 
 def to_symbols(

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from vaecodec import backend
-from vaecodec.models.network import step_positions
+from vaecodec.models.network import CodecNetwork, step_positions
 from vaecodec.models.passes import Passes, in_rows
 
 Rows = slice
@@ -25,7 +25,7 @@ class FusedPasses(Passes):
     def quantize(
         self, p: Iterable[Tensor], y: Tensor, t: Tensor, index: Tensor, dead_zone: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        gain = self._gains(t, len(y))
+        gain = _gains(self._network, t, len(y))
         r = y.view(torch.int32)  # a place of y is not needed any more when its r is known
 
         def step(number: int, positions: Sequence[tuple[int, int]], rows: Rows, mu: Tensor, y_hat: Tensor) -> None:
@@ -35,22 +35,12 @@ class FusedPasses(Passes):
         return self._fused_steps(p, y.shape, step), r
 
     def reconstruct(self, p: Iterable[Tensor], r: Tensor, t: Tensor) -> Tensor:
-        gain = self._gains(t, len(r))
+        gain = _gains(self._network, t, len(r))
 
         def step(number: int, positions: Sequence[tuple[int, int]], rows: Rows, mu: Tensor, y_hat: Tensor) -> None:
-            self._dequantize(r[:, :, rows], mu, gain, y_hat, number, positions)
+            backend.dequantize_step(r[:, :, rows], mu, gain, y_hat, step=number, positions=positions)
 
         return self._fused_steps(p, r.shape, step)
-
-    def _dequantize(
-        self, r: Tensor, mu: Tensor, gain: Tensor, y_hat: Tensor, step: int, positions: Sequence[tuple[int, int]]
-    ) -> None:
-        backend.dequantize_step(r, mu, gain, y_hat, step=step, positions=positions)
-
-    def _gains(self, t: Tensor, batch: int) -> Tensor:
-        """[batch, M] for one level or a level each."""
-        gain: Tensor = self._network.log_gain(t).exp().flatten(1)
-        return gain.expand(batch, -1).contiguous()
 
     def _fused_steps(self, p: Iterable[Tensor], shape: Sequence[int], run: FusedStep) -> Tensor:
         y_hat = self._whole(*shape)
@@ -60,7 +50,13 @@ class FusedPasses(Passes):
         return y_hat
 
 
-class CompiledPasses(FusedPasses):
+def _gains(network: CodecNetwork, t: Tensor, batch: int) -> Tensor:
+    """[batch, M] for one level or a level each."""
+    gain: Tensor = network.log_gain(t).exp().flatten(1)
+    return gain.expand(batch, -1).contiguous()
+
+
+class CompiledPasses(Passes):
     """As `Passes`, on a CPU. Imports numba."""
 
     def quantize(
@@ -68,20 +64,15 @@ class CompiledPasses(FusedPasses):
     ) -> tuple[Tensor, Tensor]:
         from vaecodec.backend import compiled
 
-        gain, index = self._gains(t, len(y)), in_rows(index)
-
-        def step(number: int, positions: Sequence[tuple[int, int]], rows: Rows, mu: Tensor, y_hat: Tensor) -> None:
-            parts = (y[:, :, rows], mu, gain, index[:, :, rows], y_hat)
-            compiled.quantize_step(*parts, step=number, positions=positions, dead_zone=dead_zone)
-
-        return self._fused_steps(p, y.shape, step), y
+        gain, index, y_hat = _gains(self._network, t, len(y)), in_rows(index), self._whole(*y.shape)
+        for place, mu in self._means(p, y_hat):
+            compiled.quantize_quarter(y, mu, gain, index, y_hat, place, dead_zone=dead_zone)
+        return y_hat, y
 
     def reconstruct(self, p: Iterable[Tensor], r: Tensor, t: Tensor) -> Tensor:
-        return super().reconstruct(p, in_rows(r), t)
-
-    def _dequantize(
-        self, r: Tensor, mu: Tensor, gain: Tensor, y_hat: Tensor, step: int, positions: Sequence[tuple[int, int]]
-    ) -> None:
         from vaecodec.backend import compiled
 
-        compiled.dequantize_step(r, mu, gain, y_hat, step=step, positions=positions)
+        gain, r, y_hat = _gains(self._network, t, len(r)), in_rows(r), self._whole(*r.shape)
+        for place, mu in self._means(p, y_hat):
+            compiled.dequantize_quarter(r, mu, gain, y_hat, place)
+        return y_hat

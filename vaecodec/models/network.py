@@ -19,12 +19,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from vaecodec.intnet.fixedpoint import Z_MAX, Z_MIN
 from vaecodec.models.config import LEVELS, PATCH, ModelConfig
+from vaecodec.models.exact import convolve
 from vaecodec.models.layers import DepthConvBlock, Downsample, LevelTable, SideBySide, Unshuffle, Upsample
 from vaecodec.models.scale_network import ScaleNetwork
 
@@ -161,6 +163,14 @@ class Context(nn.Module):
             features = self.trunk(self.adaptors[step - 1](p, y_hat.to(p.dtype)))
         mu: Tensor = self.heads[step](features)
         return mu
+
+    def quarter(self, step: int, number: int, features: Tensor) -> Tensor:
+        """What the head of a step makes of features [B, P, h, w] in one quarter of the channels: float32 [B, M/4, h, w]
+        in channels-last memory."""
+        head = cast(nn.Conv2d, self.heads[step])
+        weight, bias = (parameter.chunk(STEPS)[number] for parameter in (head.weight, cast(Tensor, head.bias)))
+        mu = convolve(features.to(weight.dtype), weight, bias)
+        return mu.float().contiguous(memory_format=torch.channels_last)
 
 
 @dataclass(frozen=True)

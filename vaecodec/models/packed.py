@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from vaecodec.models.config import PATCH
 from vaecodec.models.layers import DepthConvBlock, Downsample, RowBlock, SideBySide, Unshuffle, Upsample
-from vaecodec.models.network import Analysis, CodecNetwork, Synthesis
+from vaecodec.models.network import STEPS, Analysis, CodecNetwork, Context, Synthesis
 
 PACKED_DTYPES = (torch.float32, torch.bfloat16)
 LARGEST_FREED = 31 << 20
@@ -69,7 +69,7 @@ class PackedConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         # Under a caller's autocast or other default type, the layers before this one may give another type.
         dtype = x.dtype if x.dtype in self._packed else self.weight.dtype
-        rows = x.to(dtype).permute(0, 2, 3, 1)
+        rows = x.permute(0, 2, 3, 1).to(dtype).contiguous()
         product = torch.ops.mkldnn._linear_pointwise
         y: Tensor = product(rows, *self._packed[dtype], self._activation, [], "")
         return y.permute(0, 3, 1, 2)
@@ -202,6 +202,25 @@ class PackedSynthesis(Synthesis):
         return shades.float()
 
 
+class PackedContext(Context):
+    """A Context with a product for each quarter of the channels of each step."""
+
+    def __init__(self, plain: Context) -> None:
+        nn.Module.__init__(self)
+        self.adaptors, self.trunk, self.heads = plain.adaptors, plain.trunk, plain.heads
+        # Not modules: their weights are those of the heads.
+        self._quarters = [[PackedConv(part) for part in _quarters(head)] for head in plain.heads]
+
+    def quarter(self, step: int, number: int, features: Tensor) -> Tensor:
+        mu: Tensor = self._quarters[step][number](features)
+        return mu.float()
+
+
+def _quarters(head: nn.Module) -> list[nn.Conv2d]:
+    conv = cast(nn.Conv2d, head)
+    return _cut(conv, [conv.out_channels // STEPS] * STEPS, 0)
+
+
 def _cut(conv: nn.Conv2d, widths: Sequence[int], dim: Literal[0, 1]) -> list[nn.Conv2d]:
     """A 1x1 convolution as several: of some of its outputs each (dim 0) or of some of its inputs (1), which then add up
     to its result."""
@@ -256,6 +275,7 @@ def _pack_shuffles(network: CodecNetwork) -> None:
     if can_pack(network.g_a.stem.weight.dtype):
         network.g_a = PackedAnalysis(network.g_a, narrow)
         network.g_s = PackedSynthesis(network.g_s)
+        network.context = PackedContext(network.context)
 
 
 def _affine(conv: nn.Conv2d) -> tuple[Tensor, Tensor]:

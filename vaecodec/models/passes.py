@@ -195,10 +195,9 @@ class Passes:
         """y_hat, of this shape."""
         gain = self._network.log_gain(t).exp()
         y_hat = self._whole(*shape)
-        for step, rows, features in self._context_rows(p, y_hat):
-            for place, quarter, mu in self._means(step, features, rows.start):
-                r = residual(place, mu, gain[:, quarter])
-                y_hat[place] = r.div(gain[:, quarter]).add_(mu)
+        for place, mu in self._means(p, y_hat):
+            r = residual(place, mu, gain[:, place[1]])
+            y_hat[place] = r.div(gain[:, place[1]]).add_(mu)
         return y_hat
 
     def _context_rows(self, p: Iterable[Tensor], y_hat: Tensor) -> Iterator[tuple[int, slice, Tensor]]:
@@ -225,17 +224,17 @@ class Passes:
                 done[step] = rows.stop
             kept.drop(done[STEPS - 2])
 
-    def _means(self, step: int, features: Tensor, top: int) -> Iterator[tuple[Place, slice, Tensor]]:
-        """For each quarter of the channels: where `step` codes it in these rows, and mu there."""
-        # Three quarters of these means are not needed; one product of all of them still takes less time than four.
-        all_means = self._network.context.heads[step](features).float()
-        size = all_means.shape[1] // STEPS
-        for group, (row, column) in enumerate(step_positions(step)):
-            quarter, first = slice(group * size, (group + 1) * size), (row - top) % 2
-            mu = all_means[:, quarter, first::2, column::2]
-            if mu.shape[2]:
-                rows = slice(top + first, top + features.shape[2], 2)
-                yield (slice(None), quarter, rows, slice(column, None, 2)), quarter, mu
+    def _means(self, p: Iterable[Tensor], y_hat: Tensor) -> Iterator[tuple[Place, Tensor]]:
+        """The four steps: a place, and mu there, float32 in channels-last memory. y_hat need not be initialized."""
+        size = y_hat.shape[1] // STEPS
+        for step, rows, features in self._context_rows(p, y_hat):
+            for number, (row, column) in enumerate(step_positions(step)):
+                first = (row - rows.start) % 2
+                known = features[:, :, first::2, column::2]
+                if known.shape[2]:
+                    quarter = slice(number * size, (number + 1) * size)
+                    place = (slice(None), quarter, slice(rows.start + first, rows.stop, 2), slice(column, None, 2))
+                    yield place, self._network.context.quarter(step, number, known)
 
     def synthesize(self, y_hat: Tensor, t: Tensor, scale: int = 1) -> Iterator[Tensor]:
         """y_hat [B, M, h, w] -> pixels uint8 [B, rows, 16w/scale, 3], band by band from the top.
