@@ -122,6 +122,7 @@ def test_symbols_equal_the_plain_ones(count: int, outliers: int, share: float) -
     assert np.array_equal(true, plain.outlier_values)
     assert cost == plain.cost
     assert symbols.dtype == plain.symbols.dtype
+    assert np.array_equal(compiled.coded(index), index[index > 0])
     back = compiled.to_values(symbols, index, at, true.astype(np.int64))
     assert np.array_equal(back, values)
     assert np.array_equal(back, _to_r(symbols, index, at, true.astype(np.int64)))

@@ -62,6 +62,15 @@ def _dequantize(r, mu, gain, y_hat, top, left, first):  # type: ignore[no-untype
 
 
 @compiled
+def _coded(index, kept):  # type: ignore[no-untyped-def]
+    """Those that are not 0. Without a branch, as `_to_symbols_within`."""
+    count = ZERO
+    for place in range(np.uint64(index.size)):
+        kept[count] = index[place]
+        count += np.uint64(index[place] > 0)
+
+
+@compiled
 def _to_symbols_within(values, index, last, symbols, kept):  # type: ignore[no-untyped-def]
     """The places whose index isn't 0, of values within their tables. Returns how many are not (for which the symbols
     are wrong), perhaps counting some whose index is 0.
@@ -151,11 +160,15 @@ def dequantize_quarter(r: Tensor, mu: Tensor, gain: Tensor, y_hat: Tensor, place
 
 def _corner(place: Place, mu: Tensor, gain: Tensor, whole: Sequence[Tensor]) -> tuple[int, int, int]:
     """Row, column and channel at which `place` begins."""
-    parts = [mu.shape, *(tensor[place].shape for tensor in whole)]
+    shapes = {tuple(tensor.shape) for tensor in whole}
+    size = whole[0].shape
+    fits = tuple(len(range(*part.indices(side))) for part, side in zip(place, size, strict=True)) == tuple(mu.shape)
     steps = [part.step for part in place]
-    if len(set(parts)) > 1 or steps != [None, None, 2, 2] or gain.shape != whole[0].shape[:2]:
-        shapes = [tuple(part) for part in parts]
-        message = f"what doesn't fit in a context step: shapes {shapes}, steps {steps}, gains {tuple(gain.shape)}"
+    if len(shapes) > 1 or not fits or steps != [None, None, 2, 2] or gain.shape != size[:2]:
+        message = (
+            f"a context step got what doesn't fit: shapes {shapes}, mu {tuple(mu.shape)} for {place}, "
+            f"gains {tuple(gain.shape)}"
+        )
         raise InputError(message)
     return place[2].start, place[3].start, place[1].start
 
@@ -202,6 +215,14 @@ def _outliers(
         if found <= room:
             return at[:found], true[:found]
         room = found
+
+
+def coded(index: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The indices that are not 0, [n]: a sixth of the time of `index[index > 0]`."""
+    count = int(np.count_nonzero(index))
+    kept = np.empty(count + 1, np.uint8)
+    _coded(index.reshape(-1), kept)
+    return kept[:count]
 
 
 def to_values(

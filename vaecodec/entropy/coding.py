@@ -174,10 +174,17 @@ def decode_latents(model: EntropyModel, stored: StoredLatents, *, index_of: Inde
         raise CorruptStream(message)
     z_hat = z.astype(np.int8).reshape(z_index.shape)
     index = index_of(z_hat, level, model.layers)
-    symbols = decoder.decode(index[index > 0], model.y_tables)
+    symbols = decoder.decode(_coded(index), model.y_tables)
     decoder.finish()
     r = _to_r(symbols, index, positions[~of_z] - z.size, true_values[~of_z])
     return Latents(level, z_hat, r)
+
+
+def _coded(index: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Those that are not 0."""
+    loops = backend.compiled_loops()
+    found: NDArray[np.uint8] = index[index > 0] if loops is None else loops.coded(index)
+    return found
 
 
 def _to_r(
