@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,20 @@ def test_files_are_brought_to_equal_bytes(peer: Peer, size: int, large: Pixels) 
     assert match.deviation == len(match.data) / size - 1
     assert psnr(large, peer.decode(match.data)) > 20
     assert peer.describe(match.setting).startswith("quality ")
+
+
+def test_this_codec_comes_between_its_levels(large: Pixels, codec: vaecodec.Codec) -> None:
+    peer = VaecodecPeer(codec)
+    sizes = [len(peer.encode(large, level)) for level in range(20, 40)]
+    low, high = max(pairwise(sizes), key=lambda pair: pair[1] / pair[0])
+    wanted = round((low * high) ** 0.5)
+    assert high / wanted > 1 + TOLERANCE
+    match = match_size(peer, large, wanted)
+    assert match.matched
+    assert low < len(match.data) <= wanted
+    assert peer.describe(match.setting).startswith("quality ")
+    assert match_size(peer, large, low).data == peer.encode(large, match_size(peer, large, low).setting)
+    assert not match_size(peer, large, 10**7).matched
 
 
 @pytest.mark.parametrize(("size", "setting"), [(1, 0), (100, 0), (104, 0), (106, 1), (146, 4), (10**9, 40)])

@@ -31,7 +31,8 @@ class Match:
 def match_size(peer: Peer, pixels: Pixels, size: int) -> Match:
     """Bisect over whole settings, then, where the codec takes fractions, between the two that enclose `size`.
 
-    The file that comes closest is returned, also when the codec cannot come within the tolerance.
+    The file that comes closest is returned, also when the codec cannot come within the tolerance. A codec that has a
+    way of its own to a size is asked for it when no setting comes that close.
     """
     found: dict[float, Match] = {}
 
@@ -51,7 +52,9 @@ def match_size(peer: Peer, pixels: Pixels, size: int) -> Match:
     attempt(low)
     if not peer.whole:
         _refine(attempt, max(low - 1, peer.low), min(low, peer.high))
-    return min(found.values(), key=lambda match: abs(match.deviation))
+    nearest = min(found.values(), key=lambda match: abs(match.deviation))
+    own = None if nearest.matched else peer.to_size(pixels, size)
+    return nearest if own is None else Match(*own, len(own[0]) / size - 1)
 
 
 def _refine(attempt: Callable[[float], Match], low: float, high: float) -> None:

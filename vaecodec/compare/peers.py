@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from PIL import Image, features
 
 from vaecodec.codec import Codec
-from vaecodec.errors import VaecodecError
-from vaecodec.inspection import level_to_quality
+from vaecodec.errors import TargetError, VaecodecError
+from vaecodec.inspection import inspect, level_to_quality
 from vaecodec.models.config import LEVELS
 
 Pixels = NDArray[np.uint8]  # [H, W, 3] RGB
@@ -43,6 +43,11 @@ class Peer(ABC):
 
     @abstractmethod
     def decode(self, data: bytes) -> Pixels: ...
+
+    def to_size(self, pixels: Pixels, size: int) -> tuple[bytes, float] | None:  # noqa: ARG002
+        """A file of about `size` bytes and its setting, if the codec has a way of its own to make one between two
+        settings."""
+        return None
 
     def describe(self, setting: float) -> str:
         """The setting in the codec's own words."""
@@ -147,6 +152,13 @@ class VaecodecPeer(Peer):
 
     def decode(self, data: bytes) -> Pixels:
         return self.codec.decode(data, as_array=True)
+
+    def to_size(self, pixels: Pixels, size: int) -> tuple[bytes, float] | None:
+        try:
+            data = self.codec.encode(pixels, target_bytes=size)
+        except TargetError:
+            return None
+        return data, inspect(data).level
 
     def describe(self, setting: float) -> str:
         return f"quality {level_to_quality(int(setting))}"
