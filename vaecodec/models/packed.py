@@ -181,7 +181,7 @@ class PackedAnalysis(Analysis):
         self._pixel_stem = (PackedConv(plain.stem, matrix=matrix / 255, bias=bias, narrow=narrow),)
 
     def enter_pixels(self, pixels: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-        signed = self.unshuffle.of_rows(pixels).bitwise_xor_(128).view(torch.int8)
+        signed = (self.unshuffle.of_rows(pixels) ^ 128).view(torch.int8)
         features: Tensor = self._pixel_stem[0](signed.to(dtype).permute(0, 3, 1, 2))
         return features
 
