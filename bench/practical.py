@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bench import practical_page, records
-from bench.processes import coder_seconds, start_seconds
+from bench.processes import coder_seconds, decompress_seconds, start_seconds
 from bench.scale import SAMPLES, picture_of
 
 if TYPE_CHECKING:
@@ -94,13 +94,15 @@ def least(function: Callable[[], Any], repeats: int) -> float:
 
 
 def measure_start(codec: Codec, repeats: int) -> dict[str, Any]:
-    """Whole processes on a small picture; and from which size on loading numba pays."""
+    """Whole processes on a small picture; and from which size on loading numba or PyTorch pays."""
     small = codec.encode(picture_of(0.08))
-    coders = {}
-    for megapixels in (0.1, 0.4, 1.0, 2.0, 4.0):
+    coders, decoders = {}, {}
+    for megapixels in (0.1, 0.4, 0.7, 1.0, 2.0, 4.0):
         data = codec.encode(picture_of(megapixels))
         coders[str(megapixels)] = coder_seconds(data, repeats)
-    return {"picture_bytes": len(small), "processes": start_seconds(small, repeats), "coders": coders}
+        decoders[str(megapixels)] = decompress_seconds(data, repeats)
+    processes = start_seconds(small, repeats)
+    return {"picture_bytes": len(small), "processes": processes, "coders": coders, "decoders": decoders}
 
 
 def measure_targets(codec: Codec, pictures: Sequence[Pixels]) -> dict[str, Any]:

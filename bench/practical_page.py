@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bench.processes import FULL, LIGHT
 from bench.records import Record
 
 
@@ -37,12 +38,15 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 def _start(found: Record) -> list[str]:
     processes = [(f"`{name}`", f"{seconds:.2f}") for name, seconds in found["processes"].items()]
     coders = [(size, f"{row['plain']:.2f}", f"{row['numba']:.2f}") for size, row in found["coders"].items()]
+    decoders = [(size, f"{row[LIGHT]:.2f}", f"{row[FULL]:.2f}") for size, row in found["decoders"].items()]
     return [
         "## Starting",
         f"Whole processes, a picture of 0.08 megapixels ({found['picture_bytes']} bytes):",
         table(["command", "s"], processes),
         "A process that decodes all symbols of one file, in plain Python or compiled by numba:",
         table(["megapixels", "plain, s", "numba, s"], coders),
+        f"`vaecodec decompress` of one file, its networks in {LIGHT} or in {FULL}:",
+        table(["megapixels", f"{LIGHT}, s", f"{FULL}, s"], decoders),
     ]
 
 

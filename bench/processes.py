@@ -14,6 +14,8 @@ from bench.codecs import make
 from bench.measure import load_image
 from bench.records import Record
 
+LIGHT, FULL = "NumPy", "PyTorch"
+
 
 def process_times(photo: Path, rounds: int, threads: int) -> Record:
     """Seconds of `import vaecodec` and of a whole `vaecodec decompress`; empty where vaecodec is not available."""
@@ -75,6 +77,24 @@ def coder_seconds(data: bytes, rounds: int) -> Record:
         stream.write_bytes(data)
         ways = {"plain": 1 << 40, "numba": 0}
         return {name: processor_seconds(["-c", VERIFY, str(stream), str(left)], rounds) for name, left in ways.items()}
+
+
+DECOMPRESS = """
+import sys
+from vaecodec import light
+from vaecodec.cli import main
+light._START.left = int(sys.argv.pop())
+main()
+"""
+
+
+def decompress_seconds(data: bytes, rounds: int) -> Record:
+    """Processor seconds (least) of `vaecodec decompress` on one file: by NumPy, and by PyTorch."""
+    with tempfile.TemporaryDirectory() as folder:
+        stream, picture = str(Path(folder) / "photo.vaec"), str(Path(folder) / "photo.png")
+        Path(stream).write_bytes(data)
+        command = ["-c", DECOMPRESS, "decompress", stream, "-o", picture, "--overwrite"]
+        return {name: processor_seconds([*command, str(left)], rounds) for name, left in ((LIGHT, 1 << 40), (FULL, 0))}
 
 
 def processor_seconds(arguments: list[str], rounds: int) -> float:

@@ -14,7 +14,7 @@ from vaecodec.backend import compiled
 from vaecodec.codec import Codec
 from vaecodec.entropy.coding import _coded_segment, _to_r
 from vaecodec.errors import InputError
-from vaecodec.models.network import STEPS, step_positions
+from vaecodec.models.config import STEPS, step_positions
 from vaecodec.rans.tables import CdfTables
 
 Shape = tuple[int, int, int, int]

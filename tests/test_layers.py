@@ -25,6 +25,7 @@ LAYERS = {
     "vaecodec.models": 4,
     "vaecodec.codec": 5,
     "vaecodec.items": 5,
+    "vaecodec.light": 5,
     "vaecodec.inspection": 5,
     "vaecodec.training": 5,
     "vaecodec.cli": 6,
@@ -38,6 +39,7 @@ LAYERS = {
 # The top layer is one surface: the root offers the plugin, the commands use the root like any other caller.
 WITHIN_A_LAYER = {
     ("vaecodec.codec", "vaecodec.items"),
+    ("vaecodec.light", "vaecodec.items"),
     ("vaecodec", "vaecodec.pillow_plugin"),
     ("vaecodec.__main__", "vaecodec.cli"),
     ("vaecodec.cli", "vaecodec"),
@@ -51,6 +53,8 @@ UNKNOWN_TO = {
     "vaecodec.container": {"torch", "numpy", "PIL", "numba", "triton", "vaecodec_kernels"},
     "vaecodec.files": {"torch", "numpy", "PIL", "numba", "triton", "vaecodec_kernels"},
     "vaecodec.image": {"torch", "numba", "triton", "vaecodec_kernels"},
+    "vaecodec.items": {"torch", "numba", "triton", "vaecodec_kernels"},
+    "vaecodec.light": {"torch", "numba", "triton", "vaecodec_kernels"},
     "vaecodec.intnet": {"torch", "PIL", "numba", "triton", "vaecodec_kernels"},
     "vaecodec.rans": {"torch", "PIL", "triton", "vaecodec_kernels"},
     "vaecodec.entropy": {"torch", "PIL", "numba", "triton", "vaecodec_kernels"},

@@ -15,13 +15,13 @@ from vaecodec.entropy.fit import COUNT_BINS
 from vaecodec.entropy.model import from_tensors
 from vaecodec.errors import WeightsError
 from vaecodec.intnet.fixedpoint import SCALES
-from vaecodec.models.config import CONFIGS, LAMBDA_MAX, LAMBDA_MIN, LEVELS, ModelConfig, level_lambda
+from vaecodec.models.config import CONFIGS, LAMBDA_MAX, LAMBDA_MIN, LEVELS, STEPS, ModelConfig, level_lambda
 from vaecodec.models.export import ResidualCounts, count_residuals, export_tensors
 from vaecodec.models.initialize import initialize
 from vaecodec.models.layers import ANCHORS, DepthConvBlock, LevelTable
 from vaecodec.models.likelihood import logistic_bits, scale_of_index
 from vaecodec.models.loading import load_model
-from vaecodec.models.network import STEPS, Analysis, CodecNetwork, level_position, round_z, step_mask
+from vaecodec.models.network import Analysis, CodecNetwork, level_position, round_z, step_mask
 from vaecodec.models.quantizers import clamp_through, ste_round
 from vaecodec.weights.store import StoredModel
 

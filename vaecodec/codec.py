@@ -33,8 +33,7 @@ from vaecodec.items import (
     finish,
     make_source,
     pixel_limit,
-    read_alpha,
-    read_latents,
+    read_item,
     window_of,
 )
 from vaecodec.models.config import LEVELS
@@ -325,11 +324,7 @@ class Codec:
 
     def _read_item(self, number: int, data: bytes, max_pixels: int | None) -> Item:
         """All that can be checked of a file before it is decoded; loads the model that it needs."""
-        file = container.parse(data, max_pixels=pixel_limit(max_pixels))
-        self._engines.of(file.header)
-        contents = container.read_all(data, file)
-        alpha = read_alpha(file.header, contents)
-        return Item(number, file.header, contents, read_latents(file.header, contents), alpha)
+        return read_item(number, data, max_pixels, self._engines.of)
 
 
 def _finish_whole(item: Item, rgb: NDArray[np.uint8], as_array: bool) -> Result:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,8 +13,7 @@ from vaecodec import container, image
 from vaecodec.container import Header, Mode, Tag
 from vaecodec.entropy.coding import StoredLatents
 from vaecodec.errors import InputError
-from vaecodec.models.config import ALIGNMENT
-from vaecodec.models.passes import SCALES
+from vaecodec.models.config import ALIGNMENT, SCALES
 from vaecodec.models.windows import Window
 
 Crop = tuple[int, int, int, int]
@@ -90,6 +89,15 @@ class Item:
     def padded_size(self) -> tuple[int, int]:
         height, width = (ALIGNMENT * side for side in self.stored.z_shape)
         return height, width
+
+
+def read_item(number: int, data: bytes, max_pixels: int | None, need: Callable[[Header], object]) -> Item:
+    """All that can be checked of a file before it is decoded. need: finds the model that it needs, or raises."""
+    file = container.parse(data, max_pixels=pixel_limit(max_pixels))
+    need(file.header)
+    contents = container.read_all(data, file)
+    alpha = read_alpha(file.header, contents)
+    return Item(number, file.header, contents, read_latents(file.header, contents), alpha)
 
 
 def read_latents(header: Header, contents: dict[Tag, bytes]) -> StoredLatents:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from vaecodec.models.network import _POSITIONS, STEPS, step_mask
+from vaecodec.models.config import POSITIONS, STEPS
+from vaecodec.models.network import step_mask
 from vaecodec_kernels.errors import KernelInputError
 from vaecodec_kernels.quantize import dequantize_step, quantize_step
 
@@ -47,13 +48,13 @@ def test_steps_equal_the_formula(shape: tuple[int, ...], layout: torch.memory_fo
         y, mu, gain, index = _inputs(shape, step)
         on_device = [t.to(device).contiguous(memory_format=layout) for t in (y, mu, index)]
         gain_d = gain.to(device)
-        quantize_step(on_device[0], on_device[1], gain_d, on_device[2], r, y_hat, step=step, positions=_POSITIONS)
+        quantize_step(on_device[0], on_device[1], gain_d, on_device[2], r, y_hat, step=step, positions=POSITIONS)
         mask = step_mask(step, *shape[1:], torch.device("cpu")).expand(shape) > 0
         all_r, all_hat = _expected(y, mu, gain, index)
         expected_r, expected_hat = torch.where(mask, all_r, expected_r), torch.where(mask, all_hat, expected_hat)
         assert torch.equal(r.cpu(), expected_r)
         assert torch.equal(y_hat.cpu(), expected_hat)
-        dequantize_step(r, on_device[1], gain_d, again, step=step, positions=_POSITIONS)
+        dequantize_step(r, on_device[1], gain_d, again, step=step, positions=POSITIONS)
         assert torch.equal(again, y_hat)
 
 
@@ -64,7 +65,7 @@ def test_all_skipped_gives_the_means(device: torch.device) -> None:
     r = torch.full(shape, 5, dtype=torch.int32, device=device)
     y_hat = torch.full(shape, float("nan"), device=device)
     for step in range(STEPS):
-        quantize_step(y, mu, gain, index, r, y_hat, step=step, positions=_POSITIONS)
+        quantize_step(y, mu, gain, index, r, y_hat, step=step, positions=POSITIONS)
     assert not r.any()
     assert torch.equal(y_hat, mu)
 
@@ -77,7 +78,7 @@ def test_half_precision_inputs_are_widened_first(device: torch.device) -> None:
     y_hat = torch.zeros(shape, device=device)
     for step in range(STEPS):
         half = (y.to(device), mu.to(device), gain.to(device), index.to(device))
-        quantize_step(*half, r, y_hat, step=step, positions=_POSITIONS)
+        quantize_step(*half, r, y_hat, step=step, positions=POSITIONS)
     expected_r, expected_hat = _expected(y.float(), mu.float(), gain, index)
     assert torch.equal(r.cpu(), expected_r)
     assert torch.equal(y_hat.cpu(), expected_hat)
@@ -95,7 +96,7 @@ def test_dead_zone_and_r_in_the_memory_of_y(shape: tuple[int, ...], device: torc
     r, y_hat = overwritten.view(torch.int32), torch.full(shape, float("nan"), device=device)
     tensors = (overwritten, mu.to(device), gain.to(device), index.to(device), r, y_hat)
     for step in range(STEPS):
-        quantize_step(*tensors, step=step, positions=_POSITIONS, dead_zone=zone.to(device))
+        quantize_step(*tensors, step=step, positions=POSITIONS, dead_zone=zone.to(device))
     assert np.array_equal(r.cpu().numpy(), expected.astype(np.int32))
     assert np.array_equal(
         y_hat.cpu().numpy(), mu.numpy() + expected.astype(np.float32) / gain.numpy()[:, :, None, None]
@@ -107,16 +108,16 @@ def test_arguments_are_checked(device: torch.device) -> None:
     y, mu, gain, index = (tensor.to(device) for tensor in _inputs(shape, 1))
     r, y_hat = torch.zeros(shape, dtype=torch.int32, device=device), torch.zeros(shape, device=device)
     with pytest.raises(KernelInputError, match="step is 4"):
-        quantize_step(y, mu, gain, index, r, y_hat, step=4, positions=_POSITIONS)
+        quantize_step(y, mu, gain, index, r, y_hat, step=4, positions=POSITIONS)
     with pytest.raises(KernelInputError, match="places"):
-        quantize_step(y, mu, gain, index, r, y_hat, step=0, positions=_POSITIONS[:3])
+        quantize_step(y, mu, gain, index, r, y_hat, step=0, positions=POSITIONS[:3])
     with pytest.raises(KernelInputError, match="index is"):
-        quantize_step(y, mu, gain, index.int(), r, y_hat, step=0, positions=_POSITIONS)
+        quantize_step(y, mu, gain, index.int(), r, y_hat, step=0, positions=POSITIONS)
     with pytest.raises(KernelInputError, match="gain has shape"):
-        quantize_step(y, mu, gain[:, :4], index, r, y_hat, step=0, positions=_POSITIONS)
+        quantize_step(y, mu, gain[:, :4], index, r, y_hat, step=0, positions=POSITIONS)
     with pytest.raises(KernelInputError, match="r is"):
-        dequantize_step(y, mu, gain, y_hat, step=0, positions=_POSITIONS)
+        dequantize_step(y, mu, gain, y_hat, step=0, positions=POSITIONS)
     with pytest.raises(KernelInputError, match="dead_zone is"):
-        quantize_step(y, mu, gain, index, r, y_hat, step=0, positions=_POSITIONS, dead_zone=index)
+        quantize_step(y, mu, gain, index, r, y_hat, step=0, positions=POSITIONS, dead_zone=index)
     with pytest.raises(KernelInputError, match="is on meta"):
-        quantize_step(y.to("meta"), mu, gain, index, r, y_hat, step=0, positions=_POSITIONS)
+        quantize_step(y.to("meta"), mu, gain, index, r, y_hat, step=0, positions=POSITIONS)

@@ -133,16 +133,20 @@ def decompress(
     piped = _check_stdout(planned, as_json=as_json)
 
     def work(job: Job) -> Record:
+        from vaecodec import light
         from vaecodec.cli.photos import format_of, salvaged, save_photo
 
         _prepare(job, overwrite=overwrite, skip_existing=skip_existing)
         source = job.read()
         data = salvaged(source) if allow_partial else source
-        vaecodec.inspect(data)  # a foreign file is declined before anything slow is loaded
+        info = vaecodec.inspect(data)  # a foreign file is declined before anything slow is loaded
         form = format_of(str(job.output))
-        load_codec()
-        _share_cores(jobs)
-        image = vaecodec.decode(data, device=device, crop=crop, scale=int(scale), max_memory=max_memory)
+        if scale == "1" and device != "cuda" and max_memory is None and light.takes(info.width * info.height):
+            image = light.decode(data, crop=crop)
+        else:
+            load_codec()
+            _share_cores(jobs)
+            image = vaecodec.decode(data, device=device, crop=crop, scale=int(scale), max_memory=max_memory)
         picture = save_photo(image, form)
         job.write(picture, overwrite=overwrite)
         return {

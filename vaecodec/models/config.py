@@ -17,6 +17,20 @@ PATCH = 8
 ALIGNMENT = 64
 """Images are padded to a multiple of this (the stride of z)."""
 
+SCALES = (1, 2, 4, 8)
+"""Factors by which a picture can be reduced while it is decoded."""
+
+STEPS = 4
+"""Of the context."""
+# Position (row, column) in a 2x2 cell that channel group g codes in step k: every step covers all four positions
+# (a quarter of the channels each), and every group all positions in four steps.
+POSITIONS = ((0, 0), (1, 1), (0, 1), (1, 0))
+
+
+def step_positions(step: int) -> list[tuple[int, int]]:
+    """The position (row, column) in each 2x2 cell that step `step` codes, for each quarter of the channels."""
+    return [POSITIONS[(step + group) % STEPS] for group in range(STEPS)]
+
 
 @dataclass(frozen=True)
 class ModelConfig:

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from vaecodec import backend
-from vaecodec.models.network import CodecNetwork, step_positions
+from vaecodec.models.config import step_positions
+from vaecodec.models.network import CodecNetwork
 from vaecodec.models.passes import Passes, in_rows
 
 Rows = slice

@@ -25,20 +25,10 @@ import torch
 from torch import Tensor, nn
 
 from vaecodec.intnet.fixedpoint import Z_MAX, Z_MIN
-from vaecodec.models.config import LEVELS, PATCH, ModelConfig
+from vaecodec.models.config import LEVELS, PATCH, STEPS, ModelConfig, step_positions
 from vaecodec.models.exact import convolve
 from vaecodec.models.layers import DepthConvBlock, Downsample, LevelTable, SideBySide, Unshuffle, Upsample
 from vaecodec.models.scale_network import ScaleNetwork
-
-STEPS = 4
-# Position (row, column) in a 2x2 cell that channel group g codes in step k: every step covers all four positions
-# (a quarter of the channels each), and every group all positions in four steps.
-_POSITIONS = ((0, 0), (1, 1), (0, 1), (1, 0))
-
-
-def step_positions(step: int) -> list[tuple[int, int]]:
-    """The position (row, column) in each 2x2 cell that step `step` codes, for each quarter of the channels."""
-    return [_POSITIONS[(step + group) % STEPS] for group in range(STEPS)]
 
 
 def step_mask(step: int, channels: int, height: int, width: int, device: torch.device) -> Tensor:

@@ -16,10 +16,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from vaecodec.models.config import ALIGNMENT, PATCH
+from vaecodec.models.config import ALIGNMENT, PATCH, STEPS, step_positions
 from vaecodec.models.exact import convolve
 from vaecodec.models.memory import empty, relaid
-from vaecodec.models.network import STEPS, CodecNetwork, in_shades, step_positions
+from vaecodec.models.network import CodecNetwork, in_shades
 from vaecodec.models.preview import PREVIEW_FACTOR, PREVIEW_SCALE
 from vaecodec.models.streaming import RowStream, RowWindow, reach
 from vaecodec.models.windows import Window
@@ -28,8 +28,6 @@ Y_CELL = 2 * PATCH
 """Pixels along the side of a position of y."""
 Z_CELL = ALIGNMENT // Y_CELL
 """Positions of y along the side of a position of z."""
-SCALES = (1, 2, 4, 8)
-"""Factors by which `synthesize` can reduce a picture."""
 
 NARROW_ANALYSIS = 0.5
 """Levels (as t) up to which all of g_a works in the blocks' type on a CPU, where it can (`Analysis.narrow`).

@@ -1,0 +1,125 @@
+"""Decoding without PyTorch: the same pictures, and only where it is sooner done."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+import vaecodec
+from vaecodec import light
+from vaecodec.codec import Codec
+from vaecodec.errors import FormatError, InputError, UnknownModel
+from vaecodec.models.config import LEVELS
+from vaecodec.models.light import LightDecoder
+from vaecodec.weights.manifest import entry_by_name, manifest
+from vaecodec.weights.store import read_model
+
+SHIPPED = [entry.name for entry in manifest()]
+
+
+@pytest.fixture(scope="module", params=SHIPPED)
+def exact(request: pytest.FixtureRequest) -> Codec:
+    return Codec(request.param, device="cpu", dtype="float32")
+
+
+@pytest.mark.parametrize("level", [0, 31, LEVELS - 1])
+def test_pictures_equal_those_of_pytorch(exact: Codec, photo: NDArray[np.uint8], level: int) -> None:
+    data = exact.encode(photo, level=level)
+    found = np.asarray(light.decode(data)).astype(int)
+    expected = exact.decode(data, as_array=True)
+    assert found.shape == photo.shape
+    assert np.abs(found - expected).max() <= 1
+    assert (found != expected).mean() < 1e-3
+    assert len(np.unique(found)) > 50
+
+
+def test_the_integers_are_those_of_every_decoder(exact: Codec, photo: NDArray[np.uint8]) -> None:
+    encoded = exact.encode_with_latents(photo, level=40)
+    entry = entry_by_name(str(exact.model))
+    item = vaecodec.items.read_item(0, encoded.data, None, lambda _: None)
+    latents = LightDecoder(read_model(entry.path, entry.sha256)).decode(item.stored)
+    assert np.array_equal(latents.r, encoded.latents.r)
+    assert np.array_equal(latents.z_hat, encoded.latents.z_hat)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGBA"])
+@pytest.mark.parametrize("size", [(1, 1), (65, 33), (64, 130)])
+def test_all_that_rides_along(mode: str, size: tuple[int, int]) -> None:
+    values = np.random.default_rng(3).integers(0, 256, (size[1], size[0], len(mode)), dtype=np.uint8)
+    picture = Image.fromarray(values.squeeze(2) if mode == "L" else values, mode).convert(mode)
+    exif = Image.Exif()
+    exif[0x010E] = "a note"
+    stored = BytesIO()
+    picture.save(stored, "PNG", exif=exif, icc_profile=b"a profile of colours")
+    codec = Codec("fast", device="cpu", dtype="float32")
+    data = codec.encode(Image.open(stored), 30)
+    found, expected = light.decode(data), codec.decode(data)
+    assert (found.mode, found.size) == (expected.mode, expected.size) == (mode, size)
+    assert found.info["icc_profile"] == b"a profile of colours"
+    assert found.getexif()[0x010E] == "a note"
+    difference = np.abs(np.asarray(found).astype(int) - np.asarray(expected))
+    assert difference.max() <= 1
+    if mode != "L":
+        assert difference[..., -1].max() == 0
+
+
+def test_crops(photo: NDArray[np.uint8]) -> None:
+    data = vaecodec.encode(photo, 40, model="fast")
+    whole = np.asarray(light.decode(data))
+    assert np.array_equal(np.asarray(light.decode(data, crop=(7, 9, 30, 20))), whole[9:29, 7:37])
+    with pytest.raises(InputError, match="crop is x 0, y 0"):
+        light.decode(data, crop=(0, 0, 10_000, 1))
+
+
+def test_bad_files(photo: NDArray[np.uint8]) -> None:
+    data = vaecodec.encode(photo, 40, model="fast")
+    for damaged in (b"", data[:-3], data[:40] + bytes([data[40] ^ 1]) + data[41:]):
+        with pytest.raises(FormatError):
+            light.decode(damaged)
+    tiny = Codec(Path(__file__).parent / "golden" / "tiny-v1.safetensors", device="cpu")
+    with pytest.raises(UnknownModel):
+        light.decode(tiny.encode(photo, 40))
+
+
+def test_a_process_has_so_many_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    start = light.Start(100)
+    assert not start.takes(1)  # PyTorch is there
+    monkeypatch.delitem(sys.modules, "torch")
+    assert start.takes(60)
+    assert not start.takes(41)
+    assert start.takes(40)
+    assert not start.takes(1)
+
+
+def _loads_pytorch(*arguments: object) -> bool:
+    """Whether `vaecodec decompress` does."""
+    command = [sys.executable, "-X", "importtime", "-m", "vaecodec", "decompress", *map(str, arguments), "--overwrite"]
+    done = subprocess.run(command, capture_output=True, timeout=120, check=True, text=True)
+    return any(line.endswith(" torch") for line in done.stderr.splitlines())
+
+
+def test_the_command_line_decodes_small_pictures_without_pytorch(tmp_path: Path, photo: NDArray[np.uint8]) -> None:
+    small, large = tmp_path / "small.vaec", tmp_path / "large.vaec"
+    small.write_bytes(vaecodec.encode(photo, 40, model="fast"))
+    large.write_bytes(vaecodec.encode(np.zeros((1000, 1000, 3), np.uint8), 1, model="fast"))
+    assert not _loads_pytorch(small)
+    with Image.open(tmp_path / "small.png") as made:
+        assert np.array_equal(np.asarray(made), np.asarray(light.decode(small.read_bytes())))
+    assert not _loads_pytorch(small, "--crop", "0,0,9,9")
+    assert _loads_pytorch(large)
+    for option in (("--scale", "2"), ("--max-memory", "1G")):
+        assert _loads_pytorch(small, *option)
+
+
+def test_what_the_module_loads() -> None:
+    code = "import sys, vaecodec.light; print([n for n in ('torch', 'numba', 'triton') if n in sys.modules])"
+    done: Any = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    assert done.stdout.strip() == "[]"
