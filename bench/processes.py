@@ -83,7 +83,7 @@ DECOMPRESS = """
 import sys
 from vaecodec import light
 from vaecodec.cli import main
-light._START.left = int(sys.argv.pop())
+light.LIGHT_PIXELS = int(sys.argv.pop())
 main()
 """
 

@@ -24,7 +24,7 @@ from PIL import Image
 import vaecodec
 from vaecodec import codec as codec_module
 from vaecodec import container
-from vaecodec.codec import QUALITY_MAX, QUALITY_MIN, Codec, Encoded, choose_device, quality_to_level, shared_codec
+from vaecodec.codec import Codec, Encoded, choose_device, shared_codec
 from vaecodec.container import Header, Mode, Tag
 from vaecodec.entropy.coding import Latents, encode_latents
 from vaecodec.errors import (
@@ -41,6 +41,7 @@ from vaecodec.errors import (
 )
 from vaecodec.inspection import level_to_quality
 from vaecodec.intnet.layers import scale_index
+from vaecodec.items import QUALITY_MAX, QUALITY_MIN, quality_to_level
 from vaecodec.models.config import LEVELS
 from vaecodec.models.loading import LoadedModel, load_model
 from vaecodec.weights.store import StoredModel, read_model

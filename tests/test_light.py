@@ -1,4 +1,4 @@
-"""Decoding without PyTorch: the same pictures, and only where it is sooner done."""
+"""Coding without PyTorch: the same files and pictures, and only where it is sooner done."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import vaecodec
-from vaecodec import light
+from vaecodec import items, light
 from vaecodec.codec import Codec
 from vaecodec.errors import FormatError, InputError, UnknownModel
+from vaecodec.inspection import level_to_quality
 from vaecodec.models.config import LEVELS
-from vaecodec.models.light import LightDecoder
-from vaecodec.weights.manifest import entry_by_name, manifest
+from vaecodec.models.light import LightNetworks
+from vaecodec.weights.manifest import DEFAULT_MODEL, entry_by_name, manifest
 from vaecodec.weights.store import read_model
 
 SHIPPED = [entry.name for entry in manifest()]
@@ -44,8 +45,8 @@ def test_pictures_equal_those_of_pytorch(exact: Codec, photo: NDArray[np.uint8],
 def test_the_integers_are_those_of_every_decoder(exact: Codec, photo: NDArray[np.uint8]) -> None:
     encoded = exact.encode_with_latents(photo, level=40)
     entry = entry_by_name(str(exact.model))
-    item = vaecodec.items.read_item(0, encoded.data, None, lambda _: None)
-    latents = LightDecoder(read_model(entry.path, entry.sha256)).decode(item.stored)
+    item = items.read_item(0, encoded.data, None, lambda _: None)
+    latents = LightNetworks(read_model(entry.path, entry.sha256)).decode(item.stored)
     assert np.array_equal(latents.r, encoded.latents.r)
     assert np.array_equal(latents.z_hat, encoded.latents.z_hat)
 
@@ -89,34 +90,65 @@ def test_bad_files(photo: NDArray[np.uint8]) -> None:
         light.decode(tiny.encode(photo, 40))
 
 
-def test_a_process_has_so_many_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
-    start = light.Start(100)
-    assert not start.takes(1)  # PyTorch is there
+@pytest.mark.parametrize("level", [0, 31, LEVELS - 1])
+def test_files_are_those_of_pytorch_but_for_rounding(exact: Codec, photo: NDArray[np.uint8], level: int) -> None:
+    data = light.encode(photo, level_to_quality(level), model=str(exact.model))
+    ours, theirs = exact.decode_latents(data), exact.encode_with_latents(photo, level=level).latents
+    assert vaecodec.inspect(data).level == level
+    assert (ours.z_hat != theirs.z_hat).mean() < 1e-3
+    assert (ours.r != theirs.r).mean() < 2e-3
+    assert np.abs(theirs.r).max() > 0
+
+
+@pytest.mark.parametrize("size", [(1, 1), (65, 33)])
+def test_files_hold_all_that_rides_along(size: tuple[int, int]) -> None:
+    values = np.random.default_rng(4).integers(0, 256, (size[1], size[0], 4), dtype=np.uint8)
+    data = light.encode(Image.fromarray(values), 80, model="fast-perceptual")
+    assert vaecodec.inspect(data).model == "fast-perceptual"
+    found = vaecodec.decode(data)
+    assert (found.mode, found.size) == ("RGBA", size)
+    assert np.array_equal(np.asarray(found)[..., 3], values[..., 3])
+
+
+def test_what_cannot_be_encoded() -> None:
+    picture = np.zeros((8, 8, 3), np.uint8)
+    with pytest.raises(InputError, match=r"quality is 101; legal is 1\.\.100"):
+        light.encode(picture, 101, model="fast")
+    with pytest.raises(UnknownModel, match="is not shipped"):
+        light.encode(picture, 50, model="none")
+    with pytest.raises(InputError):
+        light.encode(np.zeros((0, 8, 3), np.uint8), 50, model="fast")
+
+
+def test_where_it_is_sooner_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not light.is_sooner_done(1)  # PyTorch is there
     monkeypatch.delitem(sys.modules, "torch")
-    assert start.takes(60)
-    assert not start.takes(41)
-    assert start.takes(40)
-    assert not start.takes(1)
+    assert light.is_sooner_done(light.LIGHT_PIXELS)
+    assert not light.is_sooner_done(light.LIGHT_PIXELS + 1)
 
 
-def _loads_pytorch(*arguments: object) -> bool:
-    """Whether `vaecodec decompress` does."""
-    command = [sys.executable, "-X", "importtime", "-m", "vaecodec", "decompress", *map(str, arguments), "--overwrite"]
-    done = subprocess.run(command, capture_output=True, timeout=120, check=True, text=True)
+def _loads_pytorch(command: str, *arguments: object) -> bool:
+    """Whether `vaecodec COMMAND` does."""
+    line = [sys.executable, "-X", "importtime", "-m", "vaecodec", command, *map(str, arguments), "--overwrite"]
+    done = subprocess.run(line, capture_output=True, timeout=120, check=True, text=True)
     return any(line.endswith(" torch") for line in done.stderr.splitlines())
 
 
-def test_the_command_line_decodes_small_pictures_without_pytorch(tmp_path: Path, photo: NDArray[np.uint8]) -> None:
+def test_the_command_line_codes_small_pictures_without_pytorch(tmp_path: Path, photo: NDArray[np.uint8]) -> None:
     small, large = tmp_path / "small.vaec", tmp_path / "large.vaec"
     small.write_bytes(vaecodec.encode(photo, 40, model="fast"))
     large.write_bytes(vaecodec.encode(np.zeros((1000, 1000, 3), np.uint8), 1, model="fast"))
-    assert not _loads_pytorch(small)
+    assert not _loads_pytorch("decompress", small)
     with Image.open(tmp_path / "small.png") as made:
         assert np.array_equal(np.asarray(made), np.asarray(light.decode(small.read_bytes())))
-    assert not _loads_pytorch(small, "--crop", "0,0,9,9")
-    assert _loads_pytorch(large)
+    assert not _loads_pytorch("decompress", small, "--crop", "0,0,9,9")
+    assert _loads_pytorch("decompress", large)
+    assert _loads_pytorch("decompress", small, large, "-o", tmp_path)
     for option in (("--scale", "2"), ("--max-memory", "1G")):
-        assert _loads_pytorch(small, *option)
+        assert _loads_pytorch("decompress", small, *option)
+    assert not _loads_pytorch("compress", tmp_path / "small.png")
+    assert small.read_bytes() == light.encode(Image.open(tmp_path / "small.png"), 60, model=DEFAULT_MODEL)
+    assert _loads_pytorch("compress", tmp_path / "small.png", "--target-size", "2KB")
 
 
 def test_what_the_module_loads() -> None:

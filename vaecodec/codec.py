@@ -20,7 +20,7 @@ from torch import Tensor
 
 from vaecodec import container
 from vaecodec.backend import Coder
-from vaecodec.container import Header, Mode, Tag
+from vaecodec.container import Header
 from vaecodec.entropy.coding import CodedLatents, Latents
 from vaecodec.errors import FormatError, InputError, VaecodecError
 from vaecodec.items import (
@@ -32,7 +32,9 @@ from vaecodec.items import (
     batches,
     finish,
     make_source,
+    pack_item,
     pixel_limit,
+    quality_to_level,
     read_item,
     window_of,
 )
@@ -53,21 +55,11 @@ __all__ = [
     "decode",
     "encode",
     "native_dtype",
-    "quality_to_level",
     "shared_codec",
     "to_pixels",
 ]
 
-QUALITY_MIN, QUALITY_MAX = 1, 100
 DEFAULT_QUALITY = 60
-
-
-def quality_to_level(quality: float) -> int:
-    """Quality 1..100 -> level 0..63. Raises InputError outside of it."""
-    if not QUALITY_MIN <= quality <= QUALITY_MAX:
-        message = f"quality is {quality}; legal is {QUALITY_MIN}..{QUALITY_MAX}"
-        raise InputError(message)
-    return round((quality - QUALITY_MIN) * (LEVELS - 1) / (QUALITY_MAX - QUALITY_MIN))
 
 
 def check_level(level: int) -> int:
@@ -210,19 +202,7 @@ class Codec:
         return [self._pack(source, part, level) for source, part in zip(sources, coded, strict=True)]
 
     def _pack(self, source: Source, coded: CodedLatents, level: int) -> bytes:
-        """The file."""
-        header = Header(
-            version=container.VERSION,
-            flags=0,
-            model_id=self._model_id,
-            model_hash=self._own.wire_hash,
-            level=level,
-            mode=Mode[source.picture.mode],
-            width=source.picture.width,
-            height=source.picture.height,
-        )
-        sections = [(Tag.LATENTS, coded.payload), (Tag.OUTLIERS, coded.outliers), *source.extras]
-        return container.pack(header, [(tag, content) for tag, content in sections if content])
+        return pack_item(source, coded, level, self._model_id, self._own.wire_hash)
 
     def _encode_to(self, goal: Goal, source: Source) -> bytes:
         """The file that meets a goal. What doesn't depend on the level is computed once."""

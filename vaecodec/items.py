@@ -11,9 +11,9 @@ from PIL import Image
 
 from vaecodec import container, image
 from vaecodec.container import Header, Mode, Tag
-from vaecodec.entropy.coding import StoredLatents
+from vaecodec.entropy.coding import CodedLatents, StoredLatents
 from vaecodec.errors import InputError
-from vaecodec.models.config import ALIGNMENT, SCALES
+from vaecodec.models.config import ALIGNMENT, LEVELS, SCALES
 from vaecodec.models.windows import Window
 
 Crop = tuple[int, int, int, int]
@@ -21,6 +21,17 @@ Crop = tuple[int, int, int, int]
 Result = Image.Image | NDArray[np.uint8]
 
 _MODES: dict[Mode, image.Mode] = {Mode.RGB: "RGB", Mode.L: "L", Mode.RGBA: "RGBA", Mode.LA: "LA"}
+
+
+QUALITY_MIN, QUALITY_MAX = 1, 100
+
+
+def quality_to_level(quality: float) -> int:
+    """Quality 1..100 -> level 0..63. Raises InputError outside of it."""
+    if not QUALITY_MIN <= quality <= QUALITY_MAX:
+        message = f"quality is {quality}; legal is {QUALITY_MIN}..{QUALITY_MAX}"
+        raise InputError(message)
+    return round((quality - QUALITY_MIN) * (LEVELS - 1) / (QUALITY_MAX - QUALITY_MIN))
 
 
 @dataclass(frozen=True)
@@ -73,6 +84,22 @@ def _extras(source: image.Picture, strip: bool) -> list[tuple[Tag, bytes]]:
         named = ((Tag.ICC, source.icc), (Tag.EXIF, source.exif), (Tag.XMP, source.xmp))
         sections += [(tag, content) for tag, content in named if content]
     return sections
+
+
+def pack_item(source: Source, coded: CodedLatents, level: int, model_id: int, model_hash: bytes) -> bytes:
+    """The file."""
+    header = Header(
+        version=container.VERSION,
+        flags=0,
+        model_id=model_id,
+        model_hash=model_hash,
+        level=level,
+        mode=Mode[source.picture.mode],
+        width=source.picture.width,
+        height=source.picture.height,
+    )
+    sections = [(Tag.LATENTS, coded.payload), (Tag.OUTLIERS, coded.outliers), *source.extras]
+    return container.pack(header, [(tag, content) for tag, content in sections if content])
 
 
 @dataclass(frozen=True)

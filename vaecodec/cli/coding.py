@@ -69,15 +69,23 @@ def compress(
     planned = plan(photos, output, PHOTO_SUFFIXES, ".vaec", recursive=recursive)
     piped = _check_stdout(planned, as_json=as_json)
     aim = _aim(aims)
-    make_codec = codec_maker(chosen_model(model, tune), device, jobs=jobs, max_memory=max_memory)
+    name = chosen_model(model, tune)
+    make_codec = codec_maker(name, device, jobs=jobs, max_memory=max_memory)
+    # Not in folders: what a file is like must not depend on its place in them.
+    may_be_light = len(planned) == 1 and device != "cuda" and max_memory is None
+    may_be_light &= "quality" in aim and not name.endswith(".safetensors")
 
     def work(job: Job) -> Record:
+        from vaecodec import light
         from vaecodec.cli.photos import open_photo
 
         _prepare(job, overwrite=overwrite, skip_existing=skip_existing)
         source = job.read()
         image = open_photo(source)
-        data = make_codec().encode(image, strip=strip, **aim)
+        if may_be_light and light.is_sooner_done(image.width * image.height):
+            data = light.encode(image, aim["quality"], model=name, strip=strip)
+        else:
+            data = make_codec().encode(image, strip=strip, **aim)
         job.write(data, overwrite=overwrite)
         return {
             "output": job.output,
@@ -131,6 +139,7 @@ def decompress(
     """
     planned = plan(files, output, VAEC_SUFFIXES, ".png", recursive=recursive)
     piped = _check_stdout(planned, as_json=as_json)
+    may_be_light = len(planned) == 1 and device != "cuda" and max_memory is None and scale == "1"
 
     def work(job: Job) -> Record:
         from vaecodec import light
@@ -141,7 +150,7 @@ def decompress(
         data = salvaged(source) if allow_partial else source
         info = vaecodec.inspect(data)  # a foreign file is declined before anything slow is loaded
         form = format_of(str(job.output))
-        if scale == "1" and device != "cuda" and max_memory is None and light.takes(info.width * info.height):
+        if may_be_light and light.is_sooner_done(info.width * info.height):
             image = light.decode(data, crop=crop)
         else:
             load_codec()
