@@ -16,6 +16,7 @@ from PIL import Image
 import vaecodec
 from vaecodec import items, light
 from vaecodec.codec import Codec
+from vaecodec.entropy.coding import Latents
 from vaecodec.errors import FormatError, InputError, UnknownModel
 from vaecodec.inspection import level_to_quality
 from vaecodec.models.config import LEVELS
@@ -49,6 +50,16 @@ def test_the_integers_are_those_of_every_decoder(exact: Codec, photo: NDArray[np
     latents = LightNetworks(read_model(entry.path, entry.sha256)).decode(item.stored)
     assert np.array_equal(latents.r, encoded.latents.r)
     assert np.array_equal(latents.z_hat, encoded.latents.z_hat)
+
+
+@pytest.mark.filterwarnings("error")
+def test_latents_of_no_picture() -> None:
+    """As a hostile file can hold them: some picture, no warning."""
+    entry, rng = entry_by_name("fast"), np.random.default_rng(5)
+    networks = LightNetworks(read_model(entry.path, entry.sha256))
+    z_hat = rng.integers(-128, 128, (64, 1, 2)).astype(np.int8)
+    r = (rng.choice((-1, 1), (192, 4, 8)) * ((1 << 20) - 1)).astype(np.int32)
+    assert networks.pixels(Latents(0, z_hat, r)).shape == (64, 128, 3)
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "RGBA"])

@@ -74,14 +74,17 @@ class LightNetworks:
 
     def pixels(self, latents: Latents) -> NDArray[np.uint8]:
         """The padded picture, [H, W, 3]."""
-        t = latents.level / (LEVELS - 1)
+        with np.errstate(over="ignore", invalid="ignore"):  # in a hostile file there can be latents for any picture
+            return self._pixels(latents, latents.level / (LEVELS - 1))
+
+    def _pixels(self, latents: Latents, t: float) -> NDArray[np.uint8]:
         prior = self._prior(_rows(latents.z_hat), t)
         offsets = _rows(latents.r) / self._level("log_gain", t)
         y_hat = self._run_context(prior, offsets.shape, lambda place, _: offsets[place])
         features = self._up(y_hat, "g_s.up") * self._level("log_q_dec", t)
         features = self._blocks(features, "g_s.blocks", self._config.blocks_s)
         x_hat = _shuffle(self._convolve(features, "g_s.head"), PATCH)
-        pixels: NDArray[np.uint8] = np.rint((x_hat + 0.5) * 255).clip(0, 255).astype(np.uint8)
+        pixels: NDArray[np.uint8] = np.nan_to_num(np.rint((x_hat + 0.5) * 255).clip(0, 255)).astype(np.uint8)
         return pixels
 
     def _prior(self, z_hat: Rows, t: float) -> Rows:
