@@ -19,6 +19,8 @@ from vaecodec.compare.peers import AvifPeer, JpegPeer, JxlPeer, Pixels, WebpPeer
 from vaecodec.compare.scene import centre_crop
 
 PAGE_PIXELS = 1_200_000
+NOT_SEEN = {"mozjpeg", "jpeg444"}
+"""Much like JPEG's to look at: the one's files are a few percent smaller, the other is worse at sizes like these."""
 METRICS = {"psnr": "PSNR", "ms-ssim": "MS-SSIM"}
 BROWSERS_SHOW = {"jpegli": "image/jpeg"}
 
@@ -40,18 +42,9 @@ class LadderPeer(Peer):
         return self.codec.decode(data)
 
 
-class MozJpegPeer(JpegPeer):
-    def encode(self, pixels: Pixels, setting: float) -> bytes:
-        from mozjpeg_lossless_optimization import optimize
-
-        return bytes(optimize(super().encode(pixels, setting)))
-
-
 # Peers that can be brought to any size, for the codecs of the same names.
 FINE = {
     "jpeg": JpegPeer,
-    "jpeg444": lambda: JpegPeer("4:4:4"),
-    "mozjpeg": MozJpegPeer,
     "webp": WebpPeer,
     "avif": AvifPeer,
     "avif-slow": lambda: AvifPeer(2, "4:4:4"),
@@ -75,6 +68,7 @@ def write_page(path: Path, dataset: Dataset, codecs: Sequence[Codec], summary: R
     """Write the page with `count` pictures at about `bpp` bits per pixel."""
     # This project's codec first: the table and the pickers then start with what the page is about.
     ordered = sorted(codecs, key=lambda codec: not isinstance(codec, VaeCodec))
+    ordered = [codec for codec in ordered if codec.name not in NOT_SEEN]
     peers = [peer_of(codec) for codec in ordered]
     scenes = []
     failed = {name for images in summary["failures"].values() for name, why in images.items() if EVERY_QUALITY in why}
