@@ -23,7 +23,8 @@ from vaecodec.entropy.quantize import to_symbols
 from vaecodec.entropy.scales import scale_table
 from vaecodec.intnet.fixedpoint import SCALES, Z_MAX, Z_MIN
 from vaecodec.intnet.layers import SHUFFLED_LAYERS, make_layers, scale_index
-from vaecodec.models.network import _POSITIONS, step_mask
+from vaecodec.models.config import POSITIONS
+from vaecodec.models.network import step_mask
 from vaecodec.rans import choose_lanes, numba_coder, total_cost
 from vaecodec.rans.lanes import GROUP_LANES
 from vaecodec.rans.streams import group_bounds
@@ -121,7 +122,7 @@ class Inputs:
 def quantize_cases(inputs: Inputs) -> Iterator[Case]:
     y, mu, gain, index = inputs.y, inputs.mu, inputs.gain, inputs.index
     r, y_hat = torch.zeros_like(inputs.r), torch.zeros_like(y)
-    options = {"step": STEP, "positions": _POSITIONS}
+    options = {"step": STEP, "positions": POSITIONS}
 
     def eager(y: Tensor, mu: Tensor, gain: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
         """As the network does it: full tensors and a mask."""
