@@ -24,11 +24,11 @@ from vaecodec.models.layers import DepthConvBlock, Downsample, Upsample
 from vaecodec.models.loading import build_network
 from vaecodec.models.memory import Memory
 from vaecodec.models.network import CodecNetwork, level_position, round_z
-from vaecodec.models.passes import Passes, padded_rows
+from vaecodec.models.passes import Passes
 from vaecodec.models.pipeline import to_pixels
 from vaecodec.models.preview import PreviewFit, make_preview_head
 from vaecodec.models.streaming import RowStream, RowWindow, cut_rows, reach
-from vaecodec.models.windows import Window
+from vaecodec.models.windows import Window, padded_rows
 from vaecodec.weights.store import PREVIEW_PREFIX, read_model, write_model
 
 TINY = Path(__file__).parent / "golden" / "tiny-v1.safetensors"

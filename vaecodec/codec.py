@@ -42,9 +42,8 @@ from vaecodec.models.config import LEVELS
 from vaecodec.models.devices import DTYPES, choose_device, native_dtype
 from vaecodec.models.engines import Engines
 from vaecodec.models.memory import Memory
-from vaecodec.models.passes import padded_size
 from vaecodec.models.pipeline import Pipeline, to_pixels
-from vaecodec.models.windows import Window
+from vaecodec.models.windows import Window, padded_size
 from vaecodec.targets import Goal, Trial, bytes_of_bpp, meet
 from vaecodec.weights.manifest import DEFAULT_MODEL, entry_by_wire
 

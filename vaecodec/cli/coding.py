@@ -7,7 +7,7 @@ import gc
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,9 +71,7 @@ def compress(
     aim = _aim(aims)
     name = chosen_model(model, tune)
     make_codec = codec_maker(name, device, jobs=jobs, max_memory=max_memory)
-    # Not in folders: what a file is like must not depend on its place in them.
-    may_be_light = len(planned) == 1 and device != "cuda" and max_memory is None
-    may_be_light &= "quality" in aim and not name.endswith(".safetensors")
+    may_be_light = _may_be_light(planned, device, max_memory) and "quality" in aim and not name.endswith(".safetensors")
 
     def work(job: Job) -> Record:
         from vaecodec import light
@@ -139,7 +137,7 @@ def decompress(
     """
     planned = plan(files, output, VAEC_SUFFIXES, ".png", recursive=recursive)
     piped = _check_stdout(planned, as_json=as_json)
-    may_be_light = len(planned) == 1 and device != "cuda" and max_memory is None and scale == "1"
+    may_be_light = _may_be_light(planned, device, max_memory) and scale == "1"
 
     def work(job: Job) -> Record:
         from vaecodec import light
@@ -182,6 +180,11 @@ def _aim(aims: dict[str, Any]) -> dict[str, Any]:
         raise click.UsageError(message)
     chosen = given[0] if given else "quality"
     return {chosen: aims[chosen]}
+
+
+def _may_be_light(jobs: Sequence[Job], device: str, max_memory: int | None) -> bool:
+    """Without PyTorch. Not in folders: what a file is like must not depend on its place in them."""
+    return len(jobs) == 1 and device != "cuda" and max_memory is None
 
 
 def _prepare(job: Job, *, overwrite: bool, skip_existing: bool) -> None:

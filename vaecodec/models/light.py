@@ -14,7 +14,8 @@ from vaecodec.entropy.coding import CodedLatents, Latents, StoredLatents, decode
 from vaecodec.entropy.model import from_tensors
 from vaecodec.intnet.fixedpoint import Z_MAX, Z_MIN
 from vaecodec.intnet.layers import scale_index
-from vaecodec.models.config import ALIGNMENT, CONFIGS, LEVELS, PATCH, STEPS, step_positions
+from vaecodec.models.config import CONFIGS, LEVELS, PATCH, STEPS, step_positions
+from vaecodec.models.windows import padded_rows, padded_size
 from vaecodec.weights.store import StoredModel
 
 Rows = NDArray[np.float32]
@@ -43,8 +44,8 @@ class LightNetworks:
 
     def _analyse(self, pixels: NDArray[np.uint8], t: float) -> Rows:
         """y."""
-        beyond = [(0, -side % ALIGNMENT) for side in pixels.shape[:2]]
-        x: Rows = np.pad(pixels, (*beyond, (0, 0)), mode="edge").astype(np.float32) / np.float32(255)
+        height, width = padded_size(pixels)
+        x: Rows = padded_rows(pixels, 0, height, width).astype(np.float32) / np.float32(255)
         features = self._convolve(_unshuffle(x - np.float32(0.5), PATCH), "g_a.stem")
         features = self._blocks(features, "g_a.blocks", self._config.blocks_a)
         return self._down(features * self._level("log_q_enc", t), "g_a.down")

@@ -13,7 +13,6 @@ from functools import partial
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vaecodec.models.config import ALIGNMENT, PATCH, STEPS, step_positions
@@ -22,7 +21,7 @@ from vaecodec.models.memory import empty, relaid
 from vaecodec.models.network import CodecNetwork, in_shades
 from vaecodec.models.preview import PREVIEW_FACTOR, PREVIEW_SCALE
 from vaecodec.models.streaming import RowStream, RowWindow, reach
-from vaecodec.models.windows import Window
+from vaecodec.models.windows import Pixels, Window, padded_rows, padded_size
 
 Y_CELL = 2 * PATCH
 """Pixels along the side of a position of y."""
@@ -35,7 +34,6 @@ NARROW_ANALYSIS = 0.5
 In bfloat16 that costs about 0.01 dB up to there, and 0.1 dB at the highest level; in g_s it would cost twice that.
 """
 
-Pixels = NDArray[np.uint8]
 Place = tuple[slice, slice, slice, slice]
 """A quarter of the positions of a quarter of the channels, as an index."""
 
@@ -253,7 +251,7 @@ class Passes:
         for band, last in self._bands(y_hat.shape[2], y_hat.shape[0] * y_hat.shape[3] * Y_CELL**2):
             rows = stream.push(g_s.enter(y_hat[:, :, band], q_dec), last=last)
             if rows is not None:
-                yield _pixels(shades(rows), shuffle)
+                yield to_bytes(shades(rows), shuffle)
 
     def _preview_head(self, scale: int) -> nn.Conv2d | None:
         """What replaces g_s at this scale, if anything."""
@@ -265,7 +263,7 @@ class Passes:
         for band, last in self._bands(rows, y_hat.shape[0] * y_hat.shape[3] * Y_CELL**2):
             above, below = int(band.start == 0), int(last)
             near = y_hat[:, :, band.start - 1 + above : band.stop + 1 - below]
-            yield _pixels(in_shades(head(F.pad(near, (1, 1, above, below)))), shuffle)
+            yield to_bytes(in_shades(head(F.pad(near, (1, 1, above, below)))), shuffle)
 
 
 def _filled(whole: Tensor, parts: Iterator[Tensor]) -> Tensor:
@@ -288,22 +286,6 @@ def in_rows(values: Tensor) -> Tensor:
     return relaid(values, _channels_last(values.shape, values.dtype, values.device))
 
 
-def padded_size(pixels: Pixels) -> tuple[int, int]:
-    """Height and width of uint8 [H, W, 3] once padded."""
-    height, width = (-(-side // ALIGNMENT) * ALIGNMENT for side in pixels.shape[:2])
-    return height, width
-
-
-def padded_rows(pixels: Pixels, top: int, bottom: int, width: int) -> Pixels:
-    """Rows top..bottom of uint8 [H, W, 3] as if its last row and column went on, up to `width` columns."""
-    height = pixels.shape[0]
-    rows = pixels[min(top, height - 1) : bottom]
-    missing = (bottom - top - len(rows), width - pixels.shape[1])
-    if not any(missing):
-        return rows
-    return np.pad(rows, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="edge")
-
-
 def _weights(convolution: nn.Module) -> tuple[Tensor, Tensor]:
     """Weight and bias."""
     parameters = dict(convolution.named_parameters())
@@ -319,7 +301,7 @@ def _scaled_head(weight: Tensor, bias: Tensor, scale: int) -> Callable[[Tensor],
     return lambda features: in_shades(convolution(features))
 
 
-def _pixels(shades: Tensor, shuffle: nn.Module) -> Tensor:
+def to_bytes(shades: Tensor, shuffle: nn.Module) -> Tensor:
     """255 x_hat, still to be shuffled -> uint8 [B, H, W, 3]. What is shuffled are bytes, not floats. `shades` is
     overwritten."""
     pixels: Tensor = shuffle(shades.round_().clamp_(0, 255).to(torch.uint8))

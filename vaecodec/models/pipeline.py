@@ -20,9 +20,9 @@ from vaecodec.models.devices import upload
 from vaecodec.models.loading import LoadedModel
 from vaecodec.models.memory import Memory, Task, empty, relaid
 from vaecodec.models.network import level_position, round_z
-from vaecodec.models.passes import Y_CELL, Z_CELL, Passes, Pixels, Region, padded_size
+from vaecodec.models.passes import Y_CELL, Z_CELL, Passes, Region, to_bytes
 from vaecodec.models.streaming import cut_rows
-from vaecodec.models.windows import Window
+from vaecodec.models.windows import Pixels, Window, padded_size
 
 
 @dataclass(frozen=True)
@@ -160,8 +160,7 @@ def _integers(r: Tensor, layout: torch.memory_format, spare: Tensor | None) -> T
 
 def to_pixels(x_hat: Tensor) -> NDArray[np.uint8]:
     """x_hat [B, 3, H, W] about 0..1 -> uint8 [B, H, W, 3], rounded."""
-    pixels = x_hat.mul(255).round_().clamp_(0, 255).to(torch.uint8)
-    return pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    return to_bytes(x_hat.mul(255), torch.nn.Identity()).contiguous().cpu().numpy()
 
 
 def dead_zone_widths(entropy: EntropyModel, strength: float) -> Tensor:

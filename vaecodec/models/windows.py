@@ -1,9 +1,16 @@
-"""Rectangles of a picture on the grids of the networks: pixels, y (16 pixels), z (64 pixels)."""
+"""A picture on the grids of the networks, pixels, y (16 pixels) and z (64 pixels): its rectangles, and its padding."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vaecodec.models.config import ALIGNMENT
+
+Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -51,3 +58,19 @@ class Window:
     def relative_to(self, outer: Window) -> Window:
         """This rectangle in an array that holds `outer`."""
         return Window(self.top - outer.top, self.bottom - outer.top, self.left - outer.left, self.right - outer.left)
+
+
+def padded_size(pixels: Pixels) -> tuple[int, int]:
+    """Height and width of uint8 [H, W, 3] once padded."""
+    height, width = (-(-side // ALIGNMENT) * ALIGNMENT for side in pixels.shape[:2])
+    return height, width
+
+
+def padded_rows(pixels: Pixels, top: int, bottom: int, width: int) -> Pixels:
+    """Rows top..bottom of uint8 [H, W, 3] as if its last row and column went on, up to `width` columns."""
+    height = pixels.shape[0]
+    rows = pixels[min(top, height - 1) : bottom]
+    missing = (bottom - top - len(rows), width - pixels.shape[1])
+    if not any(missing):
+        return rows
+    return np.pad(rows, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="edge")
