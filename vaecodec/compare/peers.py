@@ -78,14 +78,11 @@ class JpegPeer(PillowPeer):
 
     name, title, format, mime = "jpeg", "JPEG", "JPEG", "image/jpeg"
 
-    def __init__(self, subsampling: str = "4:2:0") -> None:
-        self.subsampling = subsampling
-
     def options(self, setting: float) -> dict[str, object]:
         lower, upper = (_jpeg_tables(int(whole)) for whole in (math.floor(setting), math.ceil(setting)))
         share = setting - math.floor(setting)
         tables = {i: [round(a + share * (b - a)) for a, b in zip(lower[i], upper[i], strict=True)] for i in lower}
-        return {"qtables": tables, "subsampling": self.subsampling, "optimize": True}
+        return {"qtables": tables, "subsampling": "4:2:0", "optimize": True}
 
 
 def _jpeg_tables(quality: int) -> dict[int, list[int]]:
