@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 
 from bench import records
-from vaecodec.models.config import CONFIGS, ModelConfig
-from vaecodec.models.network import Context
+from vaecodec.networks.config import CONFIGS, ModelConfig
+from vaecodec.networks.network import Context
 from vaecodec.training import loss
 from vaecodec.training.data import Corpus, load_corpus
 from vaecodec.training.evaluate import Point, bd_rate, jpeg_points

@@ -29,11 +29,11 @@ from bench.measure import load_image
 from bench.metrics import psnr
 from bench.rd import dataset_of
 from bench.records import RESULTS, ROOT, Record, environment, save
-from vaecodec import backend
 from vaecodec.codec import Codec
 from vaecodec.entropy.coding import Latents
 from vaecodec.intnet.layers import run_layer, scale_index
 from vaecodec.rans import coder, numba_coder, plain_coder
+from vaecodec.rans.choice import RansDecoder
 
 FORMAT = 1
 QUALITIES = (1.0, 50.0, 100.0)
@@ -145,19 +145,22 @@ def references() -> Iterator[None]:
     """The normative forms: rANS in NumPy, the scale network in int64."""
     with (
         rans(coder.Decoder),
-        patch("vaecodec.backend.scale_index", lambda *args: scale_index(*args, run=partial(run_layer, product=None))),
+        patch(
+            "vaecodec.runtime.choice.scale_index",
+            lambda *args: scale_index(*args, run=partial(run_layer, product=None)),
+        ),
     ):
         yield
 
 
-def rans(decoder: Callable[[bytes, int], backend.RansDecoder]) -> AbstractContextManager[object]:
+def rans(decoder: Callable[[bytes, int], RansDecoder]) -> AbstractContextManager[object]:
     """One coder for all streams, whatever their length."""
-    return patch("vaecodec.backend.rans_decoder", lambda data, lanes, _: decoder(data, lanes))
+    return patch("vaecodec.rans.choice.decoder", lambda data, lanes, _: decoder(data, lanes))
 
 
 def layers_as_they_are() -> AbstractContextManager[object]:
     """Models that are loaded keep PyTorch's layers; nothing is packed for oneDNN."""
-    return patch("vaecodec.models.packed.can_pack", lambda _: False)
+    return patch("vaecodec.runtime.x86.can_pack", lambda _: False)
 
 
 def variants() -> list[Variant]:

@@ -15,16 +15,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vaecodec.backend import GpuCoder
 from vaecodec.entropy.coding import R_LIMIT, Latents, StoredLatents, decode_latents, encode_latents
 from vaecodec.entropy.fit import COUNT_BINS, fit_tables
 from vaecodec.entropy.model import EntropyModel
 from vaecodec.entropy.quantize import to_symbols
 from vaecodec.entropy.scales import scale_table
+from vaecodec.gpu.coder import GpuCoder
 from vaecodec.intnet.fixedpoint import SCALES, Z_MAX, Z_MIN
 from vaecodec.intnet.layers import SHUFFLED_LAYERS, make_layers, scale_index
-from vaecodec.models.config import POSITIONS
-from vaecodec.models.network import step_mask
+from vaecodec.networks.config import POSITIONS
+from vaecodec.networks.network import step_mask
 from vaecodec.rans import choose_lanes, numba_coder, total_cost
 from vaecodec.rans.lanes import GROUP_LANES
 from vaecodec.rans.streams import group_bounds

@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bench.kernel_cases import Case, Sizes
-from vaecodec.models.config import PATCH
-from vaecodec.models.exact import convolve
+from vaecodec.networks.config import PATCH
+from vaecodec.networks.exact import convolve
 from vaecodec_kernels.depthwise import depthwise, make_weights
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}

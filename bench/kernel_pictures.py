@@ -27,13 +27,13 @@ from torch import Tensor
 
 from bench.records import Record
 from bench.scale import picture_of
-from vaecodec.backend import Coder
 from vaecodec.codec import Codec
-from vaecodec.models.config import CONFIGS, LEVELS
-from vaecodec.models.export import count_residuals, export_tensors
-from vaecodec.models.initialize import initialize
-from vaecodec.models.network import CodecNetwork
+from vaecodec.networks.config import CONFIGS, LEVELS
+from vaecodec.networks.network import CodecNetwork
+from vaecodec.runtime.choice import Coder
+from vaecodec.training.export import count_residuals, export_tensors
 from vaecodec.training.export_run import MODEL_IDS
+from vaecodec.training.initialize import initialize
 from vaecodec.weights.store import write_model
 
 QUALITY = 60

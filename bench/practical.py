@@ -203,7 +203,7 @@ def measure_regions(codec: Codec, repeats: int) -> dict[str, Any]:
 def measure_bands(codec: Codec, model: str) -> dict[str, Any]:
     """The narrowest bands there are against the usual ones: symbols and pixels that differ."""
     from vaecodec.codec import Codec as Another
-    from vaecodec.models.memory import LEAST_BAND, bytes_per_band_pixel, bytes_per_pixel
+    from vaecodec.runtime.memory import LEAST_BAND, bytes_per_band_pixel, bytes_per_pixel
 
     picture, config = picture_of(4), codec._own.network.config
     pixels = (-(-picture.shape[0] // 64) * 64) * (-(-picture.shape[1] // 64) * 64)

@@ -81,9 +81,9 @@ def coder_seconds(data: bytes, rounds: int) -> Record:
 
 DECOMPRESS = """
 import sys
-from vaecodec import light
+from vaecodec import numpy_codec
 from vaecodec.cli import main
-light.LIGHT_PIXELS = int(sys.argv.pop())
+numpy_codec.LIGHT_PIXELS = int(sys.argv.pop())
 main()
 """
 

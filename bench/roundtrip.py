@@ -24,9 +24,9 @@ from bench.records import RESULTS, Record, environment, save
 from vaecodec import container
 from vaecodec.codec import Codec, Encoded, native_dtype, to_pixels
 from vaecodec.container import Tag
-from vaecodec.models.config import LEVELS
-from vaecodec.models.engines import set_block_type
-from vaecodec.models.loading import LoadedModel, load_model
+from vaecodec.networks.config import LEVELS
+from vaecodec.runtime.engines import set_block_type
+from vaecodec.runtime.loading import LoadedModel, load_model
 from vaecodec.weights.manifest import entry_by_name
 from vaecodec.weights.store import read_model
 

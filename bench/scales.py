@@ -17,10 +17,10 @@ from torch import Tensor
 from bench.records import RESULTS, environment, save
 from vaecodec.intnet.fixedpoint import WEIGHT_MAX
 from vaecodec.intnet.layers import SHUFFLED_LAYERS
-from vaecodec.models.config import CONFIGS, LEVELS
-from vaecodec.models.likelihood import logistic_bits, scale_of_index
-from vaecodec.models.network import CodecNetwork, level_position, round_z
-from vaecodec.models.scale_network import ScaleNetwork
+from vaecodec.networks.config import CONFIGS, LEVELS
+from vaecodec.networks.network import CodecNetwork, level_position, round_z
+from vaecodec.networks.scale_network import ScaleNetwork
+from vaecodec.training.likelihood import logistic_bits, scale_of_index
 from vaecodec.training.runner import load_heldout
 from vaecodec.training.snapshot import read_weights
 

@@ -16,10 +16,10 @@ from PIL import Image
 from torch import Tensor
 
 from bench.records import ROOT
-from vaecodec.models.config import CONFIGS, LEVELS
-from vaecodec.models.export import count_residuals, export_tensors
-from vaecodec.models.initialize import initialize
-from vaecodec.models.network import CodecNetwork
+from vaecodec.networks.config import CONFIGS, LEVELS
+from vaecodec.networks.network import CodecNetwork
+from vaecodec.training.export import count_residuals, export_tensors
+from vaecodec.training.initialize import initialize
 from vaecodec.weights.store import write_model
 
 SAMPLES = ROOT / "samples"

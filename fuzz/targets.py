@@ -26,7 +26,7 @@ from vaecodec.container import Tag
 from vaecodec.entropy.coding import encode_latents
 from vaecodec.errors import FormatError, InputError, WeightsError
 from vaecodec.intnet.layers import scale_index
-from vaecodec.pillow_plugin import register
+from vaecodec.pillow import register
 from vaecodec.rans import choice, coder, numba_coder, plain_coder
 from vaecodec.rans.tables import CdfTables
 

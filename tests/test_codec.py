@@ -41,9 +41,9 @@ from vaecodec.errors import (
 )
 from vaecodec.inspection import level_to_quality
 from vaecodec.intnet.layers import scale_index
-from vaecodec.items import QUALITY_MAX, QUALITY_MIN, quality_to_level
-from vaecodec.models.config import LEVELS
-from vaecodec.models.loading import LoadedModel, load_model
+from vaecodec.networks.config import LEVELS
+from vaecodec.picture_file import QUALITY_MAX, QUALITY_MIN, quality_to_level
+from vaecodec.runtime.loading import LoadedModel, load_model
 from vaecodec.weights.store import StoredModel, read_model
 
 TINY = Path(__file__).parent / "golden" / "tiny-v1.safetensors"
@@ -522,7 +522,7 @@ def test_fresh_process_finds_the_same(codec: Codec, lake: Image.Image, tmp_path:
 def test_a_file_is_decoded_without_loading_another_model(monkeypatch: pytest.MonkeyPatch, lake: Image.Image) -> None:
     loaded: list[str] = []
     shared_codec.cache_clear()
-    monkeypatch.setattr("vaecodec.models.engines.read_model", _noted(loaded))
+    monkeypatch.setattr("vaecodec.runtime.engines.read_model", _noted(loaded))
     data = vaecodec.encode(lake.resize((64, 64)), 10, model="base", device="cpu")
     shared_codec.cache_clear()
     loaded.clear()

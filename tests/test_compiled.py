@@ -9,13 +9,13 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from vaecodec import backend
-from vaecodec.backend import compiled
 from vaecodec.codec import Codec
+from vaecodec.entropy import coding, compiled
 from vaecodec.entropy.coding import _coded_segment, _to_r
 from vaecodec.errors import InputError
-from vaecodec.models.config import STEPS, step_positions
+from vaecodec.networks.config import STEPS, step_positions
 from vaecodec.rans.tables import CdfTables
+from vaecodec.runtime import context_loops
 
 Shape = tuple[int, int, int, int]
 SHAPES: list[Shape] = [(1, 4, 1, 1), (2, 8, 3, 5), (1, 12, 4, 33), (1, 256, 2, 6)]
@@ -24,7 +24,7 @@ POISON = -7.5
 
 @pytest.fixture
 def without_numba(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backend, "compiled_loops", lambda: None)
+    monkeypatch.setattr(coding, "compiled_loops", lambda: None)
 
 
 def _channels_last(values: NDArray[np.generic]) -> torch.Tensor:
@@ -67,13 +67,13 @@ def test_steps_equal_the_formula_and_leave_the_rest(shape: Shape, strength: floa
     gains, indices, integers = torch.from_numpy(gain), _channels_last(index), _channels_last(r.astype(np.int32))
     for place in _places(shape):
         before, means = known.numpy().copy(), _channels_last(mu[place])
-        compiled.quantize_quarter(
+        context_loops.quantize_quarter(
             places, means, gains, indices, known, place, dead_zone=torch.from_numpy(zone) if strength else None
         )
         assert np.array_equal(places.numpy()[place], r[place])
         before[place] = wanted[place]
         assert np.array_equal(known.numpy(), before)
-        compiled.dequantize_quarter(integers, means, gains, again, place)
+        context_loops.dequantize_quarter(integers, means, gains, again, place)
         assert np.array_equal(again.numpy()[place], wanted[place])
     assert np.array_equal(known.numpy(), wanted)
     assert np.array_equal(again.numpy(), wanted)
@@ -84,17 +84,17 @@ def test_a_step_refuses_what_it_would_read_wrongly() -> None:
     place = (slice(None), slice(2, 4), slice(0, None, 2), slice(1, None, 2))
     means = mu[place].contiguous(memory_format=torch.channels_last)
     with pytest.raises(InputError, match="takes channels-last"):
-        compiled.quantize_quarter(y, means, gain, index, mu.clone(), place)
+        context_loops.quantize_quarter(y, means, gain, index, mu.clone(), place)
     rows = [tensor.contiguous(memory_format=torch.channels_last) for tensor in (y, mu, index)]
     with pytest.raises(InputError, match="what doesn't fit"):
-        compiled.quantize_quarter(rows[0], means, gain, rows[2][:, :, :2], rows[1].clone(), place)
+        context_loops.quantize_quarter(rows[0], means, gain, rows[2][:, :, :2], rows[1].clone(), place)
     with pytest.raises(InputError, match="what doesn't fit"):
-        compiled.quantize_quarter(rows[0], means[:, :, :1], gain, rows[2], rows[1].clone(), place)
+        context_loops.quantize_quarter(rows[0], means[:, :, :1], gain, rows[2], rows[1].clone(), place)
     with pytest.raises(InputError, match="what doesn't fit"):
-        compiled.dequantize_quarter(rows[0].int(), means, gain[:, :4], rows[1].clone(), place)
+        context_loops.dequantize_quarter(rows[0].int(), means, gain[:, :4], rows[1].clone(), place)
     with pytest.raises(InputError, match="what doesn't fit"):
-        compiled.dequantize_quarter(rows[0].int(), rows[1], gain, rows[1].clone(), (slice(None),) * 4)
-    compiled.dequantize_quarter(rows[0].int(), means, gain, rows[1].clone(), place)
+        context_loops.dequantize_quarter(rows[0].int(), rows[1], gain, rows[1].clone(), (slice(None),) * 4)
+    context_loops.dequantize_quarter(rows[0].int(), means, gain, rows[1].clone(), place)
 
 
 def _tables() -> CdfTables:
@@ -141,11 +141,11 @@ def test_files_and_pictures_are_the_same_with_and_without(
     monkeypatch: pytest.MonkeyPatch, codec: Codec, photo: NDArray[np.uint8], quality: int
 ) -> None:
     picture = np.ascontiguousarray(np.tile(photo, (2, 2, 1))[:150, :170])
-    monkeypatch.setattr(backend, "compiled_loops", lambda: compiled)
+    monkeypatch.setattr(coding, "compiled_loops", lambda: compiled)
     data = codec.encode(picture, quality)
     pixels = codec.decode(data, as_array=True)
     aimed = codec.encode(picture, target_bytes=len(data))
-    monkeypatch.setattr(backend, "compiled_loops", lambda: None)
+    monkeypatch.setattr(coding, "compiled_loops", lambda: None)
     assert codec.encode(picture, quality) == data
     assert np.array_equal(codec.decode(data, as_array=True), pixels)
     assert codec.encode(picture, target_bytes=len(data)) == aimed

@@ -27,6 +27,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import TypeVar
 from unittest import mock
 
@@ -34,15 +35,15 @@ import numpy as np
 import pytest
 import torch
 
-from vaecodec import backend
 from vaecodec.codec import Codec
 from vaecodec.conformance import FOLDER, MODEL, check, digest, errors_of, expectations, run
 from vaecodec.container import pack_alpha, unpack_alpha
 from vaecodec.entropy.model import from_tensors, to_tensors
 from vaecodec.intnet.layers import run_layer, scale_index
-from vaecodec.models import packed
-from vaecodec.models.packed import can_pack
+from vaecodec.rans import choice as rans_choice
 from vaecodec.rans import coder, numba_coder, plain_coder
+from vaecodec.runtime import choice, x86
+from vaecodec.runtime.x86 import can_pack
 from vaecodec.weights.store import read_model, tensor_hash
 
 ROOT = Path(__file__).parents[1]
@@ -90,19 +91,19 @@ def _flag(switch: Callable[[Value], object], value: Value, back: Value) -> Itera
 
 
 @contextlib.contextmanager
-def _patched(name: str, replacement: Callable[..., object]) -> Iterator[None]:
-    """A function of vaecodec.backend is another one, and is used."""
-    with mock.patch.object(backend, name, side_effect=replacement) as replaced:
+def _patched(module: ModuleType, name: str, replacement: Callable[..., object]) -> Iterator[None]:
+    """A function of a module is another one, and is used."""
+    with mock.patch.object(module, name, side_effect=replacement) as replaced:
         yield
     assert replaced.called
 
 
-def _rans(kind: Callable[[bytes, int], backend.RansDecoder]) -> AbstractContextManager[None]:
-    return _patched("rans_decoder", lambda data, lanes, _: kind(data, lanes))
+def _rans(kind: Callable[[bytes, int], rans_choice.RansDecoder]) -> AbstractContextManager[None]:
+    return _patched(rans_choice, "decoder", lambda data, lanes, _: kind(data, lanes))
 
 
 def _int64_scales() -> AbstractContextManager[None]:
-    return _patched("scale_index", partial(scale_index, run=partial(run_layer, product=None)))
+    return _patched(choice, "scale_index", partial(scale_index, run=partial(run_layer, product=None)))
 
 
 SETTINGS: dict[str, Callable[[], AbstractContextManager[None]]] = {
@@ -163,13 +164,13 @@ def test_layers_that_are_not_packed(dtype: str, monkeypatch: pytest.MonkeyPatch)
     """As on a machine without the operators of oneDNN; those of this machine are what all other tests run."""
     wanted = can_pack(getattr(torch, dtype))
     assert _has_packed_layers(Codec(MODEL, device="cpu", dtype=dtype)) == wanted
-    monkeypatch.setattr(packed, "can_pack", lambda _: False)
+    monkeypatch.setattr(x86, "can_pack", lambda _: False)
     assert not _has_packed_layers(Codec(MODEL, device="cpu", dtype=dtype))
     assert [outcome.fault for outcome in run("cpu", dtype).outcomes] == [""] * len(expectations())
 
 
 def _has_packed_layers(codec: Codec) -> bool:
-    return any(isinstance(module, packed.PackedConv) for module in codec._own.network.modules())
+    return any(isinstance(module, x86.PackedConv) for module in codec._own.network.modules())
 
 
 def test_batches(codec: Codec) -> None:

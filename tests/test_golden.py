@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vaecodec import backend, container
+from vaecodec import container
 from vaecodec.codec import Codec
 from vaecodec.container import Tag
 from vaecodec.entropy import coding
 from vaecodec.intnet.layers import run_layer, scale_index
+from vaecodec.rans import choice as rans_choice
 from vaecodec.rans import coder
+from vaecodec.runtime import choice
 from vaecodec.weights.store import read_model
 
 FOLDER = Path(__file__).parent / "golden"
@@ -62,8 +64,8 @@ def test_latents(codec: Codec, name: str) -> None:
 @pytest.mark.parametrize("name", FILES)
 def test_latents_through_the_references(codec: Codec, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The specification, NumPy rANS and the scale network in integers, finds the same numbers."""
-    monkeypatch.setattr(backend, "rans_decoder", lambda data, lanes, _: coder.Decoder(data, lanes))
-    monkeypatch.setattr(backend, "scale_index", lambda *args: scale_index(*args, run=partial(run_layer, product=None)))
+    monkeypatch.setattr(rans_choice, "decoder", lambda data, lanes, _: coder.Decoder(data, lanes))
+    monkeypatch.setattr(choice, "scale_index", lambda *args: scale_index(*args, run=partial(run_layer, product=None)))
     _check_latents(codec.decode_latents(_data(name)), FILES[name])
 
 

@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from vaecodec.backend import integers
 from vaecodec.errors import WeightsError
 from vaecodec.intnet.fixedpoint import ACCUMULATOR_LIMIT, LAYER_FORMATS
 from vaecodec.intnet.layers import (
@@ -24,10 +23,11 @@ from vaecodec.intnet.layers import (
     run_layer,
     scale_index,
 )
-from vaecodec.models.config import LEVELS, ModelConfig
-from vaecodec.models.export import export_layers
-from vaecodec.models.network import level_position
-from vaecodec.models.scale_network import ScaleNetwork
+from vaecodec.networks.config import LEVELS, ModelConfig
+from vaecodec.networks.network import level_position
+from vaecodec.networks.scale_network import ScaleNetwork
+from vaecodec.runtime import integers
+from vaecodec.training.export import export_layers
 
 CONFIG = ModelConfig("test", C=8, blocks_a=1, blocks_s=1, M=8, N=6, P=8, H1=12, H2=5)
 

@@ -15,20 +15,20 @@ from torch import nn
 
 import vaecodec
 import vaecodec.codec
-import vaecodec.models.memory
+import vaecodec.runtime.memory
 from vaecodec.codec import Codec
 from vaecodec.errors import InputError
 from vaecodec.intnet.layers import scale_index
-from vaecodec.models.config import CONFIGS, LEVELS
-from vaecodec.models.layers import DepthConvBlock, Downsample, Upsample
-from vaecodec.models.loading import build_network
-from vaecodec.models.memory import Memory
-from vaecodec.models.network import CodecNetwork, level_position, round_z
-from vaecodec.models.passes import Passes
-from vaecodec.models.pipeline import to_pixels
-from vaecodec.models.preview import PreviewFit, make_preview_head
-from vaecodec.models.streaming import RowStream, RowWindow, cut_rows, reach
-from vaecodec.models.windows import Window, padded_rows
+from vaecodec.networks.config import CONFIGS, LEVELS
+from vaecodec.networks.layers import DepthConvBlock, Downsample, Upsample
+from vaecodec.networks.network import CodecNetwork, level_position, round_z
+from vaecodec.networks.preview import PreviewFit, make_preview_head
+from vaecodec.runtime.loading import build_network
+from vaecodec.runtime.memory import Memory
+from vaecodec.runtime.passes import Passes
+from vaecodec.runtime.pipeline import to_pixels
+from vaecodec.runtime.streaming import RowStream, RowWindow, cut_rows, reach
+from vaecodec.runtime.windows import Window, padded_rows
 from vaecodec.weights.store import PREVIEW_PREFIX, read_model, write_model
 
 TINY = Path(__file__).parent / "golden" / "tiny-v1.safetensors"
@@ -165,7 +165,7 @@ def test_band_height_leaves_files_alone(
 ) -> None:
     whole = codec.encode_with_latents(lake, 70)
     pixels = codec.decode(whole.data, as_array=True).astype(int)
-    monkeypatch.setattr(vaecodec.models.memory, "CPU_BAND", 1)
+    monkeypatch.setattr(vaecodec.runtime.memory, "CPU_BAND", 1)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -219,7 +219,7 @@ def test_max_memory(lake: NDArray[np.uint8], codec: Codec) -> None:
 def test_bands_shrink_to_the_memory_there_is() -> None:
     config, pixels = CONFIGS["base"], 12_000_000
     free = Memory(None, "cpu", 2).band_pixels(config, pixels, "encode")
-    assert free == 2 * vaecodec.models.memory.CPU_BAND
+    assert free == 2 * vaecodec.runtime.memory.CPU_BAND
     tight = Memory(250_000_000, "cpu", 2).band_pixels(config, pixels, "encode")
     assert 100_000 <= tight < free
     assert Memory(None, "cuda", 2).band_pixels(config, pixels, "decode") > free
@@ -373,7 +373,7 @@ def test_a_preview_head_runs_without_the_blocks(
     with pytest.raises(InputError, match="can't be combined"):
         headed.decode(data, scale=8, crop=(0, 0, 9, 9))
     monkeypatch.setattr(headed._own.network.g_s, "enter", None)
-    monkeypatch.setattr(vaecodec.models.memory, "CPU_BAND", 1)
+    monkeypatch.setattr(vaecodec.runtime.memory, "CPU_BAND", 1)
     assert np.abs(headed.decode(data, as_array=True, scale=8).astype(int) - whole).max() <= 1
     with pytest.raises(TypeError):
         headed.decode(data, scale=4)

@@ -24,14 +24,14 @@ import vaecodec
 from vaecodec.cli.exits import Exit
 from vaecodec.cli.program import cli
 from vaecodec.errors import InputError, WeightsError
-from vaecodec.models.config import CONFIGS
-from vaecodec.models.export import INTEGER_PREFIXES, export_layers
-from vaecodec.models.network import CodecNetwork
+from vaecodec.networks.config import CONFIGS
+from vaecodec.networks.network import CodecNetwork
 from vaecodec.training import curves, distributed, evaluate, log, runner, shards
 from vaecodec.training.checkpoint import CHECKPOINT, load_checkpoint, save_checkpoint
 from vaecodec.training.crops import Sampler, gather_crops, slice_crops
 from vaecodec.training.data import find_images, load_corpus
 from vaecodec.training.evaluate import Point, bd_rate, jpeg_points
+from vaecodec.training.export import INTEGER_PREFIXES, export_layers
 from vaecodec.training.export_run import MODEL_IDS, model_name, ship
 from vaecodec.training.loop import Trainer
 from vaecodec.training.runner import Clock

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from vaecodec.codec import Codec
 from vaecodec.errors import InputError, WeightsError
-from vaecodec.models.config import CONFIGS, LAMBDA_MIN
-from vaecodec.models.network import CodecNetwork
+from vaecodec.networks.config import CONFIGS, LAMBDA_MIN
+from vaecodec.networks.network import CodecNetwork
 from vaecodec.training.checkpoint import CHECKPOINT, load_checkpoint, save_checkpoint
 from vaecodec.training.crops import Sampler
 from vaecodec.training.data import Corpus, load_corpus

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from vaecodec.entropy.model import from_tensors
 from vaecodec.errors import HashMismatch, UnknownModel, WeightsError
-from vaecodec.models.config import LEVELS
-from vaecodec.models.loading import load_model
+from vaecodec.networks.config import LEVELS
+from vaecodec.runtime.loading import load_model
 from vaecodec.training.export_run import MODEL_IDS
 from vaecodec.weights.manifest import FOLDER, ManifestEntry, entry_by_name, entry_by_wire, manifest
 from vaecodec.weights.store import CARD_KEY, StoredModel, read_model, tensor_hash, write_model

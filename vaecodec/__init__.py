@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from vaecodec.codec import Codec, decode, encode
     from vaecodec.entropy.coding import Latents
     from vaecodec.inspection import Info, inspect, verify
-    from vaecodec.pillow_plugin import register as register_pillow
+    from vaecodec.pillow import register as register_pillow
 
 __version__ = "0.1.0"
 
@@ -72,7 +72,7 @@ _LAZY = {
     "decode": ("vaecodec.codec", "decode"),
     "encode": ("vaecodec.codec", "encode"),
     "inspect": ("vaecodec.inspection", "inspect"),
-    "register_pillow": ("vaecodec.pillow_plugin", "register"),
+    "register_pillow": ("vaecodec.pillow", "register"),
     "verify": ("vaecodec.inspection", "verify"),
 }
 

@@ -19,11 +19,11 @@ from PIL import Image
 from torch import Tensor
 
 from vaecodec import container
-from vaecodec.backend import Coder
 from vaecodec.container import Header
 from vaecodec.entropy.coding import CodedLatents, Latents
 from vaecodec.errors import FormatError, InputError, VaecodecError
-from vaecodec.items import (
+from vaecodec.networks.config import LEVELS
+from vaecodec.picture_file import (
     Crop,
     Item,
     Result,
@@ -38,12 +38,12 @@ from vaecodec.items import (
     read_item,
     window_of,
 )
-from vaecodec.models.config import LEVELS
-from vaecodec.models.devices import DTYPES, choose_device, native_dtype
-from vaecodec.models.engines import Engines
-from vaecodec.models.memory import Memory
-from vaecodec.models.pipeline import Pipeline, to_pixels
-from vaecodec.models.windows import Window, padded_size
+from vaecodec.runtime.choice import Coder
+from vaecodec.runtime.devices import DTYPES, choose_device, native_dtype
+from vaecodec.runtime.engines import Engines
+from vaecodec.runtime.memory import Memory
+from vaecodec.runtime.pipeline import Pipeline, to_pixels
+from vaecodec.runtime.windows import Window, padded_size
 from vaecodec.targets import Goal, Trial, bytes_of_bpp, meet
 from vaecodec.weights.manifest import DEFAULT_MODEL, entry_by_wire
 
@@ -88,7 +88,7 @@ class Codec:
     see `native_dtype`. Latents decode alike in all; pixels of bfloat16 are 3 levels from those of float32 at most.
     max_memory: bytes that coding one batch may take, beside the program, its weights and the caller's picture. None:
     about 15 a pixel and some 70 MB for each thread. A picture that can't be coded within it raises InputError.
-    coder: where latents become bytes: "auto" (beside the networks, see `backend.choose_coder`), "cpu" or "gpu". Files
+    coder: where latents become bytes: "auto" (beside the networks, see `runtime.choice`), "cpu" or "gpu". Files
     are the same.
     """
 

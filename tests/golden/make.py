@@ -29,7 +29,7 @@ from vaecodec.container import Header, Mode, Tag  # noqa: E402
 from vaecodec.entropy.coding import Latents, encode_latents  # noqa: E402
 from vaecodec.image import Picture, to_picture  # noqa: E402
 from vaecodec.intnet.layers import scale_index  # noqa: E402
-from vaecodec.models.loading import LoadedModel, load_model  # noqa: E402
+from vaecodec.runtime.loading import LoadedModel, load_model  # noqa: E402
 from vaecodec.training.data import load_corpus  # noqa: E402
 from vaecodec.training.export_run import export_run  # noqa: E402
 from vaecodec.training.loop import Trainer  # noqa: E402

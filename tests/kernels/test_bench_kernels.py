@@ -21,9 +21,9 @@ from bench.kernel_depthwise import depthwise_cases
 from bench.kernel_pictures import TINY_LOADS, TINY_MODELS, check, picture_rows, show_pictures
 from bench.kernels import Row, copy_bandwidth, machine, run_case, show, show_lanes
 from bench.records import load, save
-from vaecodec.backend import gpu
 from vaecodec.codec import Codec
 from vaecodec.entropy import coding
+from vaecodec.gpu import coder as gpu
 
 TINY_WEIGHTS = Path(__file__).parents[1] / "golden" / "tiny-v1.safetensors"
 TINY = Sizes(batch=2, height=64, width=64, m=4, n=8, hidden=(8, 8))

@@ -19,16 +19,16 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from vaecodec.codec import Codec
-from vaecodec.models import engines, gpu_blocks
-from vaecodec.models.engines import set_block_type
-from vaecodec.models.exact import ExactConv, make_exact
-from vaecodec.models.fused import FusedPasses
-from vaecodec.models.gpu_blocks import GpuBlock, fit_to_gpu
-from vaecodec.models.layers import DepthConvBlock
-from vaecodec.models.loading import load_model
-from vaecodec.models.network import CodecNetwork, level_position, round_z
-from vaecodec.models.passes import Passes
-from vaecodec.models.streaming import RowStream
+from vaecodec.networks.exact import ExactConv, make_exact
+from vaecodec.networks.layers import DepthConvBlock
+from vaecodec.networks.network import CodecNetwork, level_position, round_z
+from vaecodec.runtime import cuda, engines
+from vaecodec.runtime.context_steps import FusedPasses
+from vaecodec.runtime.cuda import GpuBlock, fit_to_gpu
+from vaecodec.runtime.engines import set_block_type
+from vaecodec.runtime.loading import load_model
+from vaecodec.runtime.passes import Passes
+from vaecodec.runtime.streaming import RowStream
 from vaecodec.weights.store import read_model
 
 TINY = Path(__file__).parents[1] / "golden" / "tiny-v1.safetensors"
@@ -99,7 +99,7 @@ def test_all_passes_equal_the_plain_ones(
 def test_without_the_kernel_the_layers_are_exact_all_the_same(
     monkeypatch: pytest.MonkeyPatch, network: CodecNetwork, photo: NDArray[np.uint8], device: torch.device
 ) -> None:
-    monkeypatch.setattr(gpu_blocks.backend, "can_fuse_depthwise", lambda _: False)
+    monkeypatch.setattr(cuda.gpu, "can_fuse_depthwise", lambda _: False)
     fitted = copy.deepcopy(network)
     fit_to_gpu(fitted)
     assert not any(isinstance(module, GpuBlock) for module in fitted.modules())

@@ -19,20 +19,21 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bench.kodak import MISSING, locate
-from vaecodec import backend, container
-from vaecodec.backend import gpu as gpu_backend
+from vaecodec import container
 from vaecodec.codec import Codec, Encoded
 from vaecodec.container import Header, Mode, Tag
 from vaecodec.entropy import coding
 from vaecodec.entropy.coding import R_LIMIT, CodedLatents, Latents, StoredLatents, encode_latents
 from vaecodec.entropy.model import EntropyModel, from_tensors
 from vaecodec.errors import BackendError, CorruptStream, FormatError, InputError, TargetError, VaecodecError
+from vaecodec.gpu import coder as gpu_coder
 from vaecodec.intnet.layers import scale_index
-from vaecodec.models.coders import CpuLatents, GpuLatents, LatentBatch, LatentCoder, make_coder
-from vaecodec.models.fused import FusedPasses
-from vaecodec.models.loading import LoadedModel, load_model
-from vaecodec.models.network import level_position, round_z
-from vaecodec.models.passes import Passes
+from vaecodec.networks.network import level_position, round_z
+from vaecodec.runtime import choice
+from vaecodec.runtime.context_steps import FusedPasses
+from vaecodec.runtime.latent_coders import CpuLatents, GpuLatents, LatentBatch, LatentCoder, make_coder
+from vaecodec.runtime.loading import LoadedModel, load_model
+from vaecodec.runtime.passes import Passes
 from vaecodec.weights.store import read_model
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -44,7 +45,7 @@ LEVEL = 45
 def _lanes_for_an_interpreter(monkeypatch: pytest.MonkeyPatch, device: torch.device) -> None:
     """Pictures this small get one lane; with 64 (two groups) they run through an interpreter in reasonable time."""
     if device.type == "cpu":
-        monkeypatch.setattr(gpu_backend, "choose_lanes", lambda _: 64)
+        monkeypatch.setattr(gpu_coder, "choose_lanes", lambda _: 64)
         monkeypatch.setattr(coding, "choose_lanes", lambda _: 64)
 
 
@@ -297,10 +298,10 @@ def test_few_lanes_are_coded_on_the_cpu(
 
         monkeypatch.setattr(kind, name, noted)
 
-    for module in (gpu_backend, coding):
+    for module in (gpu_coder, coding):
         monkeypatch.setattr(module, "choose_lanes", lambda _: 64)
     note(CpuLatents, "encode"), note(CpuLatents, "decode")
-    note(backend.GpuCoder, "write"), note(backend.GpuCoder, "decode")
+    note(gpu_coder.GpuCoder, "write"), note(gpu_coder.GpuCoder, "decode")
     batch = _batch(loaded.entropy, 31, 3, -2, 2, device)
     found = []
     for least in (0, 128, 129):
@@ -316,7 +317,7 @@ def test_few_lanes_are_coded_on_the_cpu(
 
 
 def test_an_explicit_coder_works_or_raises(monkeypatch: pytest.MonkeyPatch, device: torch.device) -> None:
-    monkeypatch.setattr(backend, "kernels_missing", lambda _: "no triton here")
+    monkeypatch.setattr(choice, "kernels_missing", lambda _: "no triton here")
     with pytest.raises(BackendError, match="no triton here"):
         Codec(TINY, device=str(device), coder="gpu")
 

@@ -1,4 +1,4 @@
-"""The GPU coder of the backend: the CPU coder's bytes from the same latents, and either side reads the other's."""
+"""The GPU coder: the CPU coder's bytes from the same latents, and either side reads the other's."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import numpy as np
 import pytest
 import torch
 
-from vaecodec import backend
-from vaecodec.backend import GpuCoder
-from vaecodec.backend import gpu as gpu_backend
 from vaecodec.container import parse_outliers
 from vaecodec.entropy import coding
 from vaecodec.entropy.coding import R_LIMIT, CodedLatents, Latents, StoredLatents, decode_latents, encode_latents
 from vaecodec.entropy.fit import COUNT_BINS, fit_tables
 from vaecodec.entropy.model import EntropyModel
 from vaecodec.errors import BackendError, CorruptStream, FormatError
+from vaecodec.gpu import coder as gpu_coder
+from vaecodec.gpu.coder import GpuCoder
 from vaecodec.intnet.fixedpoint import SCALES
 from vaecodec.intnet.layers import make_layers, scale_index
 from vaecodec.rans.streams import CodedImage
+from vaecodec.runtime import choice
 
 N, M, LEVELS = 6, 8, 3
 SHAPE = (1, 2)
@@ -55,7 +55,7 @@ class Case:
 @pytest.fixture(autouse=True)
 def _lanes_for_an_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
     """Images this small get one lane; with 64 (two groups) they run through an interpreter in reasonable time."""
-    monkeypatch.setattr(gpu_backend, "choose_lanes", lambda _: 64)
+    monkeypatch.setattr(gpu_coder, "choose_lanes", lambda _: 64)
     monkeypatch.setattr(coding, "choose_lanes", lambda _: 64)
 
 
@@ -151,14 +151,14 @@ def test_bad_outliers_are_refused(case: Case, gpu: GpuCoder) -> None:
 
 
 def test_the_choice_of_a_coder(monkeypatch: pytest.MonkeyPatch, device: torch.device) -> None:
-    assert backend.choose_coder(torch.device("cpu")) == "cpu"
-    assert backend.choose_coder(device, "gpu") == "gpu"
+    assert choice.choose_coder(torch.device("cpu")) == "cpu"
+    assert choice.choose_coder(device, "gpu") == "gpu"
     other = torch.device("cuda" if device.type == "cpu" else "cpu")
     with pytest.raises(BackendError, match="can't run on"):
-        backend.choose_coder(other, "gpu")
-    monkeypatch.setattr(backend, "kernels_missing", lambda _: "no triton here")
+        choice.choose_coder(other, "gpu")
+    monkeypatch.setattr(choice, "kernels_missing", lambda _: "no triton here")
     with pytest.warns(RuntimeWarning, match="coded on the CPU: no triton here"):
-        assert backend.choose_coder(torch.device("cuda"), "auto") == "cpu"
-    assert backend.choose_coder(torch.device("cuda"), "auto") == "cpu"  # says so once: another warning would raise
+        assert choice.choose_coder(torch.device("cuda"), "auto") == "cpu"
+    assert choice.choose_coder(torch.device("cuda"), "auto") == "cpu"  # says so once: another warning would raise
     with pytest.raises(BackendError, match="no triton here"):
-        backend.choose_coder(torch.device("cuda"), "gpu")
+        choice.choose_coder(torch.device("cuda"), "gpu")

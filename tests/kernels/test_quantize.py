@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from vaecodec.models.config import POSITIONS, STEPS
-from vaecodec.models.network import step_mask
+from vaecodec.networks.config import POSITIONS, STEPS
+from vaecodec.networks.network import step_mask
 from vaecodec_kernels.errors import KernelInputError
 from vaecodec_kernels.quantize import dequantize_step, quantize_step
 

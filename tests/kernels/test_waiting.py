@@ -13,11 +13,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from vaecodec.backend import gpu
 from vaecodec.codec import Codec
 from vaecodec.entropy import coding
-from vaecodec.models import engines
-from vaecodec.models.gpu_blocks import fit_to_gpu
+from vaecodec.gpu import coder as gpu
+from vaecodec.runtime import engines
+from vaecodec.runtime.cuda import fit_to_gpu
 
 TINY = Path(__file__).parents[1] / "golden" / "tiny-v1.safetensors"
 WAITING = ("cpu", "tolist", "item", "numpy", "nonzero", "__bool__", "__int__", "__float__", "__index__")

@@ -74,14 +74,14 @@ def compress(
     may_be_light = _may_be_light(planned, device, max_memory) and "quality" in aim and not name.endswith(".safetensors")
 
     def work(job: Job) -> Record:
-        from vaecodec import light
+        from vaecodec import numpy_codec
         from vaecodec.cli.photos import open_photo
 
         _prepare(job, overwrite=overwrite, skip_existing=skip_existing)
         source = job.read()
         image = open_photo(source)
-        if may_be_light and light.is_sooner_done(image.width * image.height):
-            data = light.encode(image, aim["quality"], model=name, strip=strip)
+        if may_be_light and numpy_codec.is_sooner_done(image.width * image.height):
+            data = numpy_codec.encode(image, aim["quality"], model=name, strip=strip)
         else:
             data = make_codec().encode(image, strip=strip, **aim)
         job.write(data, overwrite=overwrite)
@@ -140,7 +140,7 @@ def decompress(
     may_be_light = _may_be_light(planned, device, max_memory) and scale == "1"
 
     def work(job: Job) -> Record:
-        from vaecodec import light
+        from vaecodec import numpy_codec
         from vaecodec.cli.photos import format_of, salvaged, save_photo
 
         _prepare(job, overwrite=overwrite, skip_existing=skip_existing)
@@ -148,8 +148,8 @@ def decompress(
         data = salvaged(source) if allow_partial else source
         info = vaecodec.inspect(data)  # a foreign file is declined before anything slow is loaded
         form = format_of(str(job.output))
-        if may_be_light and light.is_sooner_done(info.width * info.height):
-            image = light.decode(data, crop=crop)
+        if may_be_light and numpy_codec.is_sooner_done(info.width * info.height):
+            image = numpy_codec.decode(data, crop=crop)
         else:
             load_codec()
             _share_cores(jobs)

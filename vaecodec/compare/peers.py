@@ -20,7 +20,7 @@ from PIL import Image, features
 from vaecodec.codec import Codec
 from vaecodec.errors import TargetError, VaecodecError
 from vaecodec.inspection import inspect, level_to_quality
-from vaecodec.models.config import LEVELS
+from vaecodec.networks.config import LEVELS
 
 Pixels = NDArray[np.uint8]  # [H, W, 3] RGB
 

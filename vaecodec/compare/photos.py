@@ -13,7 +13,7 @@ from vaecodec.compare.metrics import ms_ssim, psnr
 from vaecodec.compare.page import Chart, Curve, build_page, ms_ssim_db
 from vaecodec.compare.peers import FAILURES, Peer, VaecodecPeer, absent_peers, installed_peers
 from vaecodec.compare.scene import centre_crop, failure_line, make_scene
-from vaecodec.items import quality_to_level
+from vaecodec.picture_file import quality_to_level
 
 Pixels = NDArray[np.uint8]  # [H, W, 3] RGB
 

@@ -9,18 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vaecodec import backend
 from vaecodec.container import pack_outliers, parse_outliers
 from vaecodec.entropy.model import EntropyModel
 from vaecodec.entropy.quantize import to_symbols, to_values
 from vaecodec.errors import CorruptStream
 from vaecodec.intnet.fixedpoint import Z_MAX, Z_MIN
 from vaecodec.intnet.layers import IntegerLayer, scale_index
-from vaecodec.rans import bits_of, choose_lanes, total_cost
+from vaecodec.rans import bits_of, choice, choose_lanes, total_cost
 from vaecodec.rans.streams import CodedImage
 from vaecodec.rans.tables import CdfTables
 
@@ -112,7 +112,7 @@ def _segment(values: NDArray[np.int32], index: NDArray[np.uint8], tables: CdfTab
 
 def _coded_segment(values: NDArray[np.int32], index: NDArray[np.uint8], tables: CdfTables) -> _Segment:
     """The segment of all values whose index isn't 0."""
-    loops = backend.compiled_loops()
+    loops = compiled_loops()
     if loops is not None:
         coded, of_them, outlier_at, outlier_values, cost = loops.to_symbols(values, index, tables)
         return _Segment(coded, of_them, tables, outlier_at, outlier_values, cost)
@@ -129,6 +129,15 @@ def _coded_segment(values: NDArray[np.int32], index: NDArray[np.uint8], tables: 
     outlier_at = np.concatenate([np.empty(0, np.int64), *starts])
     outlier_values = np.concatenate([np.empty(0, np.int32), *(part.outlier_values for part in parts)])
     return _Segment(symbols, kept, tables, outlier_at, outlier_values, cost)
+
+
+def compiled_loops() -> ModuleType | None:
+    """The module `compiled`, once this process has loaded numba; None before, when NumPy and PyTorch do the same."""
+    if not choice.is_compiled():
+        return None
+    from vaecodec.entropy import compiled
+
+    return compiled
 
 
 def _chunks(index: NDArray[np.uint8]) -> Iterator[tuple[slice, NDArray[np.bool_], int]]:
@@ -153,7 +162,7 @@ def encode_latents(
     y = _coded_segment(latents.r.reshape(-1), index.reshape(-1), model.y_tables)
     cost = z.cost + y.cost
     lanes = choose_lanes(cost) if lanes is None else lanes
-    stream = backend.rans_encode([(s.symbols, s.index, s.tables) for s in (z, y)], lanes)
+    stream = choice.encode([(s.symbols, s.index, s.tables) for s in (z, y)], lanes)
     positions = np.concatenate([z.outlier_at, y.outlier_at + len(z.symbols)]).tolist()
     values = [*z.outlier_values.tolist(), *y.outlier_values.tolist()]
     return CodedLatents.of(CodedImage(lanes, stream, positions, values, bits_of(cost)))
@@ -162,7 +171,7 @@ def encode_latents(
 def decode_latents(model: EntropyModel, stored: StoredLatents, *, index_of: IndexOf = scale_index) -> Latents:
     """The inverse; index_of: `scale_index` or what equals it. Raises FormatError (CorruptStream, Truncated)."""
     image, level = stored.open(model), stored.level
-    decoder = backend.rans_decoder(image.payload, image.lanes, stored.symbols_at_most(model))
+    decoder = choice.decoder(image.payload, image.lanes, stored.symbols_at_most(model))
     z_index = model.z_index(level, *stored.z_shape)
     z = to_values(decoder.decode(z_index.ravel(), model.z_tables))
     positions = np.array(image.outlier_positions, np.int64)
@@ -182,7 +191,7 @@ def decode_latents(model: EntropyModel, stored: StoredLatents, *, index_of: Inde
 
 def _coded(index: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Those that are not 0."""
-    loops = backend.compiled_loops()
+    loops = compiled_loops()
     found: NDArray[np.uint8] = index[index > 0] if loops is None else loops.coded(index)
     return found
 
@@ -195,7 +204,7 @@ def _to_r(
 ) -> NDArray[np.int32]:
     """Symbols of all places whose index isn't 0, and outliers by their position among them -> r, shaped as index."""
     _check_outliers(symbols.size, positions, true_values)
-    loops = backend.compiled_loops()
+    loops = compiled_loops()
     if loops is not None:
         found: NDArray[np.int32] = loops.to_values(symbols, index, positions, true_values)
         return found

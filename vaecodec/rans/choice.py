@@ -9,17 +9,29 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from vaecodec.rans import plain_coder
 from vaecodec.rans.coder import Segment
 from vaecodec.rans.streams import WORD_BYTES
+from vaecodec.rans.tables import CdfTables
 
 if TYPE_CHECKING:
-    from vaecodec.rans import numba_coder
+    pass
 
 PLAIN_SYMBOLS = 1 << 20
 """About two megapixels. Up to more than three, plain Python is done before numba is (`python -m bench practical`)."""
+
+
+class RansDecoder(Protocol):
+    """What every rANS decoder offers, see `coder`."""
+
+    def decode(self, table_index: NDArray[np.uint8], tables: CdfTables) -> NDArray[np.uint16]: ...
+
+    def finish(self) -> None: ...
 
 
 def is_compiled() -> bool:
@@ -53,9 +65,7 @@ def encode(segments: Sequence[Segment], lanes: int) -> bytes:
     return numba_coder.encode(segments, lanes)
 
 
-def decoder(
-    data: bytes | memoryview, lanes: int, symbols_at_most: int | None
-) -> plain_coder.Decoder | numba_coder.Decoder:
+def decoder(data: bytes | memoryview, lanes: int, symbols_at_most: int | None) -> RansDecoder:
     """As `coder.Decoder`. symbols_at_most: of all segments together, None where nobody knows."""
     # A hostile stream may hold more words than there are symbols, and in plain Python a word takes 36 bytes.
     if symbols_at_most is not None and _START.takes(max(symbols_at_most, len(data) // WORD_BYTES)):

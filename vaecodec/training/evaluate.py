@@ -16,8 +16,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from vaecodec.models.config import ALIGNMENT, LEVELS
-from vaecodec.models.network import CodecNetwork
+from vaecodec.networks.config import ALIGNMENT, LEVELS
+from vaecodec.networks.network import CodecNetwork
 from vaecodec.training.loss import forward_terms
 
 EVAL_LEVELS = (0, 9, 18, 27, 36, 45, 54, 63)

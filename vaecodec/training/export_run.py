@@ -13,12 +13,12 @@ from torch import Tensor
 
 from vaecodec.errors import InputError, WeightsError
 from vaecodec.files import write_atomic
-from vaecodec.models.config import CONFIGS, LAMBDA_MAX, LAMBDA_MIN, LEVELS
-from vaecodec.models.export import count_residuals, export_tensors
-from vaecodec.models.network import CodecNetwork
-from vaecodec.models.preview import PreviewFit
+from vaecodec.networks.config import CONFIGS, LAMBDA_MAX, LAMBDA_MIN, LEVELS
+from vaecodec.networks.network import CodecNetwork
+from vaecodec.networks.preview import PreviewFit
 from vaecodec.training.crops import Sampler
 from vaecodec.training.data import Corpus
+from vaecodec.training.export import count_residuals, export_tensors
 from vaecodec.training.snapshot import TrainedWeights, read_weights
 from vaecodec.weights.manifest import FOLDER, MANIFEST, tuned_name
 from vaecodec.weights.store import read_model, write_model

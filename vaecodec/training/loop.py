@@ -16,15 +16,15 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from vaecodec.errors import InputError, VaecodecError, WeightsError
-from vaecodec.models.config import CONFIGS, LEVELS
-from vaecodec.models.initialize import initialize
-from vaecodec.models.network import CodecNetwork
+from vaecodec.networks.config import CONFIGS, LEVELS
+from vaecodec.networks.network import CodecNetwork
 from vaecodec.training import log
 from vaecodec.training.checkpoint import load_checkpoint, save_checkpoint
 from vaecodec.training.crops import Sampler, send
 from vaecodec.training.data import Corpus
 from vaecodec.training.distributed import Peers
 from vaecodec.training.evaluate import Point, evaluate
+from vaecodec.training.initialize import initialize
 from vaecodec.training.loss import Objective
 from vaecodec.training.muon import Muon, split_parameters
 from vaecodec.training.settings import Settings, learning_rate_factor

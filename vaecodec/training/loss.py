@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from vaecodec.intnet.fixedpoint import SCALES, Z_MAX, Z_MIN
-from vaecodec.models.config import LAMBDA_MAX, LAMBDA_MIN
-from vaecodec.models.likelihood import logistic_bits, scale_of_index
-from vaecodec.models.network import CodecNetwork
-from vaecodec.models.quantizers import clamp_through, ste_round
+from vaecodec.networks.config import LAMBDA_MAX, LAMBDA_MIN
+from vaecodec.networks.network import CodecNetwork
+from vaecodec.networks.quantizers import clamp_through, ste_round
+from vaecodec.training.likelihood import logistic_bits, scale_of_index
 
 MS_SSIM_WEIGHT = 8.73 / (0.013 * 255**2)
 """Squared error (pixels 0..1) that weighs like 1 - MS-SSIM: lambdas of CompressAI's models of about equal rate."""

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from vaecodec.errors import InputError, WeightsError
-from vaecodec.models.config import CONFIGS
+from vaecodec.networks.config import CONFIGS
 from vaecodec.weights.manifest import TUNES
 
 MS_SSIM_CROP = 192

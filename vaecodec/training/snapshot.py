@@ -16,12 +16,11 @@ from torch import Tensor
 from vaecodec.errors import WeightsError
 from vaecodec.files import write_atomic
 from vaecodec.intnet.fixedpoint import LAYER_FORMATS
-from vaecodec.models.config import CONFIGS, LEVELS
-from vaecodec.models.export import INTEGER_PREFIXES, LEVEL_PREFIX
-from vaecodec.models.layers import ANCHORS
-from vaecodec.models.network import CodecNetwork
+from vaecodec.networks.config import CONFIGS, LEVELS
+from vaecodec.networks.layers import ANCHORS
+from vaecodec.networks.network import CodecNetwork
 from vaecodec.training.checkpoint import load_checkpoint
-from vaecodec.weights.store import CARD_KEY
+from vaecodec.weights.store import CARD_KEY, INTEGER_PREFIXES, LEVEL_PREFIX
 
 SNAPSHOT_KEY = "vaecodec_ema"
 """The safetensors metadata entry that holds a snapshot's record as JSON."""

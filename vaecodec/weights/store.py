@@ -18,6 +18,10 @@ CARD_KEY = "vaecodec"
 """The safetensors metadata entry that holds the model card as JSON."""
 PREVIEW_PREFIX = "preview."
 """Tensors of the preview head. They are not hashed: no file depends on them, so they may come, go and improve."""
+INTEGER_PREFIXES = ("h_scale.", "z_index.")
+"""Parameters that ship as integers only."""
+LEVEL_PREFIX = "log_"
+"""Per-level tables stay float32: they are small, and the gains span a wide range."""
 
 
 @dataclass(frozen=True)

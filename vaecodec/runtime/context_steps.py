@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Sequence
 import torch
 from torch import Tensor
 
-from vaecodec import backend
-from vaecodec.models.config import step_positions
-from vaecodec.models.network import CodecNetwork
-from vaecodec.models.passes import Passes, in_rows
+from vaecodec.gpu import coder as gpu
+from vaecodec.networks.config import step_positions
+from vaecodec.networks.network import CodecNetwork
+from vaecodec.runtime.passes import Passes, in_rows
 
 Rows = slice
 FusedStep = Callable[[int, Sequence[tuple[int, int]], Rows, Tensor, Tensor], None]
@@ -31,7 +31,7 @@ class FusedPasses(Passes):
 
         def step(number: int, positions: Sequence[tuple[int, int]], rows: Rows, mu: Tensor, y_hat: Tensor) -> None:
             parts = (y[:, :, rows], mu, gain, index[:, :, rows], r[:, :, rows], y_hat)
-            backend.quantize_step(*parts, step=number, positions=positions, dead_zone=dead_zone)
+            gpu.quantize_step(*parts, step=number, positions=positions, dead_zone=dead_zone)
 
         return self._fused_steps(p, y.shape, step), r
 
@@ -39,7 +39,7 @@ class FusedPasses(Passes):
         gain = _gains(self._network, t, len(r))
 
         def step(number: int, positions: Sequence[tuple[int, int]], rows: Rows, mu: Tensor, y_hat: Tensor) -> None:
-            backend.dequantize_step(r[:, :, rows], mu, gain, y_hat, step=number, positions=positions)
+            gpu.dequantize_step(r[:, :, rows], mu, gain, y_hat, step=number, positions=positions)
 
         return self._fused_steps(p, r.shape, step)
 
@@ -63,17 +63,17 @@ class CompiledPasses(Passes):
     def quantize(
         self, p: Iterable[Tensor], y: Tensor, t: Tensor, index: Tensor, dead_zone: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        from vaecodec.backend import compiled
+        from vaecodec.runtime import context_loops
 
         gain, index, y_hat = _gains(self._network, t, len(y)), in_rows(index), self._whole(*y.shape)
         for place, mu in self._means(p, y_hat):
-            compiled.quantize_quarter(y, mu, gain, index, y_hat, place, dead_zone=dead_zone)
+            context_loops.quantize_quarter(y, mu, gain, index, y_hat, place, dead_zone=dead_zone)
         return y_hat, y
 
     def reconstruct(self, p: Iterable[Tensor], r: Tensor, t: Tensor) -> Tensor:
-        from vaecodec.backend import compiled
+        from vaecodec.runtime import context_loops
 
         gain, r, y_hat = _gains(self._network, t, len(r)), in_rows(r), self._whole(*r.shape)
         for place, mu in self._means(p, y_hat):
-            compiled.dequantize_quarter(r, mu, gain, y_hat, place)
+            context_loops.dequantize_quarter(r, mu, gain, y_hat, place)
         return y_hat

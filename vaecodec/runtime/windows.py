@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vaecodec.models.config import ALIGNMENT
+from vaecodec.networks.config import ALIGNMENT
 
 Pixels = NDArray[np.uint8]
 

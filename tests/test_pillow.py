@@ -16,7 +16,7 @@ import vaecodec
 from vaecodec import container
 from vaecodec.container import Header, Mode, Tag
 from vaecodec.image import to_picture
-from vaecodec.pillow_plugin import VaecImageFile
+from vaecodec.pillow import VaecImageFile
 
 
 @pytest.fixture(autouse=True)

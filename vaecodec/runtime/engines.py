@@ -7,15 +7,15 @@ from pathlib import Path
 
 import torch
 
-from vaecodec.backend import Coder
 from vaecodec.container import Header
 from vaecodec.errors import HashMismatch
-from vaecodec.models.coders import LatentCoder, make_coder
-from vaecodec.models.gpu_blocks import fit_to_gpu
-from vaecodec.models.layers import RowBlock
-from vaecodec.models.loading import LoadedModel, load_model
-from vaecodec.models.network import CodecNetwork
-from vaecodec.models.packed import pack
+from vaecodec.networks.layers import RowBlock
+from vaecodec.networks.network import CodecNetwork
+from vaecodec.runtime.choice import Coder
+from vaecodec.runtime.cuda import fit_to_gpu
+from vaecodec.runtime.latent_coders import LatentCoder, make_coder
+from vaecodec.runtime.loading import LoadedModel, load_model
+from vaecodec.runtime.x86 import pack
 from vaecodec.weights.manifest import entry_by_name, entry_by_wire
 from vaecodec.weights.store import StoredModel, read_model
 
@@ -32,7 +32,7 @@ class Engine:
 class Engines:
     """Safe to share between threads.
 
-    model: as for `Codec`. block_dtype: type of the blocks of all networks. coder: see `backend.choose_coder`.
+    model: as for `Codec`. block_dtype: type of the blocks of all networks. coder: see `choice.choose_coder`.
     """
 
     def __init__(self, model: str | Path, device: torch.device, block_dtype: torch.dtype, coder: Coder) -> None:

@@ -14,9 +14,9 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from vaecodec.models.exact import convolve
-from vaecodec.models.layers import Downsample, RowBlock
-from vaecodec.models.windows import Window
+from vaecodec.networks.exact import convolve
+from vaecodec.networks.layers import Downsample, RowBlock
+from vaecodec.runtime.windows import Window
 
 
 class _Stage(Protocol):

@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vaecodec.intnet.fixedpoint import LAYER_FORMATS, WEIGHT_MAX, LayerFormat
-from vaecodec.models.config import ModelConfig
-from vaecodec.models.layers import LevelTable
-from vaecodec.models.quantizers import clamp_through, ste_round
+from vaecodec.networks.config import ModelConfig
+from vaecodec.networks.layers import LevelTable
+from vaecodec.networks.quantizers import clamp_through, ste_round
 
 
 class FakeQuantConv(nn.Module):

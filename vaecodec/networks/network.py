@@ -25,10 +25,10 @@ import torch
 from torch import Tensor, nn
 
 from vaecodec.intnet.fixedpoint import Z_MAX, Z_MIN
-from vaecodec.models.config import LEVELS, PATCH, STEPS, ModelConfig, step_positions
-from vaecodec.models.exact import convolve
-from vaecodec.models.layers import DepthConvBlock, Downsample, LevelTable, SideBySide, Unshuffle, Upsample
-from vaecodec.models.scale_network import ScaleNetwork
+from vaecodec.networks.config import LEVELS, PATCH, STEPS, ModelConfig, step_positions
+from vaecodec.networks.exact import convolve
+from vaecodec.networks.layers import DepthConvBlock, Downsample, LevelTable, SideBySide, Unshuffle, Upsample
+from vaecodec.networks.scale_network import ScaleNetwork
 
 
 def step_mask(step: int, channels: int, height: int, width: int, device: torch.device) -> Tensor:

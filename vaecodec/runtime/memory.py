@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from vaecodec.errors import InputError
-from vaecodec.models.config import ModelConfig
+from vaecodec.networks.config import ModelConfig
 
 Task = Literal["encode", "decode", "target"]
 

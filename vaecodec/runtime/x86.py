@@ -16,9 +16,9 @@ from typing import Literal, cast
 import torch
 from torch import Tensor, nn
 
-from vaecodec.models.config import PATCH, STEPS
-from vaecodec.models.layers import DepthConvBlock, Downsample, RowBlock, SideBySide, Unshuffle, Upsample
-from vaecodec.models.network import Analysis, CodecNetwork, Context, Synthesis
+from vaecodec.networks.config import PATCH, STEPS
+from vaecodec.networks.layers import DepthConvBlock, Downsample, RowBlock, SideBySide, Unshuffle, Upsample
+from vaecodec.networks.network import Analysis, CodecNetwork, Context, Synthesis
 
 PACKED_DTYPES = (torch.float32, torch.bfloat16)
 LARGEST_FREED = 31 << 20

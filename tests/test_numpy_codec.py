@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import vaecodec
-from vaecodec import items, light
+from vaecodec import numpy_codec, picture_file
 from vaecodec.codec import Codec
 from vaecodec.entropy.coding import Latents
 from vaecodec.errors import FormatError, InputError, UnknownModel
 from vaecodec.inspection import level_to_quality
-from vaecodec.models.config import LEVELS
-from vaecodec.models.light import LightNetworks
+from vaecodec.networks.config import LEVELS
+from vaecodec.runtime.numpy_networks import LightNetworks
 from vaecodec.weights.manifest import DEFAULT_MODEL, entry_by_name, manifest
 from vaecodec.weights.store import read_model
 
@@ -35,7 +35,7 @@ def exact(request: pytest.FixtureRequest) -> Codec:
 @pytest.mark.parametrize("level", [0, 31, LEVELS - 1])
 def test_pictures_equal_those_of_pytorch(exact: Codec, photo: NDArray[np.uint8], level: int) -> None:
     data = exact.encode(photo, level=level)
-    found = np.asarray(light.decode(data)).astype(int)
+    found = np.asarray(numpy_codec.decode(data)).astype(int)
     expected = exact.decode(data, as_array=True)
     assert found.shape == photo.shape
     assert np.abs(found - expected).max() <= 1
@@ -46,7 +46,7 @@ def test_pictures_equal_those_of_pytorch(exact: Codec, photo: NDArray[np.uint8],
 def test_the_integers_are_those_of_every_decoder(exact: Codec, photo: NDArray[np.uint8]) -> None:
     encoded = exact.encode_with_latents(photo, level=40)
     entry = entry_by_name(str(exact.model))
-    item = items.read_item(0, encoded.data, None, lambda _: None)
+    item = picture_file.read_item(0, encoded.data, None, lambda _: None)
     latents = LightNetworks(read_model(entry.path, entry.sha256)).decode(item.stored)
     assert np.array_equal(latents.r, encoded.latents.r)
     assert np.array_equal(latents.z_hat, encoded.latents.z_hat)
@@ -73,7 +73,7 @@ def test_all_that_rides_along(mode: str, size: tuple[int, int]) -> None:
     picture.save(stored, "PNG", exif=exif, icc_profile=b"a profile of colours")
     codec = Codec("fast", device="cpu", dtype="float32")
     data = codec.encode(Image.open(stored), 30)
-    found, expected = light.decode(data), codec.decode(data)
+    found, expected = numpy_codec.decode(data), codec.decode(data)
     assert (found.mode, found.size) == (expected.mode, expected.size) == (mode, size)
     assert found.info["icc_profile"] == b"a profile of colours"
     assert found.getexif()[0x010E] == "a note"
@@ -85,25 +85,25 @@ def test_all_that_rides_along(mode: str, size: tuple[int, int]) -> None:
 
 def test_crops(photo: NDArray[np.uint8]) -> None:
     data = vaecodec.encode(photo, 40, model="fast")
-    whole = np.asarray(light.decode(data))
-    assert np.array_equal(np.asarray(light.decode(data, crop=(7, 9, 30, 20))), whole[9:29, 7:37])
+    whole = np.asarray(numpy_codec.decode(data))
+    assert np.array_equal(np.asarray(numpy_codec.decode(data, crop=(7, 9, 30, 20))), whole[9:29, 7:37])
     with pytest.raises(InputError, match="crop is x 0, y 0"):
-        light.decode(data, crop=(0, 0, 10_000, 1))
+        numpy_codec.decode(data, crop=(0, 0, 10_000, 1))
 
 
 def test_bad_files(photo: NDArray[np.uint8]) -> None:
     data = vaecodec.encode(photo, 40, model="fast")
     for damaged in (b"", data[:-3], data[:40] + bytes([data[40] ^ 1]) + data[41:]):
         with pytest.raises(FormatError):
-            light.decode(damaged)
+            numpy_codec.decode(damaged)
     tiny = Codec(Path(__file__).parent / "golden" / "tiny-v1.safetensors", device="cpu")
     with pytest.raises(UnknownModel):
-        light.decode(tiny.encode(photo, 40))
+        numpy_codec.decode(tiny.encode(photo, 40))
 
 
 @pytest.mark.parametrize("level", [0, 31, LEVELS - 1])
 def test_files_are_those_of_pytorch_but_for_rounding(exact: Codec, photo: NDArray[np.uint8], level: int) -> None:
-    data = light.encode(photo, level_to_quality(level), model=str(exact.model))
+    data = numpy_codec.encode(photo, level_to_quality(level), model=str(exact.model))
     ours, theirs = exact.decode_latents(data), exact.encode_with_latents(photo, level=level).latents
     assert vaecodec.inspect(data).level == level
     assert (ours.z_hat != theirs.z_hat).mean() < 1e-3
@@ -114,7 +114,7 @@ def test_files_are_those_of_pytorch_but_for_rounding(exact: Codec, photo: NDArra
 @pytest.mark.parametrize("size", [(1, 1), (65, 33)])
 def test_files_hold_all_that_rides_along(size: tuple[int, int]) -> None:
     values = np.random.default_rng(4).integers(0, 256, (size[1], size[0], 4), dtype=np.uint8)
-    data = light.encode(Image.fromarray(values), 80, model="fast-perceptual")
+    data = numpy_codec.encode(Image.fromarray(values), 80, model="fast-perceptual")
     assert vaecodec.inspect(data).model == "fast-perceptual"
     found = vaecodec.decode(data)
     assert (found.mode, found.size) == ("RGBA", size)
@@ -124,18 +124,18 @@ def test_files_hold_all_that_rides_along(size: tuple[int, int]) -> None:
 def test_what_cannot_be_encoded() -> None:
     picture = np.zeros((8, 8, 3), np.uint8)
     with pytest.raises(InputError, match=r"quality is 101; legal is 1\.\.100"):
-        light.encode(picture, 101, model="fast")
+        numpy_codec.encode(picture, 101, model="fast")
     with pytest.raises(UnknownModel, match="is not shipped"):
-        light.encode(picture, 50, model="none")
+        numpy_codec.encode(picture, 50, model="none")
     with pytest.raises(InputError):
-        light.encode(np.zeros((0, 8, 3), np.uint8), 50, model="fast")
+        numpy_codec.encode(np.zeros((0, 8, 3), np.uint8), 50, model="fast")
 
 
 def test_where_it_is_sooner_done(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert not light.is_sooner_done(1)  # PyTorch is there
+    assert not numpy_codec.is_sooner_done(1)  # PyTorch is there
     monkeypatch.delitem(sys.modules, "torch")
-    assert light.is_sooner_done(light.LIGHT_PIXELS)
-    assert not light.is_sooner_done(light.LIGHT_PIXELS + 1)
+    assert numpy_codec.is_sooner_done(numpy_codec.LIGHT_PIXELS)
+    assert not numpy_codec.is_sooner_done(numpy_codec.LIGHT_PIXELS + 1)
 
 
 def _loads_pytorch(command: str, *arguments: object) -> bool:
@@ -151,18 +151,18 @@ def test_the_command_line_codes_small_pictures_without_pytorch(tmp_path: Path, p
     large.write_bytes(vaecodec.encode(np.zeros((1000, 1000, 3), np.uint8), 1, model="fast"))
     assert not _loads_pytorch("decompress", small)
     with Image.open(tmp_path / "small.png") as made:
-        assert np.array_equal(np.asarray(made), np.asarray(light.decode(small.read_bytes())))
+        assert np.array_equal(np.asarray(made), np.asarray(numpy_codec.decode(small.read_bytes())))
     assert not _loads_pytorch("decompress", small, "--crop", "0,0,9,9")
     assert _loads_pytorch("decompress", large)
     assert _loads_pytorch("decompress", small, large, "-o", tmp_path)
     for option in (("--scale", "2"), ("--max-memory", "1G")):
         assert _loads_pytorch("decompress", small, *option)
     assert not _loads_pytorch("compress", tmp_path / "small.png")
-    assert small.read_bytes() == light.encode(Image.open(tmp_path / "small.png"), 60, model=DEFAULT_MODEL)
+    assert small.read_bytes() == numpy_codec.encode(Image.open(tmp_path / "small.png"), 60, model=DEFAULT_MODEL)
     assert _loads_pytorch("compress", tmp_path / "small.png", "--target-size", "2KB")
 
 
 def test_what_the_module_loads() -> None:
-    code = "import sys, vaecodec.light; print([n for n in ('torch', 'numba', 'triton') if n in sys.modules])"
+    code = "import sys, vaecodec.numpy_codec; print([n for n in ('torch', 'numba', 'triton') if n in sys.modules])"
     done: Any = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
     assert done.stdout.strip() == "[]"

@@ -14,8 +14,8 @@ from vaecodec.entropy.coding import CodedLatents, Latents, StoredLatents, decode
 from vaecodec.entropy.model import from_tensors
 from vaecodec.intnet.fixedpoint import Z_MAX, Z_MIN
 from vaecodec.intnet.layers import scale_index
-from vaecodec.models.config import CONFIGS, LEVELS, PATCH, STEPS, step_positions
-from vaecodec.models.windows import padded_rows, padded_size
+from vaecodec.networks.config import CONFIGS, LEVELS, PATCH, STEPS, step_positions
+from vaecodec.runtime.windows import padded_rows, padded_size
 from vaecodec.weights.store import StoredModel
 
 Rows = NDArray[np.float32]

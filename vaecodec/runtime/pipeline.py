@@ -14,15 +14,15 @@ from vaecodec.entropy.coding import CodedLatents, StoredLatents
 from vaecodec.entropy.model import EntropyModel
 from vaecodec.errors import FormatError
 from vaecodec.intnet.fixedpoint import SCALES
-from vaecodec.models.coders import DecodedFiles, LatentBatch, LatentCoder
-from vaecodec.models.config import ALIGNMENT, PATCH
-from vaecodec.models.devices import upload
-from vaecodec.models.loading import LoadedModel
-from vaecodec.models.memory import Memory, Task, empty, relaid
-from vaecodec.models.network import level_position, round_z
-from vaecodec.models.passes import Y_CELL, Z_CELL, Passes, Region, to_bytes
-from vaecodec.models.streaming import cut_rows
-from vaecodec.models.windows import Pixels, Window, padded_size
+from vaecodec.networks.config import ALIGNMENT, PATCH
+from vaecodec.networks.network import level_position, round_z
+from vaecodec.runtime.devices import upload
+from vaecodec.runtime.latent_coders import DecodedFiles, LatentBatch, LatentCoder
+from vaecodec.runtime.loading import LoadedModel
+from vaecodec.runtime.memory import Memory, Task, empty, relaid
+from vaecodec.runtime.passes import Y_CELL, Z_CELL, Passes, Region, to_bytes
+from vaecodec.runtime.streaming import cut_rows
+from vaecodec.runtime.windows import Pixels, Window, padded_size
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
-"""Which implementation runs: NumPy reference, numba, or Triton. The one place that chooses.
+"""Which implementation codes latents, and which multiplies the integers of the scale network.
 
-On the CPU numba codes one image at a time. `GpuCoder` (see `gpu`) is the whole integer path on a GPU, for batches of
-images of equal size. Both write the same bytes and read each other's files.
+On the CPU numba codes one image at a time. `GpuCoder` (see `vaecodec.gpu`) is the whole integer path on a GPU, for
+batches of images of equal size. Both write the same bytes and read each other's files.
 """
 
 from __future__ import annotations
@@ -9,91 +9,29 @@ from __future__ import annotations
 import functools
 import warnings
 from collections.abc import Sequence
-from types import ModuleType
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vaecodec.backend.gpu import (
-    DEPTHWISE_TYPES,
-    DecodedBatch,
-    GpuCoder,
-    can_fuse_depthwise,
-    depthwise,
-    depthwise_weights,
-    dequantize_step,
-    kernels_missing,
-    quantize_step,
-)
 from vaecodec.errors import BackendError, InputError
+from vaecodec.gpu.coder import kernels_missing
 from vaecodec.intnet import layers as integer_layers
 from vaecodec.intnet.layers import IntegerLayer
-from vaecodec.rans import choice
-from vaecodec.rans.tables import CdfTables
+from vaecodec.runtime import integers
 
 if TYPE_CHECKING:
     import torch
-
-__all__ = [
-    "DEPTHWISE_TYPES",
-    "LEAST_GPU_LANES",
-    "Coder",
-    "DecodedBatch",
-    "GpuCoder",
-    "RansDecoder",
-    "can_fuse_depthwise",
-    "choose_coder",
-    "compiled_loops",
-    "depthwise",
-    "depthwise_weights",
-    "dequantize_step",
-    "kernels_missing",
-    "quantize_step",
-    "rans_decoder",
-    "rans_encode",
-    "scale_index",
-]
 
 Coder = Literal["auto", "cpu", "gpu"]
 LEAST_GPU_LANES = 32
 """With fewer lanes in all pictures of a batch "auto" codes on the CPU. `python -m bench kernels` measures from how many
 on the GPU is faster ("lanes where it begins to pay"): a row of lanes takes a GPU about as long however many they are, a
 CPU codes one symbol after the other. Not yet measured; 32 is the estimate from 0.2 us a row and 6 ns a symbol."""
-Segment = tuple[NDArray[np.uint16], NDArray[np.uint8], CdfTables]
-
-
-def compiled_loops() -> ModuleType | None:
-    """The module `compiled`, once this process has loaded numba; None before, when NumPy and PyTorch do the same."""
-    if not choice.is_compiled():
-        return None
-    from vaecodec.backend import compiled
-
-    return compiled
-
-
-class RansDecoder(Protocol):
-    """What every rANS decoder offers, see `vaecodec.rans.coder`."""
-
-    def decode(self, table_index: NDArray[np.uint8], tables: CdfTables) -> NDArray[np.uint16]: ...
-
-    def finish(self) -> None: ...
-
-
-def rans_encode(segments: Sequence[Segment], lanes: int) -> bytes:
-    """Encode with the CPU coder that is done first."""
-    return choice.encode(segments, lanes)
-
-
-def rans_decoder(data: bytes, lanes: int, symbols_at_most: int | None = None) -> RansDecoder:
-    """A decoder of the kind that is done first; symbols_at_most: in all segments, None where nobody knows."""
-    return choice.decoder(data, lanes, symbols_at_most)
 
 
 def scale_index(z_hat: NDArray[np.int8], level: int, layers: Sequence[IntegerLayer]) -> NDArray[np.uint8]:
     """As `intnet.layers.scale_index`, on a CPU beside the networks."""
-    from vaecodec.backend import integers
-
     return integer_layers.scale_index(z_hat, level, layers, run=integers.best_run())
 
 

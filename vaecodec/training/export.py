@@ -15,15 +15,10 @@ from vaecodec.entropy.model import EntropyModel, to_tensors
 from vaecodec.errors import WeightsError
 from vaecodec.intnet.fixedpoint import ACCUMULATOR_LIMIT, SCALES
 from vaecodec.intnet.layers import make_layers, scale_index
-from vaecodec.models.config import LEVELS
-from vaecodec.models.network import CodecNetwork, level_position, round_z
-from vaecodec.models.preview import PreviewFit
-from vaecodec.weights.store import PREVIEW_PREFIX
-
-INTEGER_PREFIXES = ("h_scale.", "z_index.")
-"""Parameters that ship as integers only."""
-LEVEL_PREFIX = "log_"
-"""Per-level tables stay float32: they are small, and the gains span a wide range."""
+from vaecodec.networks.config import LEVELS
+from vaecodec.networks.network import CodecNetwork, level_position, round_z
+from vaecodec.networks.preview import PreviewFit
+from vaecodec.weights.store import INTEGER_PREFIXES, LEVEL_PREFIX, PREVIEW_PREFIX
 
 
 @torch.no_grad()

@@ -15,14 +15,14 @@ from vaecodec.entropy.fit import COUNT_BINS
 from vaecodec.entropy.model import from_tensors
 from vaecodec.errors import WeightsError
 from vaecodec.intnet.fixedpoint import SCALES
-from vaecodec.models.config import CONFIGS, LAMBDA_MAX, LAMBDA_MIN, LEVELS, STEPS, ModelConfig, level_lambda
-from vaecodec.models.export import ResidualCounts, count_residuals, export_tensors
-from vaecodec.models.initialize import initialize
-from vaecodec.models.layers import ANCHORS, DepthConvBlock, LevelTable
-from vaecodec.models.likelihood import logistic_bits, scale_of_index
-from vaecodec.models.loading import load_model
-from vaecodec.models.network import Analysis, CodecNetwork, level_position, round_z, step_mask
-from vaecodec.models.quantizers import clamp_through, ste_round
+from vaecodec.networks.config import CONFIGS, LAMBDA_MAX, LAMBDA_MIN, LEVELS, STEPS, ModelConfig, level_lambda
+from vaecodec.networks.layers import ANCHORS, DepthConvBlock, LevelTable
+from vaecodec.networks.network import Analysis, CodecNetwork, level_position, round_z, step_mask
+from vaecodec.networks.quantizers import clamp_through, ste_round
+from vaecodec.runtime.loading import load_model
+from vaecodec.training.export import ResidualCounts, count_residuals, export_tensors
+from vaecodec.training.initialize import initialize
+from vaecodec.training.likelihood import logistic_bits, scale_of_index
 from vaecodec.weights.store import StoredModel
 
 SAMPLES = Path(__file__).parents[1] / "samples"

@@ -9,11 +9,10 @@ from torch import Tensor
 
 from vaecodec.entropy.model import EntropyModel, from_tensors
 from vaecodec.errors import WeightsError
-from vaecodec.models.config import CONFIGS, LEVELS, ModelConfig
-from vaecodec.models.export import INTEGER_PREFIXES
-from vaecodec.models.network import CodecNetwork
-from vaecodec.models.preview import make_preview_head
-from vaecodec.weights.store import PREVIEW_PREFIX, StoredModel
+from vaecodec.networks.config import CONFIGS, LEVELS, ModelConfig
+from vaecodec.networks.network import CodecNetwork
+from vaecodec.networks.preview import make_preview_head
+from vaecodec.weights.store import INTEGER_PREFIXES, PREVIEW_PREFIX, StoredModel
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from vaecodec.models.config import PATCH, ModelConfig
+from vaecodec.networks.config import PATCH, ModelConfig
 
 PREVIEW_SCALE = PATCH
 """1/8 of the picture: 2x2 of its pixels at every position of y."""

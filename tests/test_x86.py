@@ -12,10 +12,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from vaecodec.models.config import CONFIGS, PATCH
-from vaecodec.models.layers import DepthConvBlock, SideBySide, Unshuffle
-from vaecodec.models.network import CodecNetwork, level_position
-from vaecodec.models.packed import (
+from vaecodec.networks.config import CONFIGS, PATCH
+from vaecodec.networks.layers import DepthConvBlock, SideBySide, Unshuffle
+from vaecodec.networks.network import CodecNetwork, level_position
+from vaecodec.runtime.passes import NARROW_ANALYSIS, Passes
+from vaecodec.runtime.pipeline import to_pixels
+from vaecodec.runtime.x86 import (
     PackedBlock,
     PackedConv,
     PackedSideBySide,
@@ -25,8 +27,6 @@ from vaecodec.models.packed import (
     pack,
     run_order,
 )
-from vaecodec.models.passes import NARROW_ANALYSIS, Passes
-from vaecodec.models.pipeline import to_pixels
 
 pytestmark = pytest.mark.skipif(
     not can_pack(torch.float32), reason="no oneDNN operators for weights in their own order"

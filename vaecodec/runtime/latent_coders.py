@@ -14,12 +14,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vaecodec import backend
+from vaecodec.entropy import coding
 from vaecodec.entropy.coding import R_LIMIT, CodedLatents, Latents, StoredLatents, decode_latents, encode_latents
 from vaecodec.entropy.model import EntropyModel
 from vaecodec.errors import FormatError, InputError
-from vaecodec.models.fused import CompiledPasses, FusedPasses
-from vaecodec.models.passes import Passes
+from vaecodec.gpu.coder import GpuCoder
+from vaecodec.runtime import choice
+from vaecodec.runtime.context_steps import CompiledPasses, FusedPasses
+from vaecodec.runtime.passes import Passes
 
 Errors = list[FormatError | None]
 
@@ -86,11 +88,11 @@ class LatentCoder(Protocol):
         """Files of equal z_shape. A damaged one doesn't keep the others from being decoded."""
 
 
-def make_coder(model: EntropyModel, device: torch.device, wanted: backend.Coder = "auto") -> LatentCoder:
-    """The coder for networks on `device`, see `backend.choose_coder`."""
-    if backend.choose_coder(device, wanted) == "cpu":
+def make_coder(model: EntropyModel, device: torch.device, wanted: choice.Coder = "auto") -> LatentCoder:
+    """The coder for networks on `device`, see `choice.choose_coder`."""
+    if choice.choose_coder(device, wanted) == "cpu":
         return CpuLatents(model, device)
-    return GpuLatents(model, device, backend.LEAST_GPU_LANES if wanted == "auto" else 0)
+    return GpuLatents(model, device, choice.LEAST_GPU_LANES if wanted == "auto" else 0)
 
 
 class CpuLatents:
@@ -103,12 +105,12 @@ class CpuLatents:
 
     @property
     def passes(self) -> type[Passes]:
-        compiled = self.device.type == "cpu" and backend.compiled_loops() is not None
+        compiled = self.device.type == "cpu" and coding.compiled_loops() is not None
         return CompiledPasses if compiled else Passes
 
     def scale_index(self, z_hat: Tensor, levels: Sequence[int]) -> Tensor:
         pairs = zip(z_hat.cpu().numpy(), levels, strict=True)
-        return self._tensor([backend.scale_index(z, level, self._model.layers) for z, level in pairs])
+        return self._tensor([choice.scale_index(z, level, self._model.layers) for z, level in pairs])
 
     def encode(self, latents: LatentBatch, index: Tensor) -> list[CodedLatents]:
         return [
@@ -122,7 +124,7 @@ class CpuLatents:
         errors: Errors = [None] * len(files)
         for number, file in enumerate(files):
             try:
-                found.append(decode_latents(self._model, file, index_of=backend.scale_index))
+                found.append(decode_latents(self._model, file, index_of=choice.scale_index))
                 numbers.append(number)
             except FormatError as error:
                 errors[number] = error
@@ -138,7 +140,7 @@ class CpuLatents:
 
 
 class GpuLatents:
-    """Coded on the GPU, a batch at a time; see `backend.GpuCoder`. Batches of fewer than `least_lanes` lanes in all are
+    """Coded on the GPU, a batch at a time; see `GpuCoder`. Batches of fewer than `least_lanes` lanes in all are
     coded on the CPU: a GPU codes all lanes at once, but each of them more slowly."""
 
     passes = FusedPasses
@@ -147,7 +149,7 @@ class GpuLatents:
     def __init__(self, model: EntropyModel, device: torch.device, least_lanes: int = 0) -> None:
         self._model, self.device, self._least_lanes = model, device, least_lanes
         self._cpu = CpuLatents(model, device)
-        self._gpu = backend.GpuCoder(model.layers, model.y_tables, model.z_tables, model.z_table, device)
+        self._gpu = GpuCoder(model.layers, model.y_tables, model.z_tables, model.z_table, device)
 
     def scale_index(self, z_hat: Tensor, levels: Sequence[int]) -> Tensor:
         return self._gpu.scale_index(z_hat, levels)

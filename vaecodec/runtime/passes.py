@@ -15,13 +15,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vaecodec.models.config import ALIGNMENT, PATCH, STEPS, step_positions
-from vaecodec.models.exact import convolve
-from vaecodec.models.memory import empty, relaid
-from vaecodec.models.network import CodecNetwork, in_shades
-from vaecodec.models.preview import PREVIEW_FACTOR, PREVIEW_SCALE
-from vaecodec.models.streaming import RowStream, RowWindow, reach
-from vaecodec.models.windows import Pixels, Window, padded_rows, padded_size
+from vaecodec.networks.config import ALIGNMENT, PATCH, STEPS, step_positions
+from vaecodec.networks.exact import convolve
+from vaecodec.networks.network import CodecNetwork, in_shades
+from vaecodec.networks.preview import PREVIEW_FACTOR, PREVIEW_SCALE
+from vaecodec.runtime.memory import empty, relaid
+from vaecodec.runtime.streaming import RowStream, RowWindow, reach
+from vaecodec.runtime.windows import Pixels, Window, padded_rows, padded_size
 
 Y_CELL = 2 * PATCH
 """Pixels along the side of a position of y."""

@@ -13,8 +13,8 @@ from vaecodec import container, image
 from vaecodec.container import Header, Mode, Tag
 from vaecodec.entropy.coding import CodedLatents, StoredLatents
 from vaecodec.errors import InputError
-from vaecodec.models.config import ALIGNMENT, LEVELS, SCALES
-from vaecodec.models.windows import Window
+from vaecodec.networks.config import ALIGNMENT, LEVELS, SCALES
+from vaecodec.runtime.windows import Window
 
 Crop = tuple[int, int, int, int]
 """x, y, width, height of a part of a picture, in pixels."""

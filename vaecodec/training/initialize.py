@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vaecodec.entropy.scales import LOG_STEP, SCALE_MIN
-from vaecodec.models.config import LEVELS, PATCH, level_lambda
-from vaecodec.models.layers import ANCHORS
-from vaecodec.models.network import CodecNetwork
+from vaecodec.networks.config import LEVELS, PATCH, level_lambda
+from vaecodec.networks.layers import ANCHORS
+from vaecodec.networks.network import CodecNetwork
 
 _INDEX_PER_UNIT = 4.0  # of the last layer of h_scale, see intnet.fixedpoint
 

@@ -1,1 +1,0 @@
-"""The codec network and its export."""

@@ -1,0 +1,1 @@
+"""The networks: what is trained, see `network` for the diagram."""
