@@ -2,45 +2,27 @@
 
 from __future__ import annotations
 
-import importlib
-
 import click
 
-# command -> (module, its click command): a command's imports are paid only when it runs
+from bench.lazy import LazyGroup
+
 COMMANDS = {
-    "rd": ("bench.rd_command", "main"),
-    "speed": ("bench.speed", "main"),
-    "untrained": ("bench.untrained", "main"),
-    "setup-compressai": ("bench.setup_compressai", "main"),
-    "kodak": ("bench.kodak", "main"),
-    "rans": ("bench.rans", "main"),
-    "kernels": ("bench.kernels", "main"),
-    "scale": ("bench.scale", "main"),
-    "scales": ("bench.scales", "main"),
-    "choices": ("bench.choices", "main"),
-    "folders": ("bench.folders", "main"),
-    "practical": ("bench.practical", "main"),
-    "roundtrip": ("bench.roundtrip", "main"),
-    "determinism": ("bench.determinism", "main"),
-    "damage": ("bench.damage", "main"),
+    "rd": "bench.rd.command:main",
+    "kodak": "bench.kodak:main",
+    "speed": "bench.speed.command:main",
+    "practical": "bench.speed.practical:main",
+    "scale": "bench.speed.scale:main",
+    "rans": "bench.speed.rans:main",
+    "kernels": "bench.gpu.kernels:main",
+    "choices": "bench.training.choices:main",
+    "scales": "bench.training.scales:main",
+    "train-speed": "bench.training.steps:main",
+    "untrained": "bench.training.untrained:main",
+    "setup-compressai": "bench.codecs.setup_compressai:main",
 }
 
 
-class LazyGroup(click.Group):
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        if cmd_name not in COMMANDS:
-            return None
-        module, attribute = COMMANDS[cmd_name]
-        command = getattr(importlib.import_module(module), attribute)
-        if isinstance(command, click.Command):
-            return command
-        return click.Command(cmd_name, callback=command, help=(command.__doc__ or "").strip())
-
-
-@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=LazyGroup, lazy=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Compare image codecs on your own photographs, with their own encoders and decoders.
 

@@ -16,6 +16,9 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = Path(__file__).resolve().parent / "results"
 PACKAGES = ("pillow", "numpy", "torch", "numba", "pytorch-msssim", "ssimulacra2", "bjontegaard")
 
+CODE = ("vaecodec", "kernels", "bench/*.py", "checks/*.py")
+"""What a result depends on; for git."""
+
 Record = dict[str, Any]
 
 
@@ -39,7 +42,7 @@ def commit() -> str:
     """The checkout's commit, marked "+changes" where tracked files differ from it."""
     try:
         head = git("rev-parse", "HEAD").strip()
-        changed = git("status", "--porcelain", "--untracked-files=no", "--", "vaecodec", "kernels", "bench/*.py")
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", *CODE)
     except (OSError, subprocess.CalledProcessError):
         return "unknown (no git checkout)"
     return f"{head}+changes" if changed.strip() else head

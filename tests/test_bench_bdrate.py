@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 pytest.importorskip("bjontegaard", reason="BD-rates need the bjontegaard package (extra bench)")
 
-from bench import records, report
-from bench.bdrate import SmallOverlapWarning, bd_rate, compare, image_points, mean_curve, rising
-from bench.published import curves
+from bench import records
+from bench.rd import report
+from bench.rd.bdrate import SmallOverlapWarning, bd_rate, compare, image_points, mean_curve, rising
+from bench.rd.published import curves
 
 Points = list[tuple[float, float]]
 RESULTS = records.RESULTS / "kodak"

@@ -13,10 +13,11 @@ from click.testing import CliRunner
 from numpy.typing import NDArray
 from PIL import Image
 
-from bench import kodak, measure, metrics, rd
+from bench import kodak, measure, metrics
 from bench.__main__ import main
 from bench.codecs import PLAIN, CodecError, make
 from bench.codecs.compressai import CompressAi, environment_python
+from bench.rd import runs as rd
 from bench.records import compact, load, save
 
 Pixels = NDArray[np.uint8]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from bench import rans
+from bench.speed import rans
 
 
 def test_the_task_is_about_one_bit_a_symbol() -> None:

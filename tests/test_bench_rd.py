@@ -20,12 +20,13 @@ from PIL import Image
 pytest.importorskip("bjontegaard", reason="the benchmark needs the extra bench")
 pytest.importorskip("matplotlib", reason="the benchmark needs the extra bench")
 
-from bench import codecs, measure, rd
+from bench import codecs, measure
 from bench.__main__ import main
 from bench.codecs import CodecError, make
 from bench.codecs.pillow import Jpeg
+from bench.rd import runs as rd
+from bench.rd.report import common_images, trouble_lines
 from bench.records import ROOT
-from bench.report import common_images, trouble_lines
 
 Pixels = NDArray[np.uint8]
 

@@ -17,12 +17,14 @@ from PIL import Image
 
 pytest.importorskip("matplotlib", reason="the benchmark needs the extra bench")
 
-from bench import openmp, records, speed, workers
+from bench import openmp, records
 from bench.__main__ import main
 from bench.codecs import Codec, CodecError, make
 from bench.measure import check_decoded
-from bench.untrained import main as untrained
-from bench.untrained import sample_crops
+from bench.speed import command as speed
+from bench.speed import workers
+from bench.training.untrained import main as untrained
+from bench.training.untrained import sample_crops
 from vaecodec.codec import Codec as Model
 
 Pixels = NDArray[np.uint8]

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from fuzz.seal import seal
-from fuzz.seeds import write_seeds
-from fuzz.targets import TARGETS, Finding, require
+from checks.fuzz.seal import seal
+from checks.fuzz.seeds import write_seeds
+from checks.fuzz.targets import TARGETS, Finding, require
 from vaecodec.conformance import expectations
 
 CORPUS = Path(__file__).parent / "corpus"

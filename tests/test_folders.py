@@ -19,7 +19,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 import vaecodec
-from bench.folders import make_photos, run_with_kills, states
+from checks.folders import make_photos, run_with_kills, states
 from vaecodec.cli.program import cli
 from vaecodec.codec import Codec
 from vaecodec.files import discard_leftovers
@@ -175,7 +175,7 @@ def test_leftovers_of_one_file(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 def test_killed_at_random_and_resumed(tmp_path: Path) -> None:
-    """`python -m bench folders` does the same with 500 photographs and 10 kills."""
+    """`python -m checks folders` does the same with 500 photographs and 10 kills."""
     make_photos(tmp_path / "photos", 40, seed=5)
     outcome = run_with_kills(tmp_path / "photos", tmp_path / "out", kills=2, jobs=2, model=TINY, seed=5)
     assert outcome.problems == []

@@ -112,7 +112,7 @@ def test_imports_go_down(path: Path) -> None:
 @pytest.mark.parametrize("path", [*PACKAGE, *KERNELS], ids=_name)
 def test_parts_do_not_know_what_is_not_theirs(path: Path) -> None:
     own = "vaecodec_kernels" if path in KERNELS else _part(_name(path))
-    forbidden = UNKNOWN_TO.get(own, set()) | NEVER_IMPORTED | {"bench", "tests"}
+    forbidden = UNKNOWN_TO.get(own, set()) | NEVER_IMPORTED | {"bench", "checks", "tests"}
     for imported, line in _imports(path):
         assert imported.partition(".")[0] not in forbidden, f"{path}:{line}: {own} imports {imported}"
 

@@ -448,7 +448,7 @@ def test_a_batch_is_shared_evenly() -> None:
 @pytest.mark.slow
 def test_background_training_is_carried_away(photos: Path, tmp_path: Path) -> None:
     def command(*arguments: object) -> str:
-        line = [sys.executable, "-m", "bench.gpu_train", *map(str, arguments)]
+        line = [sys.executable, ROOT / "tools" / "gpu_train.py", *map(str, arguments)]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "kernels")])}
         return subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
 

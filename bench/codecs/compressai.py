@@ -15,7 +15,7 @@ from bench import openmp
 from bench.codecs.base import Codec, CodecError, Image
 
 DEFAULT_ENVIRONMENT = ".venv-compressai"
-WORKER = Path(__file__).resolve().parent.parent / "compressai_worker.py"
+WORKER = Path(__file__).resolve().with_name("compressai_worker.py")
 
 
 def environment_python(folder: Path | None = None) -> Path:

@@ -14,12 +14,13 @@ from click import ClickException
 from click.testing import CliRunner
 from rich.console import Console
 
-from bench import kernel_cases, kernels
 from bench.__main__ import main as bench_command
-from bench.kernel_cases import Case, Inputs, Sizes
-from bench.kernel_depthwise import depthwise_cases
-from bench.kernel_pictures import TINY_LOADS, TINY_MODELS, check, picture_rows, show_pictures
-from bench.kernels import Row, copy_bandwidth, machine, run_case, show, show_lanes
+from bench.gpu import cases as kernel_cases
+from bench.gpu import kernels
+from bench.gpu.cases import Case, Inputs, Sizes
+from bench.gpu.depthwise import depthwise_cases
+from bench.gpu.kernels import Row, copy_bandwidth, machine, run_case, show, show_lanes
+from bench.gpu.pictures import TINY_LOADS, TINY_MODELS, check, picture_rows, show_pictures
 from bench.records import load, save
 from vaecodec.codec import Codec
 from vaecodec.entropy import coding

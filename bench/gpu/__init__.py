@@ -1,0 +1,1 @@
+"""The GPU kernels and whole pictures with them, against their rivals."""

@@ -1,0 +1,1 @@
+"""Size against quality of image codecs: curves, BD-rates, plots, the page."""

@@ -1,0 +1,126 @@
+"""`python -m bench rd`: measure, then tables, plots and the page."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from bench import metrics as metric_module
+from bench.codecs import ANCHOR, DEFAULT, Codec
+from bench.rd import runs as rd
+from bench.rd.plot import plot_rd
+from bench.rd.report import bd_lines, has_metric, summarize, trouble_lines
+from bench.records import RESULTS, Record, save
+
+
+def split(_context: click.Context, _parameter: click.Parameter, value: str) -> list[str]:
+    return [word.strip() for word in value.split(",") if word.strip()]
+
+
+@click.command("rd")
+@click.argument("where", metavar="DIR|kodak")
+@click.option("--codecs", default=",".join(DEFAULT), show_default=True, callback=split, help="Names, with commas.")
+@click.option("--metrics", "wanted", default="psnr,ms-ssim", show_default=True, callback=split)
+@click.option("--out", default=str(RESULTS), show_default="bench/results", type=click.Path(file_okay=False))
+@click.option("--jobs", default=1, show_default=True, type=click.IntRange(1), help="Pictures at the same time.")
+@click.option("--anchor", default=ANCHOR, show_default=True, help="The codec that BD-rates are against.")
+@click.option("--page-images", default=3, show_default=True, type=click.IntRange(0), help="Pictures on the HTML page.")
+@click.option("--page-bpp", default=0.35, show_default=True, help="Their size, in bits per pixel.")
+def main(
+    where: str,
+    codecs: list[str],
+    wanted: list[str],
+    out: str,
+    jobs: int,
+    anchor: str,
+    page_images: int,
+    page_bpp: float,
+) -> None:
+    """Rate-distortion of every codec on the pictures of DIR, or on the Kodak images.
+
+    Real files, encoded, decoded and compared. What is measured already is not measured again; --out holds a JSON
+    file for each codec, a summary, plots and a page (report.html) to look at the pictures themselves.
+    """
+    wanted = usable_metrics(wanted)
+    dataset = rd.dataset_of(where)
+    try:
+        present, missing = rd.absent(codecs)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--codecs") from error
+    if not present:
+        raise click.ClickException("; ".join(f"{name} is absent ({reason})" for name, reason in missing.items()))
+    with ExitStack() as stack:
+        for codec in present:
+            stack.callback(codec.close)
+        try:
+            records = measure_all(present, dataset, Path(out), wanted, jobs)
+        except KeyboardInterrupt:
+            click.echo(
+                f"stopped; what was measured is in {Path(out) / dataset.name}: the same command goes on", err=True
+            )
+            raise
+        if not any(record["images"] for record in records):
+            raise click.ClickException("\n".join(unreadable(records)))
+        folder = Path(out) / dataset.name
+        # Metrics that an earlier run measured for some codecs are shown for those.
+        wanted += [name for record in records for name in rd.metrics_of(record) if name not in wanted]
+        wanted = list(dict.fromkeys(wanted))
+        summary = summarize(records, anchor, wanted, missing)
+        save(folder / "summary.json", summary)
+        click.echo("\n".join(write_tables(summary, records, wanted, folder)))
+        if page_images:
+            from bench.rd.page import write_page
+
+            click.echo(f"page: {write_page(folder / 'report.html', dataset, present, summary, page_images, page_bpp)}")
+
+
+def unreadable(records: Sequence[Record]) -> list[str]:
+    found = {name: reasons for record in records for name, reasons in record["failures"].items()}
+    return [f"{name}: {reason}" for name, reasons in found.items() for reason in reasons.values()]
+
+
+def usable_metrics(wanted: Sequence[str]) -> list[str]:
+    unknown = [name for name in wanted if name not in metric_module.TITLES]
+    if unknown:
+        message = f"{unknown[0]!r} is not one of {', '.join(metric_module.TITLES)}"
+        raise click.BadParameter(message, param_hint="--metrics")
+    for name in wanted:
+        if not metric_module.available(name):
+            message = f"metric {name} needs `{metric_module.REQUIRES[name]}`"
+            raise click.ClickException(message)
+    return list(wanted)
+
+
+def measure_all(
+    codecs: Sequence[Codec], dataset: rd.Dataset, out: Path, wanted: Sequence[str], jobs: int
+) -> list[Record]:
+    """Measure codec after codec, with a bar on a terminal and nothing in a pipe."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    records = []
+    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
+        for codec in codecs:
+            bar = progress.add_task(codec.title, total=len(dataset.paths))
+            records.append(
+                rd.measure_codec(codec, dataset, out, wanted, jobs, advance=lambda _, bar=bar: progress.advance(bar))  # type: ignore[misc]
+            )
+    return records
+
+
+def write_tables(summary: Record, records: Sequence[Record], wanted: Sequence[str], folder: Path) -> list[str]:
+    """Write summary.md and the plots; return the lines of summary.md."""
+    titles = {record["codec"]: record["title"] for record in records}
+    lines: list[str] = []
+    for metric in wanted:
+        if summary["bd_rate"].get(metric):
+            lines += [*bd_lines(summary, metric), ""]
+        if any(has_metric(record, metric) for record in records):
+            plot_rd(summary, titles, metric, folder / f"rd-{metric}")
+    lines += trouble_lines(summary)
+    (folder / "summary.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return lines

@@ -1,0 +1,115 @@
+"""The page of a rate-distortion run: a few of its pictures at equal bytes, and its mean curves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench import kodak
+from bench.codecs import Codec
+from bench.codecs.vaecodec import VaeCodec
+from bench.measure import load_image
+from bench.rd.bdrate import Point
+from bench.rd.published import curves, named
+from bench.rd.runs import EVERY_QUALITY, Dataset
+from bench.records import Record
+from vaecodec.compare import Chart, Curve, Peer, VaecodecPeer, build_page, make_scene
+from vaecodec.compare.matching import common_size
+from vaecodec.compare.peers import AvifPeer, JpegPeer, JxlPeer, Pixels, WebpPeer
+from vaecodec.compare.scene import centre_crop
+
+PAGE_PIXELS = 1_200_000
+NOT_SEEN = {"mozjpeg", "jpeg444"}
+"""Much like JPEG's to look at: the one's files are a few percent smaller, the other is worse at sizes like these."""
+METRICS = {"psnr": "PSNR", "ms-ssim": "MS-SSIM"}
+BROWSERS_SHOW = {"jpegli": "image/jpeg"}
+
+
+class LadderPeer(Peer):
+    """Any codec of the benchmark, on the whole numbers between the ends of its ladder."""
+
+    whole = True
+
+    def __init__(self, codec: Codec) -> None:
+        self.codec = codec
+        self.low, self.high = codec.qualities[0], codec.qualities[-1]
+        self.mime = BROWSERS_SHOW.get(codec.name)
+
+    def encode(self, pixels: Pixels, setting: float) -> bytes:
+        return self.codec.encode(pixels, setting)
+
+    def decode(self, data: bytes) -> Pixels:
+        return self.codec.decode(data)
+
+
+# Peers that can be brought to any size, for the codecs of the same names.
+FINE = {
+    "jpeg": JpegPeer,
+    "webp": WebpPeer,
+    "avif": AvifPeer,
+    "avif-slow": lambda: AvifPeer(2, "4:4:4"),
+    "jxl": JxlPeer,
+}
+
+
+def peer_of(codec: Codec) -> Peer:
+    peer: Peer
+    if codec.name in FINE:
+        peer = FINE[codec.name]()
+    elif isinstance(codec, VaeCodec):
+        peer = VaecodecPeer(codec.codec())
+    else:
+        peer = LadderPeer(codec)
+    peer.name, peer.title = codec.name, codec.title
+    return peer
+
+
+def write_page(path: Path, dataset: Dataset, codecs: Sequence[Codec], summary: Record, count: int, bpp: float) -> Path:
+    """Write the page with `count` pictures at about `bpp` bits per pixel."""
+    # This project's codec first: the table and the pickers then start with what the page is about.
+    ordered = sorted(codecs, key=lambda codec: not isinstance(codec, VaeCodec))
+    ordered = [codec for codec in ordered if codec.name not in NOT_SEEN]
+    peers = [peer_of(codec) for codec in ordered]
+    scenes = []
+    failed = {name for images in summary["failures"].values() for name, why in images.items() if EVERY_QUALITY in why}
+    readable = Dataset(dataset.name, tuple(path for path in dataset.paths if path.name not in failed))
+    for picture in chosen(readable, count):
+        pixels = centre_crop(load_image(picture), PAGE_PIXELS)
+        size = common_size(peers, pixels, round(bpp * pixels.shape[0] * pixels.shape[1] / 8))
+        scenes.append(make_scene(picture.stem, pixels, peers, size))
+    note = (
+        f"Codecs at equal bytes, about {bpp:g} bits per pixel. Curves: mean of {summary['images']} images, "
+        f"per quality setting. Made by python -m bench rd."
+    )
+    if summary.get("absent"):
+        note += f" Not installed here: {', '.join(summary['absent'])}."
+    chart = mean_chart(summary, {codec.name: codec.title for codec in ordered})
+    path.write_text(build_page(f"Image codecs on {dataset.name}", note, scenes, [chart]), encoding="utf-8")
+    return path
+
+
+def chosen(dataset: Dataset, count: int) -> list[Path]:
+    """Easy and hard pictures of Kodak; of other folders, pictures spread over the list."""
+    by_name = {path.name: path for path in dataset.paths}
+    named = [by_name[name] for name in kodak.SHOWN if name in by_name] if dataset.name == "kodak" else []
+    step = max(len(dataset.paths) // max(count, 1), 1)
+    spread = [path for path in dataset.paths[::step] if path not in named]
+    return (named + spread)[:count]
+
+
+def mean_chart(summary: Record, titles: dict[str, str]) -> Chart:
+    found = [
+        Curve(name, title, {label: measured(summary, metric, name) for metric, label in METRICS.items()})
+        for name, title in titles.items()
+    ]
+    if summary["dataset"] == "kodak":
+        by_metric = {label: {c.id: c for c in curves(metric)} for metric, label in METRICS.items()}
+        for id_, curve in by_metric["PSNR"].items():
+            points = {label: by_id[id_].points if id_ in by_id else () for label, by_id in by_metric.items()}
+            found.append(Curve(named(curve), curve.title, points, published=True))
+    return Chart(f"{summary['dataset']}, mean of {summary['images']} images", tuple(found))
+
+
+def measured(summary: Record, metric: str, name: str) -> list[Point]:
+    points: list[Point] = summary["curves"].get(metric, {}).get(name, [])
+    return points

@@ -1,0 +1,1 @@
+"""Time and memory: codecs, the entropy coder, large pictures, whole processes."""

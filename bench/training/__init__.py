@@ -1,0 +1,1 @@
+"""What training gains from its choices, and how fast it is."""
