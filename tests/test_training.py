@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
@@ -16,6 +17,7 @@ from vaecodec.codec import Codec
 from vaecodec.errors import InputError, WeightsError
 from vaecodec.networks.config import CONFIGS, LAMBDA_MIN
 from vaecodec.networks.network import CodecNetwork
+from vaecodec.networks.ssimulacra2 import ssimulacra2
 from vaecodec.training.checkpoint import CHECKPOINT, load_checkpoint, save_checkpoint
 from vaecodec.training.crops import Sampler
 from vaecodec.training.data import Corpus, load_corpus
@@ -24,7 +26,8 @@ from vaecodec.training.export_run import export_run
 from vaecodec.training.loop import MAX_BAD_STEPS, DivergedError, Trainer
 from vaecodec.training.loss import (
     MS_SSIM_WEIGHT,
-    PERCEPTUAL_SCALE,
+    SSIMULACRA2_WEIGHT,
+    Mix,
     Terms,
     balanced_loss,
     distortion_of,
@@ -374,23 +377,54 @@ def test_exported_run_is_a_codec(corpus: Corpus, tmp_path: Path, monkeypatch: py
     assert codec.decode(encoded.data).size == (320, 200)
 
 
-def test_perceptual_distortion_is_squared_error_and_ms_ssim_in_equal_parts() -> None:
-    pytest.importorskip("pytorch_msssim")
+def test_the_mixed_distortion_is_the_sum_of_its_shares() -> None:
+    ms_ssim = pytest.importorskip("pytorch_msssim").ms_ssim
     torch.manual_seed(0)
     x = torch.rand(2, 3, MS_SSIM_CROP, MS_SSIM_CROP)
     x_hat = (x + 0.1 * torch.randn_like(x)).requires_grad_()
     mse = (x_hat - x).square().mean((1, 2, 3))
-    found = distortion_of(x_hat, x, mse, "perceptual")
-    assert torch.equal(distortion_of(x_hat, x, mse, "psnr"), mse)
-    assert torch.allclose(distortion_of(x, x, torch.zeros(2), "perceptual"), torch.zeros(2), atol=1e-6)
-    similarity = 1 - (found / PERCEPTUAL_SCALE - mse) / MS_SSIM_WEIGHT
-    assert bool(((similarity > 0.5) & (similarity < 1)).all())
-    found.sum().backward()
+    mixed = distortion_of(x_hat, x, mse, Mix(0.25, 0.5))
+    similarity = ms_ssim(x_hat, x, data_range=1.0, size_average=False)
+    parts = 0.25 * mse + 0.25 * MS_SSIM_WEIGHT * (1 - similarity)
+    assert torch.allclose(mixed, parts + 0.5 * SSIMULACRA2_WEIGHT * ssimulacra2(x, x_hat).dissimilarity)
+    assert torch.equal(distortion_of(x_hat, x, mse, Mix()), mse)
+    mixed.sum().backward()
     assert x_hat.grad is not None
     assert bool(torch.isfinite(x_hat.grad).all())
 
 
+@pytest.mark.parametrize("share", ["ms_ssim", "ssimulacra2"])
+def test_whatever_the_mix_is_the_distortion_weighs_like_the_squared_error_of_photographs(share: str) -> None:
+    pytest.importorskip("pytorch_msssim")
+    coarse = F.interpolate(
+        torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0)), size=256, mode="bicubic"
+    )
+    x = coarse.clamp(0, 1)
+    for deviation in (0.01, 0.04):
+        noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(1))
+        x_hat = (x + deviation * F.avg_pool2d(noise, 5, 1, 2) * 5).clamp(0, 1)
+        mse = (x_hat - x).square().mean((1, 2, 3))
+        ratio = distortion_of(x_hat, x, mse, Mix(**{share: 1.0})) / mse
+        assert 0.3 < ratio.mean().item() < 3
+
+
 @pytest.mark.parametrize(("tune", "crop"), [("perceptual", 128), ("sharp", 256)])
 def test_a_tune_that_cannot_be_trained_is_refused(tune: str, crop: int) -> None:
-    with pytest.raises(InputError, match="tune"):
+    with pytest.raises(InputError, match=r"tune is sharp|crop is 128; it must be at least 192 for MS-SSIM"):
         Settings(tune=tune, crop=crop)
+
+
+def test_shares_above_one_are_refused() -> None:
+    with pytest.raises(InputError, match=r"ms_ssim_share \+ ssimulacra2_share is 1\.2; it must be at most 1"):
+        Settings(ms_ssim_share=0.7, ssimulacra2_share=0.5)
+
+
+def test_small_crops_are_enough_without_ms_ssim() -> None:
+    assert Settings(tune="perceptual", crop=128, ms_ssim_share=0).mix == Mix(0, 0.5)
+
+
+def test_a_perceptual_run_of_before_the_shares_is_not_resumed() -> None:
+    old = Settings(tune="perceptual").as_dict()
+    del old["ms_ssim_share"], old["ssimulacra2_share"]
+    with pytest.raises(WeightsError, match="--init"):
+        Settings.from_dict(old)

@@ -44,7 +44,9 @@ _SETTINGS: tuple[tuple[str, Any, str], ...] = (
     ("--checkpoint-every", int, "Steps between two checkpoints, 250 by default."),
     ("--log-every", int, "Steps between two lines of the log; 1 by default, 10 on a GPU."),
     ("--rounded-rate/--noise-rate", bool, "Rate of rounded values instead of noisy ones, for fine-tuning."),
-    ("--tune", str, "psnr (default), or perceptual: squared error and MS-SSIM in equal parts."),
+    ("--tune", str, "psnr (default), or perceptual: squared error, MS-SSIM and SSIMULACRA2 mixed."),
+    ("--ms-ssim-share", float, "Share of MS-SSIM in the distortion of --tune perceptual, 0.2 by default."),
+    ("--ssimulacra2-share", float, "Share of SSIMULACRA2 in it, 0.5 by default; squared error has the rest."),
     ("--bf16/--fp32", bool, "bfloat16 autocast (default), or float32 throughout."),
     ("--compile/--no-compile", bool, "torch.compile; default on a GPU."),
 )

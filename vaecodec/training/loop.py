@@ -72,14 +72,14 @@ class Trainer:
     def _make_objective(self) -> nn.Module:
         """The loss as a module; with several processes also the average of their gradients."""
         settings = self.settings
-        if settings.tune == "perceptual" and find_spec("pytorch_msssim") is None:
-            message = "tune=perceptual needs the package pytorch-msssim, which is part of vaecodec[train]"
+        if settings.mix.ms_ssim > 0 and find_spec("pytorch_msssim") is None:
+            message = "ms_ssim_share needs the package pytorch-msssim, which is part of vaecodec[train]"
             raise InputError(message)
         objective: nn.Module = Objective(
             self.network,
             rounded_rate=settings.rounded_rate,
             bf16=settings.bf16,
-            tune=settings.tune,
+            mix=settings.mix,
             compiled=settings.compile,
         )
         if self.peers.world > 1:

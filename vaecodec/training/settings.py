@@ -8,6 +8,8 @@ from typing import Any
 
 from vaecodec.errors import InputError, WeightsError
 from vaecodec.networks.config import CONFIGS
+from vaecodec.networks.ssimulacra2 import LEAST_SIDE
+from vaecodec.training.loss import Mix
 from vaecodec.weights.manifest import TUNES
 
 MS_SSIM_CROP = 192
@@ -20,7 +22,8 @@ class Settings:
 
     Schedule: `warmup` steps linear to the peak, constant, then linear to 1 % of the peak over the last `decay` (a
     fraction of `steps`): a longer run can branch off the constant part. Crops are `crop` pixels, a multiple of 64.
-    tune: "psnr", or "perceptual" for squared error and MS-SSIM in equal parts (needs pytorch-msssim).
+    tune: "psnr" for squared error, or "perceptual" for a mix of it with `ms_ssim_share` of MS-SSIM (which needs
+    pytorch-msssim) and `ssimulacra2_share` of SSIMULACRA2; the shares mean nothing for tune="psnr".
     `batch` counts the images of a step over all processes. `log_every`: every n-th step gets a line in the log.
     """
 
@@ -38,6 +41,8 @@ class Settings:
     rescale_chance: float = 0.3
     rounded_rate: bool = False
     tune: str = "psnr"
+    ms_ssim_share: float = 0.2
+    ssimulacra2_share: float = 0.5
     compile: bool = False
     bf16: bool = True
     eval_every: int = 1000
@@ -54,11 +59,23 @@ class Settings:
         _require("warmup", self.warmup, self.warmup >= 0, "at least 0")
         _require("crop", self.crop, self.crop >= 64 and self.crop % 64 == 0, "a positive multiple of 64")
         _require("tune", self.tune, self.tune in TUNES, f"one of {', '.join(TUNES)}")
-        if self.tune == "perceptual":
-            _require("crop", self.crop, self.crop >= MS_SSIM_CROP, f"at least {MS_SSIM_CROP} for tune=perceptual")
+        for field in ("ms_ssim_share", "ssimulacra2_share"):
+            _require(field, getattr(self, field), 0 <= getattr(self, field) <= 1, "0..1")
+        shares = self.ms_ssim_share + self.ssimulacra2_share
+        _require("ms_ssim_share + ssimulacra2_share", shares, shares <= 1, "at most 1")
+        for name, share, least in (
+            ("MS-SSIM", self.mix.ms_ssim, MS_SSIM_CROP),
+            ("SSIMULACRA2", self.mix.ssimulacra2, LEAST_SIDE),
+        ):
+            _require("crop", self.crop, share == 0 or self.crop >= least, f"at least {least} for {name}")
         _require("decay", self.decay, 0 < self.decay <= 1, "above 0, at most 1")
         _require("ema", self.ema, 0 <= self.ema < 1, "0 <= ema < 1")
         _require("rescale_chance", self.rescale_chance, 0 <= self.rescale_chance <= 1, "0..1")
+
+    @property
+    def mix(self) -> Mix:
+        """The distortion that the run minimizes."""
+        return Mix(self.ms_ssim_share, self.ssimulacra2_share) if self.tune == "perceptual" else Mix()
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -67,11 +84,15 @@ class Settings:
     def from_dict(cls, values: Mapping[str, Any]) -> Settings:
         """The settings in a checkpoint; those that an older version didn't know get their defaults.
 
-        Raises WeightsError for a setting that this version doesn't know: ignoring it would change the run.
+        Raises WeightsError for a setting that this version doesn't know, as ignoring it would change the run, and for
+        a perceptual run that knows no shares: its distortion was another one.
         """
         unknown = values.keys() - {field.name for field in fields(cls)}
         if unknown:
             message = f"the checkpoint has settings of a newer version: {', '.join(sorted(unknown))}"
+            raise WeightsError(message)
+        if values.get("tune") == "perceptual" and "ssimulacra2_share" not in values:
+            message = "the checkpoint is of a perceptual run of an older version: begin a run with --init instead"
             raise WeightsError(message)
         return cls(**values)
 
