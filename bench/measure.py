@@ -20,6 +20,7 @@ from PIL import Image as PillowImage
 
 from bench import metrics
 from bench.codecs import Codec, CodecError, Image, make
+from vaecodec.metrics import psnr
 
 # What codecs and Pillow raise for a picture they cannot do; anything else is a mistake in the benchmark.
 FAILURES = (CodecError, OSError, ValueError, RuntimeError, MemoryError)
@@ -110,7 +111,7 @@ def check_decoded(original: Image, decoded: Image) -> None:
     if decoded.dtype != np.uint8 or decoded.shape != original.shape:
         message = f"decoded {decoded.dtype} {decoded.shape}, encoded {original.dtype} {original.shape}"
         raise CodecError(message)
-    quality = metrics.psnr(original, decoded)
+    quality = psnr(original, decoded)
     if quality < LEAST_PSNR:
         message = f"the decoded picture is not the encoded one: {quality:.1f} dB"
         raise CodecError(message)

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from bench.codecs.base import Image
+from vaecodec.metrics import psnr
 
 # MS-SSIM halves the picture four times under an 11-pixel window.
 MS_SSIM_SHORTEST_SIDE = 161
@@ -38,13 +39,6 @@ def measure(metric: str, original: Image, decoded: Image) -> float | None:
     raise ValueError(message)
 
 
-def psnr(original: Image, decoded: Image) -> float:
-    """PSNR in dB over all samples of the three RGB planes together, peak 255; infinite for equal pictures."""
-    difference = original.astype(np.float64) - decoded
-    mse = float(np.mean(difference * difference))
-    return float("inf") if mse == 0 else float(10 * np.log10(255**2 / mse))
-
-
 def ms_ssim(original: Image, decoded: Image) -> float | None:
     """Multi-scale SSIM (Wang 2003) over RGB, 0..1, as CompressAI reports it; None below 161 pixels a side."""
     if min(original.shape[:2]) < MS_SSIM_SHORTEST_SIDE:
@@ -55,11 +49,6 @@ def ms_ssim(original: Image, decoded: Image) -> float | None:
     # [1, 3, H, W]
     planes = [torch.from_numpy(img.transpose(2, 0, 1)[None].astype(np.float32)) for img in (original, decoded)]
     return float(compute(*planes, data_range=255.0))
-
-
-def ms_ssim_db(value: float) -> float:
-    """The usual logarithmic scale: -10 log10(1 - MS-SSIM)."""
-    return float(-10 * np.log10(max(1 - value, 1e-12)))
 
 
 def ssimulacra2(original: Image, decoded: Image) -> float:

@@ -8,7 +8,6 @@ with what the encoder wrote and with the pixels of the plain float32 decoder.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import subprocess
 import sys
 import tempfile
@@ -26,12 +25,13 @@ from rich.progress import Progress
 
 from bench.codecs import Image
 from bench.measure import load_image
-from bench.metrics import psnr
 from bench.rd.runs import dataset_of
 from bench.records import RESULTS, ROOT, Record, environment, save
 from vaecodec.codec import Codec
+from vaecodec.conformance import digest
 from vaecodec.entropy.coding import Latents
 from vaecodec.intnet.layers import run_layer, scale_index
+from vaecodec.metrics import psnr
 from vaecodec.rans import coder, numba_coder, plain_coder
 from vaecodec.rans.choice import RansDecoder
 
@@ -88,14 +88,6 @@ class Result:
     @property
     def passed(self) -> bool:
         return self.latents_equal == self.files and (not self.one_level or self.largest_difference <= 1)
-
-
-def digest(latents: Latents) -> str:
-    """SHA-256 of level, z_hat and r."""
-    sha = hashlib.sha256(bytes([latents.level]))
-    for array in (latents.z_hat, latents.r):
-        sha.update(f"{array.dtype.str} {array.shape}".encode() + np.ascontiguousarray(array).tobytes())
-    return sha.hexdigest()
 
 
 # Settings

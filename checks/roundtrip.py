@@ -18,13 +18,13 @@ from rich.progress import track
 
 from bench.codecs import Image
 from bench.measure import load_image
-from bench.metrics import psnr
 from bench.rd.runs import dataset_of
 from bench.records import RESULTS, Record, environment, save
 from vaecodec import container
 from vaecodec.codec import Codec, Encoded, native_dtype, to_pixels
 from vaecodec.container import Tag
-from vaecodec.networks.config import LEVELS
+from vaecodec.levels import MAX_LEVEL
+from vaecodec.metrics import psnr
 from vaecodec.runtime.engines import set_block_type
 from vaecodec.runtime.loading import LoadedModel, load_model
 from vaecodec.weights.manifest import entry_by_name
@@ -83,7 +83,7 @@ def stored_model(model: str) -> LoadedModel:
 @torch.inference_mode()
 def expected_pixels(model: LoadedModel, encoded: Encoded, shape: Sequence[int]) -> Image:
     """What the encoder's own y_hat looks like, by the network as it was trained, in one piece: uint8 [H, W, 3]."""
-    t = torch.tensor([encoded.latents.level / (LEVELS - 1)])
+    t = torch.tensor([encoded.latents.level / MAX_LEVEL])
     pixels: Image = to_pixels(model.network.synthesize(encoded.y_hat.cpu(), t))[0, : shape[0], : shape[1]]
     return pixels
 

@@ -13,8 +13,9 @@ pytest.importorskip("bjontegaard", reason="BD-rates need the bjontegaard package
 
 from bench import records
 from bench.rd import report
-from bench.rd.bdrate import SmallOverlapWarning, bd_rate, compare, image_points, mean_curve, rising
+from bench.rd.bdrate import SmallOverlapWarning, bd_rate, image_points, mean_curve
 from bench.rd.published import curves
+from vaecodec import metrics
 
 Points = list[tuple[float, float]]
 RESULTS = records.RESULTS / "kodak"
@@ -67,7 +68,7 @@ def test_measured_bd_rates_agree_with_an_independent_formula(codec: str) -> None
     names = sorted(records.load(paths[0])["rows"])
     anchor, test = (report.curve(records.load(path), "psnr", names) for path in paths)
     assert len(names) == 24
-    assert bd_rate(anchor, test) == pytest.approx(by_lines(rising(anchor), rising(test)), abs=0.3)
+    assert bd_rate(anchor, test) == pytest.approx(by_lines(metrics.rising(anchor), metrics.rising(test)), abs=0.3)
 
 
 def test_published_curves_agree_too() -> None:
@@ -79,7 +80,7 @@ def test_published_curves_agree_too() -> None:
 
 def test_the_overlap_is_stated_and_warned_of() -> None:
     whole, part = curve(low=28, high=42, count=15), curve(0.5, low=30, high=34, count=5)
-    result = compare(whole, part)
+    result = metrics.bd_rate(whole, part)
     assert (result.low, result.high) == (30, 34)
     assert result.overlap == pytest.approx(4 / 14)
     assert result.method == "pchip"
@@ -88,16 +89,16 @@ def test_the_overlap_is_stated_and_warned_of() -> None:
 
 
 def test_curves_apart_have_no_bd_rate() -> None:
-    assert math.isnan(compare(curve(low=20, high=25), curve(low=30, high=40)).percent)
+    assert math.isnan(metrics.bd_rate(curve(low=20, high=25), curve(low=30, high=40)).percent)
 
 
 def test_too_few_points() -> None:
     with pytest.raises(ValueError, match="test: 3 usable points, a BD-rate needs at least 4"):
-        compare(curve(), curve(count=3))
+        metrics.bd_rate(curve(), curve(count=3))
 
 
 def test_points_that_cost_more_and_look_worse_are_left_out() -> None:
-    assert rising([(2.0, 30.0), (1.0, 31.0), (3.0, 33.0), (4.0, 33.0)]) == [(1.0, 31.0), (3.0, 33.0)]
+    assert metrics.rising([(2.0, 30.0), (1.0, 31.0), (3.0, 33.0), (4.0, 33.0)]) == [(1.0, 31.0), (3.0, 33.0)]
     spoiled = [*curve(0.5), (5.0, 30.0)]
     assert bd_rate(curve(), spoiled) == pytest.approx(-50, abs=1e-9)
 

@@ -19,6 +19,7 @@ from bench.codecs import PLAIN, CodecError, make
 from bench.codecs.compressai import CompressAi, environment_python
 from bench.rd import runs as rd
 from bench.records import compact, load, save
+from vaecodec.metrics import psnr
 
 Pixels = NDArray[np.uint8]
 
@@ -35,7 +36,7 @@ def test_a_codec_keeps_the_picture(name: str, photo: Pixels) -> None:
         decoded = codec.decode(data)
         measure.check_decoded(photo, decoded)
         sizes.append(len(data))
-        quality.append(metrics.psnr(photo, decoded))
+        quality.append(psnr(photo, decoded))
     assert sizes[0] < sizes[1]
     assert quality[0] < quality[1]
     assert list(codec.qualities) == sorted(codec.qualities)
@@ -82,9 +83,9 @@ def test_compressai_through_its_process(photo: Pixels) -> None:
 def test_psnr_is_over_all_samples() -> None:
     black = np.zeros((4, 4, 3), np.uint8)
     gray = np.full((4, 4, 3), 51, np.uint8)
-    assert metrics.psnr(black, gray) == pytest.approx(20 * np.log10(5))
-    assert metrics.psnr(black, black) == float("inf")
-    assert measure.rounded(metrics.psnr(black, black)) is None
+    assert psnr(black, gray) == pytest.approx(20 * np.log10(5))
+    assert psnr(black, black) == float("inf")
+    assert measure.rounded(psnr(black, black)) is None
 
 
 def test_ms_ssim_needs_a_side_of_161(photo: Pixels) -> None:

@@ -16,10 +16,11 @@ import vaecodec
 from vaecodec.compare import Chart, Curve, build_page, compare_photos, installed_peers, make_scene, photos
 from vaecodec.compare.maps import bits_map, error_map
 from vaecodec.compare.matching import TOLERANCE, common_size, match_size
-from vaecodec.compare.metrics import SHORTEST_SIDE, ms_ssim, psnr
+from vaecodec.compare.ms_ssim import SHORTEST_SIDE, ms_ssim
 from vaecodec.compare.page import map_data, picture_uri
 from vaecodec.compare.peers import JpegPeer, Peer, VaecodecPeer
 from vaecodec.compare.scene import centre_crop
+from vaecodec.metrics import psnr
 
 Pixels = NDArray[np.uint8]
 

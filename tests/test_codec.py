@@ -39,10 +39,9 @@ from vaecodec.errors import (
     UnknownModel,
     VaecodecError,
 )
-from vaecodec.inspection import level_to_quality
 from vaecodec.intnet.layers import scale_index
-from vaecodec.networks.config import LEVELS
-from vaecodec.picture_file import QUALITY_MAX, QUALITY_MIN, quality_to_level
+from vaecodec.levels import LEVELS, QUALITY_MAX, QUALITY_MIN, level_to_quality, quality_to_level
+from vaecodec.metrics import psnr
 from vaecodec.runtime.loading import LoadedModel, load_model
 from vaecodec.weights.store import StoredModel, read_model
 
@@ -73,10 +72,6 @@ def _of_mode(photo: Image.Image, mode: str, size: tuple[int, int]) -> Image.Imag
         small.putalpha(Image.fromarray(alpha.astype(np.uint8)))
         return small
     return small.convert(mode)
-
-
-def _psnr(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
-    return float(-10 * np.log10(np.square((a.astype(float) - b) / 255).mean()))
 
 
 def _assert_latents_equal(codec: Codec, encoded: Encoded) -> None:
@@ -133,7 +128,7 @@ def test_ladder_is_monotonic(lake: Image.Image) -> None:
     for level in range(0, LEVELS, 9):
         data = codec.encode(pixels, level=level)
         sizes.append(len(data))
-        qualities.append(_psnr(pixels, codec.decode(data, as_array=True)))
+        qualities.append(psnr(pixels, codec.decode(data, as_array=True)))
     assert sizes == sorted(set(sizes))
     assert qualities == sorted(qualities)
     assert qualities[-1] > qualities[0] + 10
@@ -155,18 +150,18 @@ def test_quality_covers_all_levels() -> None:
 
 @pytest.mark.parametrize("quality", [0, 0.9, 101, -1, float("nan"), float("inf")])
 def test_quality_out_of_range(codec: Codec, lake: Image.Image, quality: float) -> None:
-    with pytest.raises(InputError, match=r"quality is .*; legal is 1\.\.100"):
+    with pytest.raises(InputError, match=r"quality is .*; it must be 1\.\.100"):
         codec.encode(lake, quality)
 
 
 @pytest.mark.parametrize("level", [-1, 64])
 def test_level_out_of_range(codec: Codec, lake: Image.Image, level: int) -> None:
-    with pytest.raises(InputError, match=r"level is .*; legal is 0\.\.63"):
+    with pytest.raises(InputError, match=r"level is .*; it must be 0\.\.63"):
         codec.encode(lake, level=level)
 
 
 def test_sides_out_of_range(codec: Codec) -> None:
-    with pytest.raises(InputError, match=r"width is 65536; legal is 1\.\.65535"):
+    with pytest.raises(InputError, match=r"width is 65536; it must be 1\.\.65535"):
         codec.encode(np.zeros((1, 65536), np.uint8))
     with pytest.raises(InputError, match=r"height is 65536"):
         codec.encode(np.zeros((65536, 1), np.uint8))

@@ -170,7 +170,7 @@ def test_layers_that_are_not_packed(dtype: str, monkeypatch: pytest.MonkeyPatch)
 
 
 def _has_packed_layers(codec: Codec) -> bool:
-    return any(isinstance(module, x86.PackedConv) for module in codec._own.network.modules())
+    return any(isinstance(module, x86.PackedConv) for module in codec.loaded_model().network.modules())
 
 
 def test_batches(codec: Codec) -> None:

@@ -12,7 +12,7 @@ from vaecodec.entropy.model import tables_from_tensors, tables_to_tensors
 from vaecodec.entropy.quantize import TOTAL, pmf_to_frequencies, to_symbols, to_values
 from vaecodec.entropy.scales import scale_table
 from vaecodec.errors import WeightsError
-from vaecodec.intnet.fixedpoint import SCALES
+from vaecodec.intnet.fixedpoint import SCALE_INDICES
 
 
 @settings(max_examples=50, deadline=None)
@@ -51,7 +51,7 @@ def test_prior_sums_to_one() -> None:
 
 
 def test_fitted_tables_follow_the_counts() -> None:
-    counts = np.zeros((SCALES, COUNT_BINS), np.int64)
+    counts = np.zeros((SCALE_INDICES, COUNT_BINS), np.int64)
     counts[10, :3] = [100_000, 700_000, 200_000]
     tables = fit_tables(counts)
     row = np.diff(tables.quantized_cdf[10, : tables.sizes[10] + 1].astype(np.int64)) / TOTAL
@@ -61,14 +61,14 @@ def test_fitted_tables_follow_the_counts() -> None:
 
 
 def test_tables_survive_storage() -> None:
-    tables = fit_tables(np.zeros((SCALES, COUNT_BINS), np.int64))
+    tables = fit_tables(np.zeros((SCALE_INDICES, COUNT_BINS), np.int64))
     again = tables_from_tensors("int.y", tables_to_tensors("int.y", tables))
     assert np.array_equal(again.quantized_cdf, tables.quantized_cdf)
     assert np.array_equal(again.sizes, tables.sizes)
 
 
 def test_tables_that_do_not_sum_are_refused() -> None:
-    tensors = tables_to_tensors("int.y", fit_tables(np.zeros((SCALES, COUNT_BINS), np.int64)))
+    tensors = tables_to_tensors("int.y", fit_tables(np.zeros((SCALE_INDICES, COUNT_BINS), np.int64)))
     tensors["int.y.frequencies"] = tensors["int.y.frequencies"].copy()
     tensors["int.y.frequencies"][5] += 1
     with pytest.raises(WeightsError, match="sum to 65537"):

@@ -21,6 +21,7 @@ TREE: dict[str, tuple[type, ...]] = {
     "UnknownModel": (errors.WeightsError,),
     "HashMismatch": (errors.WeightsError,),
     "BackendError": (errors.VaecodecError,),
+    "DivergedError": (errors.VaecodecError,),
     "InputError": (errors.VaecodecError, ValueError),
     "TargetError": (errors.InputError,),
 }

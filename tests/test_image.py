@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from vaecodec.errors import InputError
-from vaecodec.image import Picture, pad_to_multiple, strip_exif_prefix, to_array, to_picture, to_pil
+from vaecodec.image import Picture, strip_exif_prefix, to_array, to_picture, to_pil
 
 
 def _pil(photo: NDArray[np.uint8], mode: str) -> Image.Image:
@@ -227,15 +227,6 @@ def test_without_metadata_there_is_none(photo: NDArray[np.uint8]) -> None:
 def test_gray_is_the_nearest_to_three_decoded_channels() -> None:
     rgb = np.array([[[10, 10, 12], [10, 11, 11], [0, 0, 1], [255, 255, 255]]], np.uint8)
     assert to_array(Picture(rgb, mode="L")).tolist() == [[11, 11, 0, 255]]
-
-
-def test_padding_repeats_the_edge() -> None:
-    rgb = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
-    padded = pad_to_multiple(rgb, 4)
-    assert padded.shape == (4, 4, 3)
-    assert np.array_equal(padded[:2, :3], rgb)
-    assert np.array_equal(padded[3, 3], rgb[1, 2])
-    assert pad_to_multiple(padded, 4) is padded
 
 
 def test_plain_images_warn_of_nothing(photo: NDArray[np.uint8]) -> None:

@@ -23,7 +23,8 @@ from vaecodec.intnet.layers import (
     run_layer,
     scale_index,
 )
-from vaecodec.networks.config import LEVELS, ModelConfig
+from vaecodec.levels import LEVELS
+from vaecodec.networks.config import ModelConfig
 from vaecodec.networks.network import level_position
 from vaecodec.networks.scale_network import ScaleNetwork
 from vaecodec.runtime import integers

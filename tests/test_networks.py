@@ -14,8 +14,9 @@ from torch import Tensor
 from vaecodec.entropy.fit import COUNT_BINS
 from vaecodec.entropy.model import from_tensors
 from vaecodec.errors import WeightsError
-from vaecodec.intnet.fixedpoint import SCALES
-from vaecodec.networks.config import CONFIGS, LAMBDA_MAX, LAMBDA_MIN, LEVELS, STEPS, ModelConfig, level_lambda
+from vaecodec.intnet.fixedpoint import SCALE_INDICES
+from vaecodec.levels import LAMBDA_MAX, LAMBDA_MIN, LEVELS, level_lambda
+from vaecodec.networks.config import CONFIGS, STEPS, ModelConfig
 from vaecodec.networks.layers import ANCHORS, DepthConvBlock, LevelTable
 from vaecodec.networks.network import Analysis, CodecNetwork, level_position, round_z, step_mask
 from vaecodec.networks.quantizers import clamp_through, ste_round
@@ -291,7 +292,7 @@ def test_export_refuses_weights_beyond_float16(value: float) -> None:
 def test_unseen_scales_have_usable_tables() -> None:
     """Tables are fitted for all 64 scales, also those that no residual fell on."""
     model = from_tensors(export_tensors(_network(), _counts()))
-    assert len(model.y_tables.sizes) == SCALES
+    assert len(model.y_tables.sizes) == SCALE_INDICES
     assert int(model.y_tables.sizes.min()) >= 3
     assert int(model.y_tables.sizes.max()) <= 2 * COUNT_BINS - 1
 

@@ -18,8 +18,7 @@ from vaecodec import numpy_codec, picture_file
 from vaecodec.codec import Codec
 from vaecodec.entropy.coding import Latents
 from vaecodec.errors import FormatError, InputError, UnknownModel
-from vaecodec.inspection import level_to_quality
-from vaecodec.networks.config import LEVELS
+from vaecodec.levels import LEVELS, level_to_quality
 from vaecodec.runtime.numpy_networks import LightNetworks
 from vaecodec.weights.manifest import DEFAULT_MODEL, entry_by_name, manifest
 from vaecodec.weights.store import read_model
@@ -123,7 +122,7 @@ def test_files_hold_all_that_rides_along(size: tuple[int, int]) -> None:
 
 def test_what_cannot_be_encoded() -> None:
     picture = np.zeros((8, 8, 3), np.uint8)
-    with pytest.raises(InputError, match=r"quality is 101; legal is 1\.\.100"):
+    with pytest.raises(InputError, match=r"quality is 101; it must be 1\.\.100"):
         numpy_codec.encode(picture, 101, model="fast")
     with pytest.raises(UnknownModel, match="is not shipped"):
         numpy_codec.encode(picture, 50, model="none")

@@ -213,7 +213,7 @@ U8, U16 = np.uint8, np.uint16
     ("symbols", "index", "message"),
     [
         (np.array([0, 0, 3], U16), np.array([9, 1, 2], U8), "symbol 3 at 2; legal for table 2 is 0..2"),
-        (np.array([0], U16), np.array([16], U8), "table_index reaches 16; legal is 0..15"),
+        (np.array([0], U16), np.array([16], U8), "table_index reaches 16; it must be 0..15"),
         (np.array([0, 0], U16), np.array([0], U8), "symbols are uint16 (2,); they must be uint16 (1,)"),
         (np.array([-1], np.int64), np.array([0], U8), "symbols are int64 (1,); they must be uint16 (1,)"),
         (np.array([0], U16), np.array([-1], np.int8), "table_index is int8 (1,); it must be uint8 [n]"),

@@ -15,6 +15,7 @@ from PIL import Image
 import vaecodec
 from vaecodec.codec import Codec
 from vaecodec.errors import InputError, TargetError
+from vaecodec.metrics import psnr
 from vaecodec.targets import MOST_TRIALS, Goal, Search, Trial, bytes_of_bpp, meet, parse_size
 
 SAMPLES = Path(__file__).parents[1] / "samples"
@@ -88,12 +89,12 @@ def test_what_is_above_the_range() -> None:
     with pytest.raises(TargetError, match=r"target_bytes is 500: this picture reaches 900 bytes to 1630 bytes"):
         meet(size, Goal.of_bytes(500), LEVELS)
 
-    def psnr(level: int, strength: float) -> Trial[tuple[int, float]]:
+    def measure(level: int, strength: float) -> Trial[tuple[int, float]]:
         return Trial(30 + level / 10 - strength, (level, strength))
 
-    assert meet(psnr, Goal.of_psnr(20), LEVELS).content == (0, 1.0)
+    assert meet(measure, Goal.of_psnr(20), LEVELS).content == (0, 1.0)
     with pytest.raises(TargetError, match=r"target_psnr is 50 dB: this picture reaches 29\.00 dB to 36\.30 dB"):
-        meet(psnr, Goal.of_psnr(50), LEVELS)
+        meet(measure, Goal.of_psnr(50), LEVELS)
 
 
 def test_a_picture_without_error_is_good_enough() -> None:
@@ -132,10 +133,6 @@ def lake() -> NDArray[np.uint8]:
         return np.asarray(photo.convert("RGB").resize((200, 150), Image.Resampling.LANCZOS))
 
 
-def _psnr(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
-    return float(-10 * np.log10(np.square((a.astype(float) - b) / 255).mean()))
-
-
 @pytest.mark.parametrize("share", [0.03, 0.3, 0.6, 0.97])
 def test_target_bytes(codec: Codec, lake: NDArray[np.uint8], share: float) -> None:
     smallest, largest = (len(codec.encode(lake, level=level)) for level in (0, 63))
@@ -168,9 +165,9 @@ def test_target_bpp(codec: Codec, lake: NDArray[np.uint8]) -> None:
 def test_target_psnr(codec: Codec, lake: NDArray[np.uint8], mode: str) -> None:
     """Measured on the decoded picture, in its own mode."""
     source = np.asarray(Image.fromarray(lake).convert(mode))
-    low, high = sorted(_psnr(codec.decode(codec.encode(source, level=n), as_array=True), source) for n in (3, 40))
+    low, high = sorted(psnr(codec.decode(codec.encode(source, level=n), as_array=True), source) for n in (3, 40))
     target = (low + high) / 2
-    reached = _psnr(codec.decode(codec.encode(source, target_psnr=target), as_array=True), source)
+    reached = psnr(codec.decode(codec.encode(source, target_psnr=target), as_array=True), source)
     assert target <= reached <= target + 0.05
     with pytest.raises(TargetError, match=r"reaches \d+\.\d\d dB to \d+\.\d\d dB"):
         codec.encode(source, target_psnr=80)

@@ -19,7 +19,9 @@ import vaecodec.runtime.memory
 from vaecodec.codec import Codec
 from vaecodec.errors import InputError
 from vaecodec.intnet.layers import scale_index
-from vaecodec.networks.config import CONFIGS, LEVELS
+from vaecodec.levels import LEVELS
+from vaecodec.metrics import psnr
+from vaecodec.networks.config import CONFIGS
 from vaecodec.networks.layers import DepthConvBlock, Downsample, Upsample
 from vaecodec.networks.network import CodecNetwork, level_position, round_z
 from vaecodec.networks.preview import PreviewFit, make_preview_head
@@ -180,8 +182,8 @@ def test_band_height_leaves_files_alone(
 
 def test_scale_index_of_tiles(codec: Codec) -> None:
     """The integer network has tiles of its own: equal in every bit."""
-    layers = codec._own.entropy.layers
-    z_hat = np.random.default_rng(5).integers(-9, 9, (codec._own.entropy.N, 70, 35)).astype(np.int8)
+    layers = codec.loaded_model().entropy.layers
+    z_hat = np.random.default_rng(5).integers(-9, 9, (codec.loaded_model().entropy.N, 70, 35)).astype(np.int8)
     whole = scale_index(z_hat, 20, layers)
     assert np.array_equal(
         whole[:, : 4 * 60, : 4 * 20], scale_index(z_hat[:, :64, :24], 20, layers)[:, : 4 * 60, : 4 * 20]
@@ -343,10 +345,10 @@ def test_a_preview_head_comes_close_to_the_means(
     data = headed.encode(lake, level=level)
     assert data == codec.encode(lake, level=level)
     exact, preview = codec.decode(data, as_array=True, scale=8), headed.decode(data, as_array=True, scale=8)
-    assert _psnr(preview, exact) > 38
+    assert psnr(preview, exact) > 38
     assert not np.array_equal(preview, exact)
     for edge in (np.s_[0], np.s_[-2:], np.s_[:, 0], np.s_[:, -2:]):
-        assert _psnr(preview[edge], exact[edge]) > 32
+        assert psnr(preview[edge], exact[edge]) > 32
     for scale in (1, 2, 4):
         assert np.array_equal(
             codec.decode(data, as_array=True, scale=scale), headed.decode(data, as_array=True, scale=scale)
@@ -372,7 +374,7 @@ def test_a_preview_head_runs_without_the_blocks(
     whole = headed.decode(data, as_array=True, scale=8)
     with pytest.raises(InputError, match="can't be combined"):
         headed.decode(data, scale=8, crop=(0, 0, 9, 9))
-    monkeypatch.setattr(headed._own.network.g_s, "enter", None)
+    monkeypatch.setattr(headed.loaded_model().network.g_s, "enter", None)
     monkeypatch.setattr(vaecodec.runtime.memory, "CPU_BAND", 1)
     assert np.abs(headed.decode(data, as_array=True, scale=8).astype(int) - whole).max() <= 1
     with pytest.raises(TypeError):
@@ -416,7 +418,7 @@ def test_thumbnails_by_a_preview_head(
         assert image.size == (25, 18)
         exact = codec.decode(data)
         exact.thumbnail((25, 25))
-        assert _psnr(np.asarray(image), np.asarray(exact)) > 36
+        assert psnr(np.asarray(image), np.asarray(exact)) > 36
     with Image.open(io.BytesIO(data)) as image:
         assert image.draft("L", (50, 40)) == ("RGB", (0, 0, 450 / 8, 330 / 8))
         image.load()
@@ -432,7 +434,7 @@ def test_thumbnails_in_pillow_decode_a_preview(lake: NDArray[np.uint8], monkeypa
         assert image.size == (25, 18)
         reference = Image.fromarray(lake)
         reference.thumbnail((25, 25))
-        assert _psnr(np.asarray(image), np.asarray(reference)) > 28
+        assert psnr(np.asarray(image), np.asarray(reference)) > 28
     with Image.open(io.BytesIO(data)) as image:
         assert image.draft(None, (100, 100)) is None or image.size == (225, 165)
         assert image.draft("L", (50, 40)) == ("RGB", (0, 0, 450 / 8, 330 / 8))
@@ -445,7 +447,3 @@ def test_thumbnails_in_pillow_decode_a_preview(lake: NDArray[np.uint8], monkeypa
         image.thumbnail((1000, 1000))
         assert image.size == (450, 330)
     assert asked == [4, 8]
-
-
-def _psnr(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
-    return float(-10 * np.log10(np.square((a.astype(float) - b) / 255).mean()))

@@ -14,8 +14,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from vaecodec.codec import Codec
-from vaecodec.errors import InputError, WeightsError
-from vaecodec.networks.config import CONFIGS, LAMBDA_MIN
+from vaecodec.errors import DivergedError, InputError, WeightsError
+from vaecodec.levels import LAMBDA_MIN
+from vaecodec.networks.config import CONFIGS
 from vaecodec.networks.network import CodecNetwork
 from vaecodec.networks.ssimulacra2 import ssimulacra2
 from vaecodec.training.checkpoint import CHECKPOINT, load_checkpoint, save_checkpoint
@@ -23,7 +24,7 @@ from vaecodec.training.crops import Sampler
 from vaecodec.training.data import Corpus, load_corpus
 from vaecodec.training.evaluate import centre_crop, evaluate
 from vaecodec.training.export_run import export_run
-from vaecodec.training.loop import MAX_BAD_STEPS, DivergedError, Trainer
+from vaecodec.training.loop import MAX_BAD_STEPS, Trainer
 from vaecodec.training.loss import (
     MS_SSIM_WEIGHT,
     SSIMULACRA2_WEIGHT,

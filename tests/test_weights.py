@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vaecodec.entropy.model import from_tensors
 from vaecodec.errors import HashMismatch, UnknownModel, WeightsError
-from vaecodec.networks.config import LEVELS
+from vaecodec.levels import LEVELS
 from vaecodec.runtime.loading import load_model
 from vaecodec.training.export_run import MODEL_IDS
 from vaecodec.weights.manifest import FOLDER, ManifestEntry, entry_by_name, entry_by_wire, manifest

@@ -22,7 +22,7 @@ from vaecodec import container
 from vaecodec.container import Header
 from vaecodec.entropy.coding import CodedLatents, Latents
 from vaecodec.errors import FormatError, InputError, VaecodecError
-from vaecodec.networks.config import LEVELS
+from vaecodec.levels import DEFAULT_QUALITY, LEVELS, check_level, quality_to_level
 from vaecodec.picture_file import (
     Crop,
     Item,
@@ -34,13 +34,13 @@ from vaecodec.picture_file import (
     make_source,
     pack_item,
     pixel_limit,
-    quality_to_level,
     read_item,
     window_of,
 )
 from vaecodec.runtime.choice import Coder
 from vaecodec.runtime.devices import DTYPES, choose_device, native_dtype
 from vaecodec.runtime.engines import Engines
+from vaecodec.runtime.loading import LoadedModel
 from vaecodec.runtime.memory import Memory
 from vaecodec.runtime.pipeline import Pipeline, to_pixels
 from vaecodec.runtime.windows import Window, padded_size
@@ -57,16 +57,6 @@ __all__ = [
     "shared_codec",
     "to_pixels",
 ]
-
-DEFAULT_QUALITY = 60
-
-
-def check_level(level: int) -> int:
-    """The level itself. Raises InputError outside of 0..63."""
-    if not 0 <= level < LEVELS:
-        message = f"level is {level}; legal is 0..{LEVELS - 1}"
-        raise InputError(message)
-    return level
 
 
 @dataclass(frozen=True)
@@ -108,7 +98,7 @@ class Codec:
         self.coder = coder
         block_dtype = DTYPES[dtype] or native_dtype(self.device)
         self._engines = Engines(model, self.device, block_dtype, coder)
-        self._own, self._model_id = self._engines.own.loaded, self._engines.own.model_id
+        self.model_id = self._engines.own.model_id
 
     def __getstate__(self) -> dict[str, Any]:
         return {
@@ -130,6 +120,14 @@ class Codec:
         """Of the model that a file names, or of the one that encodes."""
         engine = self._engines.own if header is None else self._engines.of(header)
         return Pipeline(engine.loaded, engine.coder, self._memory)
+
+    def loaded_model(self, header: Header | None = None) -> LoadedModel:
+        """The loaded model that encodes, or that a file's header names: entropy model, config, networks.
+
+        Raises UnknownModel or HashMismatch.
+        """
+        engine = self._engines.own if header is None else self._engines.of(header)
+        return engine.loaded
 
     # Encoding
 
@@ -201,7 +199,7 @@ class Codec:
         return [self._pack(source, part, level) for source, part in zip(sources, coded, strict=True)]
 
     def _pack(self, source: Source, coded: CodedLatents, level: int) -> bytes:
-        return pack_item(source, coded, level, self._model_id, self._own.wire_hash)
+        return pack_item(source, coded, level, self.model_id, self._engines.own.loaded.wire_hash)
 
     def _encode_to(self, goal: Goal, source: Source) -> bytes:
         """The file that meets a goal. What doesn't depend on the level is computed once."""

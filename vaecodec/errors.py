@@ -11,6 +11,7 @@
     ├── WeightsError                  the weights, not the file, are the problem
     │   ├── UnknownModel              no installed model has this name or id
     │   └── HashMismatch              a model with this id is installed, but its integers differ
+    ├── DivergedError                 training: the loss was not finite several times in a row
     ├── BackendError                  an explicitly requested device or backend does not work
     └── InputError (ValueError)       a bad argument or an image that cannot be coded
         └── TargetError               no quality gives this picture the size or PSNR that was asked for
@@ -68,6 +69,10 @@ class HashMismatch(WeightsError):
 
 class BackendError(VaecodecError):
     """An explicitly requested device or backend does not work here."""
+
+
+class DivergedError(VaecodecError):
+    """The loss of a training run was not finite several times in a row: a lower learning rate is needed."""
 
 
 class InputError(VaecodecError, ValueError):

@@ -126,15 +126,6 @@ def to_array(picture: Picture) -> Pixels:
     return np.dstack([colour, picture.alpha])
 
 
-def pad_to_multiple(rgb: Pixels, multiple: int) -> Pixels:
-    """Repeat the last row and column of ``rgb`` [H, W, C] until both sides are multiples of ``multiple``."""
-    height, width = rgb.shape[:2]
-    below, right = -height % multiple, -width % multiple
-    if not below and not right:
-        return rgb
-    return np.pad(rgb, ((0, below), (0, right), (0, 0)), mode="edge")
-
-
 def strip_exif_prefix(exif: bytes) -> bytes:
     """The TIFF structure of an EXIF block, with or without the signature that JPEG and Pillow put before it."""
     return exif.removeprefix(_EXIF_PREFIX)

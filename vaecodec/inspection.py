@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from vaecodec import container
 from vaecodec.container import Tag
 from vaecodec.errors import HashMismatch
+from vaecodec.levels import level_to_quality
 from vaecodec.weights.manifest import manifest
 
 if TYPE_CHECKING:
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
 DEFAULT_MAX_PIXELS = 2 * 89_478_485
 """Where Pillow, too, refuses by default (twice its MAX_IMAGE_PIXELS); it may not be installed here."""
-_LEVELS = 64
-_ALIGNMENT = 64
 
 
 @dataclass(frozen=True)
@@ -37,11 +36,6 @@ class Info:
     file_size: int
     bpp: float
     sections: dict[str, int]
-
-
-def level_to_quality(level: int) -> int:
-    """The lowest quality, 1..100, that gives this level."""
-    return next(q for q in range(1, 101) if round((q - 1) * (_LEVELS - 1) / 99) == level)
 
 
 def _describe(file: container.File) -> Info:
@@ -83,12 +77,14 @@ def decode_integers(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS, model:
     """As `verify`; returns the integers of the file, equal on every machine."""
     from vaecodec.entropy.coding import StoredLatents, decode_latents
     from vaecodec.entropy.model import from_tensors
+    from vaecodec.runtime.windows import z_shape
 
     file = container.parse(data, max_pixels=max_pixels)
     header, content = file.header, container.read_all(data, file)
     entropy = from_tensors(_weights_of(header, model).tensors)
-    z_shape = (-(-header.height // _ALIGNMENT), -(-header.width // _ALIGNMENT))
-    stored = StoredLatents(header.level, z_shape, content[Tag.LATENTS], content.get(Tag.OUTLIERS, b""))
+    stored = StoredLatents(
+        header.level, z_shape(header.height, header.width), content[Tag.LATENTS], content.get(Tag.OUTLIERS, b"")
+    )
     latents = decode_latents(entropy, stored)
     if Tag.ALPHA in content:
         container.unpack_alpha(content[Tag.ALPHA], header.width, header.height)

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vaecodec.picture_file import Crop, finish, make_source, pack_item, quality_to_level, read_item, window_of
+from vaecodec.levels import quality_to_level
+from vaecodec.picture_file import Crop, finish, make_source, pack_item, read_item, window_of
 from vaecodec.runtime.numpy_networks import LightNetworks
 from vaecodec.weights.manifest import entry_by_name, entry_by_wire
 from vaecodec.weights.store import read_model

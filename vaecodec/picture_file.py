@@ -13,25 +13,15 @@ from vaecodec import container, image
 from vaecodec.container import Header, Mode, Tag
 from vaecodec.entropy.coding import CodedLatents, StoredLatents
 from vaecodec.errors import InputError
-from vaecodec.networks.config import ALIGNMENT, LEVELS, SCALES
-from vaecodec.runtime.windows import Window
+from vaecodec.metrics import psnr_of, squared_error
+from vaecodec.networks.config import ALIGNMENT, REDUCTIONS
+from vaecodec.runtime.windows import Window, z_shape
 
 Crop = tuple[int, int, int, int]
 """x, y, width, height of a part of a picture, in pixels."""
 Result = Image.Image | NDArray[np.uint8]
 
 _MODES: dict[Mode, image.Mode] = {Mode.RGB: "RGB", Mode.L: "L", Mode.RGBA: "RGBA", Mode.LA: "LA"}
-
-
-QUALITY_MIN, QUALITY_MAX = 1, 100
-
-
-def quality_to_level(quality: float) -> int:
-    """Quality 1..100 -> level 0..63. Raises InputError outside of it."""
-    if not QUALITY_MIN <= quality <= QUALITY_MAX:
-        message = f"quality is {quality}; legal is {QUALITY_MIN}..{QUALITY_MAX}"
-        raise InputError(message)
-    return round((quality - QUALITY_MIN) * (LEVELS - 1) / (QUALITY_MAX - QUALITY_MIN))
 
 
 @dataclass(frozen=True)
@@ -45,13 +35,11 @@ class Source:
         """Of a decoded picture, given in bands of rows [n, W or more, 3] from the top; in dB, over the colours."""
         source, total, top = self.picture, 0, 0
         for band in rows:
-            wanted = source.rgb[top : top + len(band)]
-            difference = _as_shown(band[: len(wanted), : source.width], source.mode).astype(np.int32)
-            difference -= _as_shown(wanted, source.mode)
-            total += int(np.vdot(difference, difference))
+            original = source.rgb[top : top + len(band)]
+            decoded = band[: len(original), : source.width]
+            total += squared_error(_as_shown(original, source.mode), _as_shown(decoded, source.mode))
             top += len(band)
-        values = source.height * source.width * (1 if source.mode in ("L", "LA") else 3)
-        return float("inf") if total == 0 else float(10 * np.log10(255**2 * values / total))
+        return psnr_of(total, source.height * source.width * (1 if source.mode in ("L", "LA") else 3))
 
 
 def _as_shown(rgb: NDArray[np.uint8], mode: image.Mode) -> NDArray[np.uint8]:
@@ -69,10 +57,7 @@ def as_it_is(picture: object) -> object:
 def make_source(picture: object, *, strip: bool) -> Source:
     """Raises InputError for what can't be coded."""
     source = image.to_picture(picture)
-    for name, side in (("width", source.width), ("height", source.height)):
-        if not 1 <= side <= container.MAX_SIDE:
-            message = f"{name} is {side}; legal is 1..{container.MAX_SIDE}"
-            raise InputError(message)
+    container.check_size(source.width, source.height)
     return Source(source, _extras(source, strip))
 
 
@@ -129,8 +114,9 @@ def read_item(number: int, data: bytes, max_pixels: int | None, need: Callable[[
 
 def read_latents(header: Header, contents: dict[Tag, bytes]) -> StoredLatents:
     """What the file says of its latents."""
-    z_shape = (-(-header.height // ALIGNMENT), -(-header.width // ALIGNMENT))
-    return StoredLatents(header.level, z_shape, contents[Tag.LATENTS], contents.get(Tag.OUTLIERS, b""))
+    return StoredLatents(
+        header.level, z_shape(header.height, header.width), contents[Tag.LATENTS], contents.get(Tag.OUTLIERS, b"")
+    )
 
 
 def read_alpha(header: Header, contents: dict[Tag, bytes]) -> NDArray[np.uint8] | None:
@@ -143,8 +129,8 @@ def read_alpha(header: Header, contents: dict[Tag, bytes]) -> NDArray[np.uint8] 
 
 def window_of(header: Header, crop: Crop | None, scale: int) -> Window:
     """The part of the (reduced) picture that is asked for. Raises InputError for what it doesn't have."""
-    if scale not in SCALES:
-        message = f"scale is {scale}; legal are {', '.join(map(str, SCALES))}"
+    if scale not in REDUCTIONS:
+        message = f"scale is {scale}; legal are {', '.join(map(str, REDUCTIONS))}"
         raise InputError(message)
     height, width = -(-header.height // scale), -(-header.width // scale)
     if crop is None:

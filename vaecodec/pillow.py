@@ -21,11 +21,11 @@ from vaecodec import container
 from vaecodec.container import Tag
 from vaecodec.errors import FormatError, VaecodecError
 from vaecodec.image import Picture, pillow_info, strip_exif_prefix, to_picture
+from vaecodec.networks.config import REDUCTIONS
 
 FORMAT = "VAEC"
 EXTENSION = ".vaec"
 MIME = "image/x-vaec"
-_SCALES = (2, 4, 8)
 
 
 def _accept(prefix: bytes) -> bool:
@@ -66,7 +66,7 @@ class VaecImageFile(ImageFile.ImageFile):
             return None
         width, height = self._file_size
         room = min(width // max(1, size[0]), height // max(1, size[1]))
-        scale = max((scale for scale in _SCALES if scale <= room), default=1)
+        scale = max((scale for scale in REDUCTIONS if scale <= room), default=1)
         if scale == 1:
             return None
         self._scale, self._size = scale, (-(-width // scale), -(-height // scale))

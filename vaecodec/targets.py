@@ -79,7 +79,7 @@ class Goal:
     def of_psnr(cls, target: float) -> Goal:
         """At least `target` dB. Raises InputError."""
         if not 0 < target < 100:
-            message = f"target_psnr is {target} dB; legal is more than 0 and less than 100"
+            message = f"target_psnr is {target} dB; it must be more than 0 and less than 100"
             raise InputError(message)
         return cls(target, target + SLACK_DB, "low", *PSNR_RAMPS, 0.95, f"target_psnr is {target:g} dB")
 

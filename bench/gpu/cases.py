@@ -21,7 +21,7 @@ from vaecodec.entropy.model import EntropyModel
 from vaecodec.entropy.quantize import to_symbols
 from vaecodec.entropy.scales import scale_table
 from vaecodec.gpu.coder import GpuCoder
-from vaecodec.intnet.fixedpoint import SCALES, Z_MAX, Z_MIN
+from vaecodec.intnet.fixedpoint import SCALE_INDICES, Z_MAX, Z_MIN
 from vaecodec.intnet.layers import SHUFFLED_LAYERS, make_layers, scale_index
 from vaecodec.networks.config import POSITIONS
 from vaecodec.networks.network import step_mask
@@ -95,7 +95,7 @@ class Inputs:
         self.gain = torch.rand(sizes.y[:2], device=device, generator=generator) + 0.5
         self.y = (self.mu + noise / self.gain[:, :, None, None]).contiguous(memory_format=last)
         self.r = (noise.round() * (index > 0)).int().contiguous(memory_format=last)
-        self.tables = fit_tables(np.zeros((SCALES, COUNT_BINS), np.int64))
+        self.tables = fit_tables(np.zeros((SCALE_INDICES, COUNT_BINS), np.int64))
         cdf = torch.from_numpy(self.tables.quantized_cdf.astype(np.int32))
         numbers, costs = (torch.from_numpy(part.copy()) for part in (self.tables.sizes, self.tables.costs))
         self.device_tables = tables.make_tables(cdf, numbers, costs, PROB_BITS, device)

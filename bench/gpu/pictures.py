@@ -28,7 +28,8 @@ from torch import Tensor
 from bench.records import Record
 from bench.speed.scale import picture_of
 from vaecodec.codec import Codec
-from vaecodec.networks.config import CONFIGS, LEVELS
+from vaecodec.levels import LEVELS
+from vaecodec.networks.config import CONFIGS
 from vaecodec.networks.network import CodecNetwork
 from vaecodec.runtime.choice import Coder
 from vaecodec.training.export import count_residuals, export_tensors

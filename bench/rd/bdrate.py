@@ -1,27 +1,19 @@
-"""Bjontegaard deltas: how many bytes a codec saves against an anchor at equal quality.
+"""Bjontegaard deltas of measured codecs: how many bytes a codec saves against an anchor at equal quality.
 
-Method: `bjontegaard` package, PCHIP interpolation of log10(rate) over the metric (dB for MS-SSIM),
-integrated over the metric interval that both curves cover. Points that cost more and look no better
-than another point of the same curve are left out first, as interpolation needs a rising curve.
-
-Convention: a mean curve holds, per quality setting, the mean of bpp and the mean of the metric over the
-images (what published curves show); `bd_rate` of two mean curves is the number quoted in papers. The mean
-of the per-image BD-rates is another number; reports give both.
+The formula is `vaecodec.metrics.bd_rate`. Convention: a mean curve holds, per quality setting, the mean of bpp and the
+mean of the metric (dB for MS-SSIM) over the images, as published curves do; `bd_rate` of two mean curves is the number
+quoted in papers. The mean of the per-image BD-rates is another number; reports give both.
 """
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from statistics import fmean
 
-from bench.metrics import ms_ssim_db
+from vaecodec import metrics
+from vaecodec.metrics import Point, ms_ssim_db
 
-Point = tuple[float, float]  # (bits per pixel, metric)
-
-METHOD = "pchip"
 # Below this share of the joint metric range a BD-rate says little about the rest of the curve.
 SMALL_OVERLAP = 0.5
 
@@ -30,53 +22,9 @@ class SmallOverlapWarning(UserWarning):
     """The curves share only a small part of their quality range."""
 
 
-@dataclass(frozen=True)
-class BdRate:
-    """A BD-rate in percent (negative: the test codec needs fewer bytes) and what it rests on."""
-
-    percent: float  # NaN where the curves do not overlap
-    low: float  # the metric interval integrated over
-    high: float
-    overlap: float  # that interval over the joint interval of both curves, 0..1
-    method: str = METHOD
-
-
-def rising(points: Iterable[Point]) -> list[Point]:
-    """Sort by rate and keep the points that look better than every cheaper one."""
-    kept: list[Point] = []
-    for rate, quality in sorted(points):
-        if not kept or quality > kept[-1][1]:
-            kept.append((rate, quality))
-    return kept
-
-
-def compare(anchor: Sequence[Point], test: Sequence[Point]) -> BdRate:
-    """Return the BD-rate of `test` against `anchor`, both as (bpp, metric) points with bpp > 0.
-
-    Raises ValueError when a curve has fewer than four usable points.
-    """
-    import bjontegaard
-
-    curves = [rising(points) for points in (anchor, test)]
-    for name, curve in zip(("anchor", "test"), curves, strict=True):
-        if len(curve) < 4:
-            message = f"{name}: {len(curve)} usable points, a BD-rate needs at least 4"
-            raise ValueError(message)
-    low = max(curve[0][1] for curve in curves)
-    high = min(curve[-1][1] for curve in curves)
-    joint = max(curve[-1][1] for curve in curves) - min(curve[0][1] for curve in curves)
-    if high <= low:
-        return BdRate(math.nan, low, high, 0.0)
-    (anchor_rate, anchor_metric), (test_rate, test_metric) = (zip(*curve, strict=True) for curve in curves)
-    percent = bjontegaard.bd_rate(
-        anchor_rate, anchor_metric, test_rate, test_metric, METHOD, require_matching_points=False, min_overlap=0
-    )
-    return BdRate(float(percent), low, high, (high - low) / joint)
-
-
 def bd_rate(anchor_points: Sequence[Point], test_points: Sequence[Point]) -> float:
-    """Return `compare(...).percent`; warns (SmallOverlapWarning) where the overlap is small."""
-    result = compare(anchor_points, test_points)
+    """The percentage of `metrics.bd_rate`; warns (SmallOverlapWarning) where the overlap is small."""
+    result = metrics.bd_rate(anchor_points, test_points)
     if result.overlap < SMALL_OVERLAP:
         text = f"the curves share {result.overlap:.0%} of their range ({result.low:.2f} to {result.high:.2f})"
         warnings.warn(text, SmallOverlapWarning, stacklevel=2)

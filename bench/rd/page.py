@@ -9,7 +9,6 @@ from bench import kodak
 from bench.codecs import Codec
 from bench.codecs.vaecodec import VaeCodec
 from bench.measure import load_image
-from bench.rd.bdrate import Point
 from bench.rd.published import curves, named
 from bench.rd.runs import EVERY_QUALITY, Dataset
 from bench.records import Record
@@ -17,6 +16,7 @@ from vaecodec.compare import Chart, Curve, Peer, VaecodecPeer, build_page, make_
 from vaecodec.compare.matching import common_size
 from vaecodec.compare.peers import AvifPeer, JpegPeer, JxlPeer, Pixels, WebpPeer
 from vaecodec.compare.scene import centre_crop
+from vaecodec.metrics import Point
 
 PAGE_PIXELS = 1_200_000
 NOT_SEEN = {"mozjpeg", "jpeg444"}

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.metrics import TITLES
-from bench.rd.bdrate import Point
 from bench.rd.published import curves
 from bench.records import Record
+from vaecodec.metrics import Point
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

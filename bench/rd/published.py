@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.metrics import ms_ssim_db
-from bench.rd.bdrate import Point
 from bench.records import load
+from vaecodec.metrics import Point, ms_ssim_db
 
 FILE = Path(__file__).parents[1] / "data" / "kodak_published.json"
 COLUMN = {"psnr": "psnr", "ms-ssim": "ms-ssim-rgb"}

@@ -6,9 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
-from bench.rd.bdrate import SMALL_OVERLAP, BdRate, Point, compare, image_points, mean_curve
+from bench.rd.bdrate import SMALL_OVERLAP, image_points, mean_curve
 from bench.rd.published import curves, named, published_jpeg
 from bench.records import Record
+from vaecodec.metrics import BdRate, Point, bd_rate
 
 UNDEFINED = BdRate(math.nan, math.nan, math.nan, 0.0)
 
@@ -30,7 +31,7 @@ def curve(record: Record, metric: str, names: Sequence[str]) -> list[Point]:
 
 def bd_of(anchor: Sequence[Point], test: Sequence[Point]) -> BdRate:
     try:
-        return compare(anchor, test)
+        return bd_rate(anchor, test)
     except ValueError:  # too few points: no number rather than no table
         return UNDEFINED
 

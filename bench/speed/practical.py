@@ -24,6 +24,8 @@ from bench import records
 from bench.speed import practical_page
 from bench.speed.processes import coder_seconds, decompress_seconds, start_seconds
 from bench.speed.scale import SAMPLES, picture_of
+from vaecodec.metrics import psnr
+from vaecodec.networks.config import REDUCTIONS
 
 if TYPE_CHECKING:
     from vaecodec.codec import Codec
@@ -34,7 +36,6 @@ SUFFIXES = (".avif", ".jpg", ".png")
 CROP = 384
 BATCHES = ((64, 128, 128), (16, 512, 768))
 REGIONS = (64, 256, 512, 1024, 2048)
-SCALES = (2, 4, 8)
 
 
 @click.command()
@@ -148,11 +149,6 @@ def summary(name: str, rows: Sequence[dict[str, float]]) -> dict[str, Any]:
     return told
 
 
-def psnr(a: Pixels, b: Pixels) -> float:
-    difference = a.astype(np.int32) - b
-    return float(10 * np.log10(255**2 * a.size / max(1, int(np.vdot(difference, difference)))))
-
-
 def measure_batches(codec: Codec, pictures: Sequence[Pixels], repeats: int) -> list[dict[str, Any]]:
     """One by one and together, in turns."""
     rows = []
@@ -191,7 +187,7 @@ def measure_regions(codec: Codec, repeats: int) -> dict[str, Any]:
         part = codec.decode(data, as_array=True, crop=(x, y, side, side)).astype(int)
         most = max(most, int(np.abs(part - whole[y : y + side, x : x + side]).max()))
         crops[str(side)] = least(lambda c=(x, y, side, side): codec.decode(data, as_array=True, crop=c), repeats)  # type: ignore[misc]
-    for scale in SCALES:
+    for scale in REDUCTIONS[1:]:
         previews[str(scale)] = least(lambda s=scale: codec.decode(data, as_array=True, scale=s), repeats)  # type: ignore[misc]
     if most > 1:
         message = f"crops differ from the whole by {most}"
@@ -206,7 +202,7 @@ def measure_bands(codec: Codec, model: str) -> dict[str, Any]:
     from vaecodec.codec import Codec as Another
     from vaecodec.runtime.memory import LEAST_BAND, bytes_per_band_pixel, bytes_per_pixel
 
-    picture, config = picture_of(4), codec._own.network.config
+    picture, config = picture_of(4), codec.loaded_model().config
     pixels = (-(-picture.shape[0] // 64) * 64) * (-(-picture.shape[1] // 64) * 64)
     held = max(bytes_per_pixel(config, "encode"), bytes_per_pixel(config, "decode")) * pixels
     narrow = Another(

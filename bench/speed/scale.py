@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bench import records
+from vaecodec.metrics import psnr
 
 SAMPLES = records.ROOT / "samples"
 ASPECT = 1.5
@@ -86,7 +87,7 @@ def measure(megapixels: float, options: dict[str, Any], repeats: int) -> dict[st
     start = _resident()
     data, encode = _timed(lambda: codec.encode(picture, options["quality"]), repeats)
     pixels, decode = _timed(lambda: codec.decode(data, as_array=True, max_pixels=picture[..., 0].size), repeats)
-    if pixels.shape != picture.shape or _psnr(picture, pixels) < 20:
+    if pixels.shape != picture.shape or psnr(picture, pixels) < 20:
         message = f"{megapixels} megapixels: the decoded picture is another one"
         raise SystemExit(message)
     return {
@@ -124,14 +125,6 @@ def picture_of(megapixels: float) -> NDArray[np.uint8]:
     block = np.concatenate([row, row[::-1, ::-1]], 0)
     rows, columns = np.arange(height) % len(block), np.arange(width) % block.shape[1]
     return np.ascontiguousarray(block[rows][:, columns])
-
-
-def _psnr(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
-    total = 0
-    for first, second in zip(a, b, strict=True):
-        difference = first.astype(np.int32) - second
-        total += int((difference * difference).sum())
-    return float(10 * np.log10(255**2 * a.size / max(1, total)))
 
 
 def _forget_peak() -> None:

@@ -17,7 +17,8 @@ from torch import Tensor
 from bench.records import RESULTS, environment, save
 from vaecodec.intnet.fixedpoint import WEIGHT_MAX
 from vaecodec.intnet.layers import SHUFFLED_LAYERS
-from vaecodec.networks.config import CONFIGS, LEVELS
+from vaecodec.levels import LEVELS
+from vaecodec.networks.config import CONFIGS
 from vaecodec.networks.network import CodecNetwork, level_position, round_z
 from vaecodec.networks.scale_network import ScaleNetwork
 from vaecodec.training.likelihood import logistic_bits, scale_of_index

@@ -16,7 +16,8 @@ from PIL import Image
 from torch import Tensor
 
 from bench.records import ROOT
-from vaecodec.networks.config import CONFIGS, LEVELS
+from vaecodec.levels import LEVELS
+from vaecodec.networks.config import CONFIGS
 from vaecodec.networks.network import CodecNetwork
 from vaecodec.training.export import count_residuals, export_tensors
 from vaecodec.training.initialize import initialize

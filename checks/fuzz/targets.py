@@ -183,7 +183,7 @@ def _decode_file(data: bytes) -> None:
     except WeightsError:
         header = container.parse(data).header
         named = (header.model_id, header.model_hash)
-        require(named != (codec._model_id, codec._own.wire_hash), "the file names a model that is there")
+        require(named != (codec.model_id, codec.loaded_model().wire_hash), "the file names a model that is there")
         return
     file = container.parse(data)
     require(pixels.shape[:2] == (file.header.height, file.header.width), f"{pixels.shape} for {file.header}")
@@ -191,7 +191,7 @@ def _decode_file(data: bytes) -> None:
     require(corner.shape[:2] == (1, 1), f"the corner is {corner.shape}")
     small = codec.decode(data, as_array=True, max_pixels=MAX_PIXELS, scale=8)
     require(small.shape[:2] == (-(-file.header.height // 8), -(-file.header.width // 8)), f"1/8 is {small.shape}")
-    if Tag.OUTLIERS not in file.sections and file.header.model_hash == codec._own.wire_hash:
+    if Tag.OUTLIERS not in file.sections and file.header.model_hash == codec.loaded_model().wire_hash:
         _check_payload(codec, data, file)
 
 
@@ -215,7 +215,7 @@ def _integers(
 def _check_payload(codec: Codec, data: bytes, file: container.File) -> None:
     """A payload without outliers is the only one that gives its integers."""
     latents, payload = codec.decode_latents(data), container.read_section(data, file, Tag.LATENTS)
-    entropy = codec._own.entropy
+    entropy = codec.loaded_model().entropy
     index = scale_index(latents.z_hat, latents.level, entropy.layers)
     require(encode_latents(entropy, latents, index, lanes=1 << payload[0]).payload == payload, "payload not canonical")
 

@@ -1,4 +1,4 @@
-"""Bits and histograms of latents without coding them: for rate search and for fitting tables.
+"""Bits of latents without coding them.
 
 Costs are fixed point and summed as integers: equal on every machine, whatever the order.
 """
@@ -55,19 +55,6 @@ def estimate_bits_kernel(
     tl.atomic_add(p_total + i_b, tl.sum(cost, axis=0))
 
 
-@triton.jit
-def histogram_kernel(
-    p_values, p_index, p_offsets, tables, bins, p_counts, FIRST_CODED: tl.constexpr, BLOCK: tl.constexpr
-):
-    """counts int64 [tables, bins]: how often |value| = m is coded with a table; the last bin holds what is beyond."""
-    i_b = tl.program_id(1).to(tl.int64)
-    value, index, coded = _load_block(p_values, p_index, p_offsets, i_b, tl.program_id(0), FIRST_CODED, BLOCK)
-    magnitude = tl.minimum(tl.abs(value), bins - 1)
-    place = index.to(tl.int64) * bins + magnitude
-    one = tl.full([BLOCK], 1, tl.int64)
-    tl.atomic_add(p_counts + place, one, mask=coded & (index < tables))
-
-
 def _check(values: Tensor, index: Tensor, offsets: Tensor, most: int) -> tuple[int, int]:
     """The grid."""
     check_tensor("values", values, (torch.int32, torch.int16, torch.int8), shape=(None,))
@@ -107,30 +94,3 @@ def estimate_bits(
             **EXACT,
         )
     return total
-
-
-def histogram(
-    values: Tensor, index: Tensor, offsets: Tensor, *, tables: int, bins: int, most: int, skip_zero: bool = True
-) -> Tensor:
-    """Counts of |value| for each table over all images, int64 [tables, bins]; the last bin holds what is beyond.
-
-    Arguments as for `estimate_bits`.
-    """
-    grid = _check(values, index, offsets, most)
-    check_range("tables", tables, 1, 256)
-    check_range("bins", bins, 1, 1 << 20)
-    counts = torch.zeros(tables, bins, dtype=torch.int64, device=values.device)
-    with on_device(values):
-        histogram_kernel[grid](
-            values,
-            index,
-            offsets,
-            tables,
-            bins,
-            counts,
-            FIRST_CODED=int(skip_zero),
-            BLOCK=BLOCK,
-            num_warps=NUM_WARPS,
-            **EXACT,
-        )
-    return counts

@@ -66,7 +66,7 @@ def _fits(found: tuple[int, ...], wanted: Sequence[int | None]) -> bool:
 def check_range(name: str, value: int, low: int, high: int) -> None:
     """Raises KernelInputError unless low <= value <= high."""
     if not low <= value <= high:
-        message = f"{name} is {value}; legal is {low}..{high}"
+        message = f"{name} is {value}; it must be {low}..{high}"
         raise KernelInputError(message)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -63,11 +62,6 @@ class Planes:
             message = f"tensor of shape {tuple(tensor.shape)} has strides {tensor.stride()}; it must be dense"
             raise KernelInputError(message)
         return cls._make([(channels, height * width)] * batch, [strides] * batch, tensor)
-
-    @classmethod
-    def one_after_the_other(cls, shapes: Sequence[tuple[int, int]], like: Tensor) -> Planes:
-        """Images of (channels, area), each contiguous, in one flat buffer on the device of `like`."""
-        return cls._make(list(shapes), [(area, 1) for _, area in shapes], like)
 
     @classmethod
     def _make(cls, shapes: list[tuple[int, int]], strides: list[tuple[int, int]], like: Tensor) -> Planes:

@@ -49,7 +49,7 @@ def make_tables(cdf: Tensor, sizes: Tensor, cost: Tensor, prob_bits: int, device
         message = f"cost is {cost.dtype} {tuple(cost.shape)}; it must be int32 {(wide.shape[0], wide.shape[1] - 1)}"
         raise KernelInputError(message)
     if int(counts.min()) < 1 or int(counts.max()) > min(wide.shape[1] - 1, MAX_SYMBOLS):
-        message = f"sizes reach {int(counts.min())}..{int(counts.max())}; legal is 1..{wide.shape[1] - 1}"
+        message = f"sizes reach {int(counts.min())}..{int(counts.max())}; it must be 1..{wide.shape[1] - 1}"
         raise KernelInputError(message)
     frequencies = wide.diff(dim=1)
     inside = torch.arange(frequencies.shape[1])[None, :] < counts[:, None]

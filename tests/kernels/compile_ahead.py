@@ -136,7 +136,6 @@ VARIANTS: list[tuple[Any, dict[str, str], dict[str, Any], int]] = [
         )
         for kind, channels in ((F32, 128), ("*fp16", 192), ("*bf16", 192))
     ),
-    (estimate.histogram_kernel, {**FLAT, "p_values": I32, "p_counts": I64}, {"FIRST_CODED": 1, "BLOCK": 1024}, 4),
 ]
 
 

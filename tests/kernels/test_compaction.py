@@ -32,7 +32,8 @@ def test_a_batch_of_different_sizes(
     images = [_image(shape, share, len(tables.sizes), seed) for seed, shape in enumerate(SHAPES)]
     values = torch.from_numpy(np.concatenate([v.ravel() for v, _ in images])).to(device)
     index = torch.from_numpy(np.concatenate([i.ravel() for _, i in images])).to(device)
-    planes = Planes.one_after_the_other([(c, h * w) for c, h, w in SHAPES], index)
+    areas = [(c, h * w) for c, h, w in SHAPES]
+    planes = Planes._make(areas, [(area, 1) for _, area in areas], index)
     order = coding_order(index, planes)
     coded = gather(order, values, device_tables)
     true_values = torch.zeros(planes.total, dtype=torch.int32, device=device)

@@ -117,7 +117,7 @@ def test_the_codec_with_them(
     codec = Codec(TINY, device=str(device), dtype=dtype, coder="cpu")
     monkeypatch.undo()
     plain = Codec(TINY, device="cpu", dtype="float32", coder="cpu")
-    assert any(isinstance(module, GpuBlock) for module in codec._own.network.modules())
+    assert any(isinstance(module, GpuBlock) for module in codec.loaded_model().network.modules())
     encoded = codec.encode_with_latents(photo, level=40)
     assert np.array_equal(plain.decode_latents(encoded.data).r, encoded.latents.r)
     ours, theirs = (each.decode(encoded.data, as_array=True).astype(int) for each in (codec, plain))

@@ -17,7 +17,7 @@ from vaecodec.entropy.model import EntropyModel
 from vaecodec.errors import BackendError, CorruptStream, FormatError
 from vaecodec.gpu import coder as gpu_coder
 from vaecodec.gpu.coder import GpuCoder
-from vaecodec.intnet.fixedpoint import SCALES
+from vaecodec.intnet.fixedpoint import SCALE_INDICES
 from vaecodec.intnet.layers import make_layers, scale_index
 from vaecodec.rans.streams import CodedImage
 from vaecodec.runtime import choice
@@ -68,8 +68,8 @@ def case() -> Case:
     biases = [rng.integers(0, 900, (LEVELS, o)).astype(np.int32) for _, o, _ in widths]
     biases[3][:] = rng.integers(0, 60_000, biases[3].shape)
     biases[3][2] = -(10**7)
-    tables = fit_tables(np.zeros((SCALES, COUNT_BINS), np.int64))
-    z_table = rng.integers(0, SCALES, (LEVELS, N)).astype(np.uint8)
+    tables = fit_tables(np.zeros((SCALE_INDICES, COUNT_BINS), np.int64))
+    z_table = rng.integers(0, SCALE_INDICES, (LEVELS, N)).astype(np.uint8)
     z_table[1] = 3  # narrow
     model = EntropyModel(make_layers(weights, biases), tables, tables, z_table)
     latents = []

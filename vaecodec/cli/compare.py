@@ -14,6 +14,7 @@ from vaecodec.cli.paths import Job
 from vaecodec.cli.photos import open_photo
 from vaecodec.cli.progress import steps_of
 from vaecodec.cli.run import Record
+from vaecodec.metrics import psnr
 
 Pixels = NDArray[np.uint8]  # [H, W, 3] RGB
 
@@ -51,13 +52,6 @@ def write_page(
         page = compare_photos(photos, codec, quality, advance=advance).encode()
     job.write(page, overwrite=overwrite)
     return {"output": job.output, "bytes": len(page), "photos": [name for name, _ in photos]}
-
-
-def psnr(reference: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
-    """Peak signal-to-noise ratio in dB over all channels of two uint8 images; infinite for equal ones."""
-    error = reference.astype(np.float64) - other
-    mse = float(np.mean(error * error))
-    return math.inf if mse == 0 else 10 * math.log10(255**2 / mse)
 
 
 def smallest_jpeg(image: Image.Image, target: float) -> tuple[int | None, int | None]:

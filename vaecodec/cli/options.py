@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from vaecodec.errors import InputError
+from vaecodec.levels import DEFAULT_QUALITY, QUALITY_MAX, QUALITY_MIN
 from vaecodec.targets import parse_size
 from vaecodec.weights.manifest import DEFAULT_MODEL, TUNES
 
@@ -60,7 +61,12 @@ jobs = click.option(
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
 quality = click.option(
-    "-q", "--quality", type=click.IntRange(1, 100), default=60, show_default=True, help="1 smallest, 100 best."
+    "-q",
+    "--quality",
+    type=click.IntRange(QUALITY_MIN, QUALITY_MAX),
+    default=DEFAULT_QUALITY,
+    show_default=True,
+    help="1 smallest, 100 best.",
 )
 device = click.option(
     "--device", default="auto", show_default=True, metavar="DEVICE", help="auto, cpu, cuda or cuda:N."

@@ -123,7 +123,7 @@ def measure_previews(model: Path, images: list[Tensor], origin: str) -> dict[str
     import numpy as np
 
     from vaecodec.codec import Codec
-    from vaecodec.training.evaluate import psnr
+    from vaecodec.metrics import psnr
 
     codec = Codec(model=model)
     points = []
@@ -165,11 +165,14 @@ def measure(model: Path, images: list[Tensor]) -> dict[str, Any]:
 
 
 def _measure_one(codec: Any, image: Tensor, level: int) -> tuple[float, float]:
-    from vaecodec.training.evaluate import psnr
+
+    from vaecodec.metrics import psnr
+    from vaecodec.training.evaluate import PSNR_OF_EQUALS
 
     pixels = image.permute(1, 2, 0).contiguous().numpy()
     data = codec.encode(pixels, level=level)
-    return 8 * len(data) / (pixels.size // 3), psnr(pixels, codec.decode(data, as_array=True))
+    reached = psnr(pixels, codec.decode(data, as_array=True))
+    return 8 * len(data) / (pixels.size // 3), min(reached, PSNR_OF_EQUALS)
 
 
 def _table_text(table: dict[str, Any]) -> str:

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 from numpy.typing import NDArray
 
 from vaecodec import container
 from vaecodec.codec import Codec
-from vaecodec.entropy.model import EntropyModel, from_tensors
 from vaecodec.entropy.quantize import to_symbols
 from vaecodec.intnet.layers import scale_index
 from vaecodec.rans.tables import CdfTables
-from vaecodec.weights.manifest import entry_by_wire
-from vaecodec.weights.store import read_model
 
 Pixels = NDArray[np.uint8]  # [H, W, 3] RGB
 Map = NDArray[np.float32]  # [rows, columns] of blocks
@@ -40,7 +35,7 @@ def bits_map(data: bytes, codec: Codec) -> Map:
     """
     header = container.parse(data, max_pixels=None).header
     latents = codec.decode_latents(data)
-    model = _entropy_model(codec, header)
+    model = codec.loaded_model(header).entropy
     z_index = model.z_index(latents.level, *latents.z_hat.shape[1:])
     z_bits = _bits(model.z_tables, z_index, latents.z_hat.astype(np.int32)).sum(axis=0)
     index = scale_index(latents.z_hat, latents.level, model.layers)
@@ -48,13 +43,6 @@ def bits_map(data: bytes, codec: Codec) -> Map:
     spread = np.kron(z_bits / Z_BLOCKS**2, np.ones((Z_BLOCKS, Z_BLOCKS)))
     rows, columns = -(-header.height // BITS_BLOCK), -(-header.width // BITS_BLOCK)
     return np.asarray(((y_bits + spread) / BITS_BLOCK**2)[:rows, :columns], np.float32)
-
-
-def _entropy_model(codec: Codec, header: container.Header) -> EntropyModel:
-    if isinstance(codec.model, Path) or codec.model.endswith(".safetensors"):
-        return from_tensors(read_model(Path(codec.model)).tensors)
-    entry = entry_by_wire(header.model_id, header.model_hash)
-    return from_tensors(read_model(entry.path, entry.sha256).tensors)
 
 
 def _bits(tables: CdfTables, index: NDArray[np.uint8], values: NDArray[np.int32]) -> NDArray[np.float64]:

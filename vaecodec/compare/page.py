@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from PIL import Image, features
 
 from vaecodec.compare.maps import BITS_BLOCK, ERROR_BLOCK, Map
-from vaecodec.compare.metrics import psnr
 from vaecodec.compare.scene import Scene, Version
+from vaecodec.metrics import psnr
 
 Pixels = NDArray[np.uint8]  # [H, W, 3] RGB
 
@@ -46,10 +46,6 @@ class Chart:
 
     name: str
     curves: tuple[Curve, ...]
-
-
-def ms_ssim_db(value: float) -> float:
-    return -10 * math.log10(max(1 - value, 1e-12))
 
 
 def build_page(title: str, note: str, scenes: Sequence[Scene], charts: Sequence[Chart] = ()) -> str:

@@ -19,8 +19,8 @@ from PIL import Image, features
 
 from vaecodec.codec import Codec
 from vaecodec.errors import TargetError, VaecodecError
-from vaecodec.inspection import inspect, level_to_quality
-from vaecodec.networks.config import LEVELS
+from vaecodec.inspection import inspect
+from vaecodec.levels import LEVELS, level_to_quality
 
 Pixels = NDArray[np.uint8]  # [H, W, 3] RGB
 

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaecodec.codec import Codec
-from vaecodec.compare.metrics import ms_ssim, psnr
-from vaecodec.compare.page import Chart, Curve, build_page, ms_ssim_db
+from vaecodec.compare.ms_ssim import ms_ssim
+from vaecodec.compare.page import Chart, Curve, build_page
 from vaecodec.compare.peers import FAILURES, Peer, VaecodecPeer, absent_peers, installed_peers
 from vaecodec.compare.scene import centre_crop, failure_line, make_scene
-from vaecodec.picture_file import quality_to_level
+from vaecodec.levels import DEFAULT_QUALITY, quality_to_level
+from vaecodec.metrics import ms_ssim_db, psnr
 
 Pixels = NDArray[np.uint8]  # [H, W, 3] RGB
 
@@ -25,7 +26,7 @@ CURVE_SETTINGS = (0.05, 0.15, 0.3, 0.5, 0.7, 0.85, 0.95)
 def compare_photos(
     photos: Sequence[tuple[str, Pixels]],
     codec: Codec,
-    quality: float = 60,
+    quality: float = DEFAULT_QUALITY,
     *,
     max_pixels: int = PAGE_PIXELS,
     advance: Callable[[str], None] = lambda _: None,

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from vaecodec.compare.maps import Map, bits_map, error_map
 from vaecodec.compare.matching import match_size
-from vaecodec.compare.metrics import ms_ssim, psnr
+from vaecodec.compare.ms_ssim import ms_ssim
 from vaecodec.compare.peers import FAILURES, Peer, VaecodecPeer
+from vaecodec.metrics import psnr
 
 Pixels = NDArray[np.uint8]  # [H, W, 3] RGB
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from vaecodec.container.alpha import pack_alpha, unpack_alpha
 from vaecodec.container.header import (
     MAGIC,
-    MAX_LEVEL,
     MAX_SIDE,
     MODEL_HASH_BYTES,
     VERSION,
@@ -33,7 +32,6 @@ from vaecodec.container.varint import pack_varint, parse_varint
 __all__ = [
     "MAGIC",
     "MAX_HEADER_BYTES",
-    "MAX_LEVEL",
     "MAX_METADATA",
     "MAX_SIDE",
     "MODEL_HASH_BYTES",

@@ -8,12 +8,12 @@ from enum import IntEnum
 
 from vaecodec.container.varint import VARINT_MAX, pack_varint, parse_varint
 from vaecodec.errors import BadMagic, FormatError, InputError, LimitExceeded, Truncated, UnsupportedVersion
+from vaecodec.levels import MAX_LEVEL
 
 # The first byte is no ASCII and no UTF-8 lead: text mode damage and text files are told apart at once.
 MAGIC = b"\x8fVAC"
 VERSION = 1
 MODEL_HASH_BYTES = 4
-MAX_LEVEL = 63
 MAX_SIDE = 65_535
 
 

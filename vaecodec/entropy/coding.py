@@ -85,7 +85,7 @@ class StoredLatents:
         """What a coder decodes. Raises FormatError for what can be seen before that."""
         payload = self.payload
         if not payload or payload[0] > MAX_LANES_LOG2:
-            message = f"lanes: log2 is {payload[0] if payload else 'absent'}; legal is 0..{MAX_LANES_LOG2}"
+            message = f"lanes: log2 is {payload[0] if payload else 'absent'}; it must be 0..{MAX_LANES_LOG2}"
             raise CorruptStream(message)
         _check_paid(model, self.level, self.z_shape, payload)
         listed = parse_outliers(self.outliers, self.symbols_at_most(model))
@@ -179,7 +179,7 @@ def decode_latents(model: EntropyModel, stored: StoredLatents, *, index_of: Inde
     of_z = positions < z.size
     _apply(z, positions[of_z], true_values[of_z])
     if z.size and (int(z.min()) < Z_MIN or int(z.max()) > Z_MAX):
-        message = f"z_hat reaches {z.min()}..{z.max()}; legal is {Z_MIN}..{Z_MAX}"
+        message = f"z_hat reaches {z.min()}..{z.max()}; it must be {Z_MIN}..{Z_MAX}"
         raise CorruptStream(message)
     z_hat = z.astype(np.int8).reshape(z_index.shape)
     index = index_of(z_hat, level, model.layers)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vaecodec.entropy.quantize import pmf_to_frequencies
 from vaecodec.entropy.scales import scale_table
-from vaecodec.intnet.fixedpoint import SCALES
+from vaecodec.intnet.fixedpoint import SCALE_INDICES
 from vaecodec.rans.tables import CdfTables
 
 MAX_MAGNITUDE = 511
@@ -58,8 +58,8 @@ def table_row(magnitudes: NDArray[np.float64]) -> NDArray[np.uint32]:
 
 def fit_tables(counts: NDArray[np.int64]) -> CdfTables:
     """Counts of |r| per scale index [64, COUNT_BINS] -> the 64 tables (row 0, "surely zero", is never coded with)."""
-    if counts.shape != (SCALES, COUNT_BINS):
-        message = f"counts have shape {counts.shape}; it must be ({SCALES}, {COUNT_BINS})"
+    if counts.shape != (SCALE_INDICES, COUNT_BINS):
+        message = f"counts have shape {counts.shape}; it must be ({SCALE_INDICES}, {COUNT_BINS})"
         raise ValueError(message)
     rows = [table_row(fit_magnitudes(c, scale)) for c, scale in zip(counts, scale_table(), strict=True)]
     return CdfTables.from_rows(rows)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaecodec.errors import WeightsError
-from vaecodec.intnet.fixedpoint import LAYER_FORMATS, SCALES
+from vaecodec.intnet.fixedpoint import LAYER_FORMATS, SCALE_INDICES
 from vaecodec.intnet.layers import IntegerLayer, make_layers
 from vaecodec.rans.tables import PROB_BITS, CdfTables
 
@@ -58,7 +58,7 @@ def tables_from_tensors(prefix: str, tensors: Mapping[str, NDArray[Any]]) -> Cdf
     """The inverse of `tables_to_tensors`. Raises WeightsError when a row doesn't sum to 2^16."""
     sizes = tensors[f"{prefix}.sizes"]
     frequencies = tensors[f"{prefix}.frequencies"].astype(np.int64) + 1
-    if sizes.shape != (SCALES,) or int(sizes.min()) < 1 or int(sizes.sum()) != len(frequencies):
+    if sizes.shape != (SCALE_INDICES,) or int(sizes.min()) < 1 or int(sizes.sum()) != len(frequencies):
         message = f"{prefix}: {len(frequencies)} frequencies for sizes of shape {sizes.shape} summing to {sizes.sum()}"
         raise WeightsError(message)
     rows = [np.concatenate([[0], np.cumsum(row)]) for row in np.split(frequencies, np.cumsum(sizes)[:-1])]
@@ -90,9 +90,8 @@ def from_tensors(tensors: Mapping[str, NDArray[Any]]) -> EntropyModel:
     except KeyError as error:
         message = f"weights file has no tensor {error}"
         raise WeightsError(message) from error
-    if z_table.dtype != np.uint8 or z_table.ndim != 2 or int(z_table.max()) >= SCALES:
-        message = (
-            f"int.z_table is {z_table.dtype} {z_table.shape} up to {z_table.max()}; it must be uint8 below {SCALES}"
-        )
+    if z_table.dtype != np.uint8 or z_table.ndim != 2 or int(z_table.max()) >= SCALE_INDICES:
+        shown = f"{z_table.dtype} {z_table.shape} up to {z_table.max()}"
+        message = f"int.z_table is {shown}; it must be uint8 below {SCALE_INDICES}"
         raise WeightsError(message)
     return EntropyModel(layers, y_tables, z_tables, z_table)

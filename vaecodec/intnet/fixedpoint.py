@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-SCALES = 64
+SCALE_INDICES = 64
 """Scale indices are 0..63; index 0 means "surely zero": the symbol isn't coded and r = 0 on both sides."""
 
 Z_MIN, Z_MAX = -128, 127
@@ -41,6 +41,6 @@ LAYER_FORMATS = (
     LayerFormat(kernel=3, weight_bits=7, accumulator_bits=7, shift=3, output_max=ACTIVATION_MAX),
     LayerFormat(kernel=1, weight_bits=8, accumulator_bits=12, shift=8, output_max=ACTIVATION_MAX),
     LayerFormat(kernel=3, weight_bits=8, accumulator_bits=12, shift=8, output_max=ACTIVATION_MAX),
-    LayerFormat(kernel=1, weight_bits=8, accumulator_bits=12, shift=10, output_max=SCALES - 1),
+    LayerFormat(kernel=1, weight_bits=8, accumulator_bits=12, shift=10, output_max=SCALE_INDICES - 1),
 )
 """A pixel shuffle by 2 follows layer 2 (1/64 -> 1/32) and layer 4 (1/32 -> 1/16)."""

@@ -4,21 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-LEVELS = 64
-"""Quality levels of one model; the level is one byte in the file."""
-
-LAMBDA_MIN = 0.0006
-LAMBDA_MAX = 0.8
-"""Rate-distortion trade-off of level 0 and level 63: loss = bpp + lambda * 255^2 * MSE, lambda log-spaced between."""
-
 PATCH = 8
 """Factor of the first pixel unshuffle: every convolution works at 1/8 of the resolution or below."""
 
 ALIGNMENT = 64
 """Images are padded to a multiple of this (the stride of z)."""
 
-SCALES = (1, 2, 4, 8)
-"""Factors by which a picture can be reduced while it is decoded."""
+REDUCTIONS = (1, 2, 4, 8)
+"""Factors by which an image can be reduced while it is decoded."""
 
 STEPS = 4
 """Of the context."""
@@ -64,8 +57,3 @@ CONFIGS = {
         ModelConfig("large", C=192, blocks_a=5, blocks_s=9, M=320, N=96, P=256),
     )
 }
-
-
-def level_lambda(level: int) -> float:
-    """The lambda of a quality level, 0..63."""
-    return float(LAMBDA_MIN * (LAMBDA_MAX / LAMBDA_MIN) ** (level / (LEVELS - 1)))

@@ -25,7 +25,8 @@ import torch
 from torch import Tensor, nn
 
 from vaecodec.intnet.fixedpoint import Z_MAX, Z_MIN
-from vaecodec.networks.config import LEVELS, PATCH, STEPS, ModelConfig, step_positions
+from vaecodec.levels import MAX_LEVEL
+from vaecodec.networks.config import PATCH, STEPS, ModelConfig, step_positions
 from vaecodec.networks.exact import convolve
 from vaecodec.networks.layers import DepthConvBlock, Downsample, LevelTable, SideBySide, Unshuffle, Upsample
 from vaecodec.networks.scale_network import ScaleNetwork
@@ -232,4 +233,4 @@ def round_z(z: Tensor) -> Tensor:
 
 def level_position(level: Tensor) -> Tensor:
     """Level 0..63 -> t in 0..1."""
-    return level.float() / (LEVELS - 1)
+    return level.float() / MAX_LEVEL

@@ -56,7 +56,7 @@ def check_index(table_index: NDArray[np.uint8], tables: CdfTables) -> None:
         message = f"table_index is {table_index.dtype} {table_index.shape}; it must be uint8 [n]"
         raise InputError(message)
     if table_index.size and int(table_index.max()) >= len(tables.sizes):
-        message = f"table_index reaches {table_index.max()}; legal is 0..{len(tables.sizes) - 1}"
+        message = f"table_index reaches {table_index.max()}; it must be 0..{len(tables.sizes) - 1}"
         raise InputError(message)
 
 

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from vaecodec.entropy.model import EntropyModel, from_tensors
 from vaecodec.errors import WeightsError
-from vaecodec.networks.config import CONFIGS, LEVELS, ModelConfig
+from vaecodec.levels import LEVELS
+from vaecodec.networks.config import CONFIGS, ModelConfig
 from vaecodec.networks.network import CodecNetwork
 from vaecodec.networks.preview import make_preview_head
 from vaecodec.weights.store import INTEGER_PREFIXES, PREVIEW_PREFIX, StoredModel
@@ -23,6 +24,10 @@ class LoadedModel:
     entropy: EntropyModel
     wire_hash: bytes
     card: dict[str, object]
+
+    @property
+    def config(self) -> ModelConfig:
+        return self.network.config
 
 
 def build_network(stored: StoredModel) -> CodecNetwork:

@@ -14,7 +14,8 @@ from vaecodec.entropy.coding import CodedLatents, Latents, StoredLatents, decode
 from vaecodec.entropy.model import from_tensors
 from vaecodec.intnet.fixedpoint import Z_MAX, Z_MIN
 from vaecodec.intnet.layers import scale_index
-from vaecodec.networks.config import CONFIGS, LEVELS, PATCH, STEPS, step_positions
+from vaecodec.levels import MAX_LEVEL
+from vaecodec.networks.config import CONFIGS, PATCH, STEPS, step_positions
 from vaecodec.runtime.windows import padded_rows, padded_size
 from vaecodec.weights.store import StoredModel
 
@@ -35,7 +36,7 @@ class LightNetworks:
 
     def encode(self, pixels: NDArray[np.uint8], level: int) -> CodedLatents:
         """uint8 [H, W, 3] -> the latents of a picture, coded."""
-        t = level / (LEVELS - 1)
+        t = level / MAX_LEVEL
         y = self._analyse(pixels, t)
         z_hat = _channels(np.rint(self._hyper_analyse(y, t)).clip(Z_MIN, Z_MAX)).astype(np.int8)
         index = scale_index(z_hat, level, self._entropy.layers)
@@ -76,7 +77,7 @@ class LightNetworks:
     def pixels(self, latents: Latents) -> NDArray[np.uint8]:
         """The padded picture, [H, W, 3]."""
         with np.errstate(over="ignore", invalid="ignore"):  # in a hostile file there can be latents for any picture
-            return self._pixels(latents, latents.level / (LEVELS - 1))
+            return self._pixels(latents, latents.level / MAX_LEVEL)
 
     def _pixels(self, latents: Latents, t: float) -> NDArray[np.uint8]:
         prior = self._prior(_rows(latents.z_hat), t)

@@ -13,7 +13,7 @@ from torch import Tensor
 from vaecodec.entropy.coding import CodedLatents, StoredLatents
 from vaecodec.entropy.model import EntropyModel
 from vaecodec.errors import FormatError
-from vaecodec.intnet.fixedpoint import SCALES
+from vaecodec.intnet.fixedpoint import SCALE_INDICES
 from vaecodec.networks.config import ALIGNMENT, PATCH
 from vaecodec.networks.network import level_position, round_z
 from vaecodec.runtime.devices import upload
@@ -170,7 +170,7 @@ def dead_zone_widths(entropy: EntropyModel, strength: float) -> Tensor:
     bits by which 1 is dearer than 0 in the index's table. So the widths that save most for an error are in
     proportion to these bits: 0.5 * strength * bits.
     """
-    bits = entropy.y_tables.bits[:SCALES]
+    bits = entropy.y_tables.bits[:SCALE_INDICES]
     dearer = np.where(np.isfinite(bits[:, 1]), bits[:, 1] - bits[:, 0], np.inf)
     with np.errstate(invalid="ignore"):
         widths = np.nan_to_num(0.5 * strength * dearer, nan=0.0, posinf=0.5)

@@ -60,6 +60,11 @@ class Window:
         return Window(self.top - outer.top, self.bottom - outer.top, self.left - outer.left, self.right - outer.left)
 
 
+def z_shape(height: int, width: int) -> tuple[int, int]:
+    """Rows and columns of z of an image of so many pixels."""
+    return -(-height // ALIGNMENT), -(-width // ALIGNMENT)
+
+
 def padded_size(pixels: Pixels) -> tuple[int, int]:
     """Height and width of uint8 [H, W, 3] once padded."""
     height, width = (-(-side // ALIGNMENT) * ALIGNMENT for side in pixels.shape[:2])

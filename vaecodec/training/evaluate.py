@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -16,11 +17,15 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from vaecodec.networks.config import ALIGNMENT, LEVELS
+from vaecodec import metrics
+from vaecodec.levels import MAX_LEVEL
+from vaecodec.networks.config import ALIGNMENT
 from vaecodec.networks.network import CodecNetwork
 from vaecodec.training.loss import forward_terms
 
 EVAL_LEVELS = (0, 9, 18, 27, 36, 45, 54, 63)
+PSNR_OF_EQUALS = 100.0
+"""Counted for a crop that comes back unchanged, so that a mean stays finite."""
 JPEG_QUALITIES = (5, 10, 20, 30, 40, 50, 60, 70, 80, 85, 90, 95, 97)
 
 
@@ -50,7 +55,7 @@ def evaluate(network: CodecNetwork, images: list[Tensor], levels: tuple[int, ...
         bpps, psnrs = [], []
         for image in images:
             x = image[None].to(device).float() / 255
-            t = torch.full((1,), level / (LEVELS - 1), device=device)
+            t = torch.full((1,), level / MAX_LEVEL, device=device)
             terms = forward_terms(network, x, t, rounded_rate=True)
             bpps.append((terms.bpp_y + terms.bpp_z).item())
             psnrs.append(-10 * torch.log10(terms.mse).item())
@@ -71,37 +76,19 @@ def _jpeg_point(pixels: np.ndarray, quality: int) -> tuple[float, float]:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "JPEG", quality=quality, subsampling="4:2:0", optimize=True)
     decoded = np.asarray(Image.open(buffer))
-    return 8 * buffer.getbuffer().nbytes / (pixels.size // 3), psnr(pixels, decoded)
-
-
-def psnr(reference: np.ndarray, other: np.ndarray) -> float:
-    """PSNR of two uint8 arrays in dB; 100 for equal ones, so that a mean stays finite."""
-    mse = float(np.square(reference.astype(np.float64) - other).mean())
-    return 100.0 if mse == 0 else float(10 * np.log10(255**2 / mse))
+    return 8 * buffer.getbuffer().nbytes / (pixels.size // 3), min(metrics.psnr(pixels, decoded), PSNR_OF_EQUALS)
 
 
 def bd_rate(anchor: Sequence[Point], points: Sequence[Point]) -> float | None:
     """Bjontegaard delta rate against `anchor` in percent, negative is better, over the PSNR range that both cover.
 
     None where it can't be told: `bjontegaard` isn't installed, a curve has under four rising points, or they share no
-    range. PCHIP over the mean curves, as published figures are made.
+    range. Over the mean curves, as published figures are made.
     """
-    curves = [_rising(anchor), _rising(points)]
-    low, high = max(c[0].psnr for c in curves), min(c[-1].psnr for c in curves)
-    if importlib.util.find_spec("bjontegaard") is None or min(map(len, curves)) < 4 or low >= high:
+    if importlib.util.find_spec("bjontegaard") is None:
         return None
-    import bjontegaard
-
-    rates = [[point.bpp for point in curve] for curve in curves]
-    qualities = [[point.psnr for point in curve] for curve in curves]
-    options = {"require_matching_points": False, "min_overlap": 0}
-    return float(bjontegaard.bd_rate(rates[0], qualities[0], rates[1], qualities[1], "pchip", **options))
-
-
-def _rising(points: Sequence[Point]) -> list[Point]:
-    """By rate, without those that look no better than a cheaper one: interpolation needs a rising curve."""
-    kept: list[Point] = []
-    for point in sorted(points, key=lambda point: point.bpp):
-        if not kept or point.psnr > kept[-1].psnr:
-            kept.append(point)
-    return kept
+    curves = [[(point.bpp, point.psnr) for point in curve] for curve in (anchor, points)]
+    if min(len(metrics.rising(curve)) for curve in curves) < metrics.LEAST_POINTS:
+        return None
+    percent = metrics.bd_rate(*curves).percent
+    return None if math.isnan(percent) else percent

@@ -13,9 +13,9 @@ from torch import Tensor
 from vaecodec.entropy.fit import COUNT_BINS, fit_tables
 from vaecodec.entropy.model import EntropyModel, to_tensors
 from vaecodec.errors import WeightsError
-from vaecodec.intnet.fixedpoint import ACCUMULATOR_LIMIT, SCALES
+from vaecodec.intnet.fixedpoint import ACCUMULATOR_LIMIT, SCALE_INDICES
 from vaecodec.intnet.layers import make_layers, scale_index
-from vaecodec.networks.config import LEVELS
+from vaecodec.levels import LEVELS
 from vaecodec.networks.network import CodecNetwork, level_position, round_z
 from vaecodec.networks.preview import PreviewFit
 from vaecodec.weights.store import INTEGER_PREFIXES, LEVEL_PREFIX, PREVIEW_PREFIX
@@ -43,7 +43,7 @@ def export_z_table(network: CodecNetwork) -> NDArray[np.uint8]:
     """Table index of every z channel and level, uint8 [LEVELS, N]; at least 1: z is always coded."""
     device = network.z_index.anchors.device
     index = network.z_index(level_position(torch.arange(LEVELS, device=device)))[:, :, 0, 0]
-    table: NDArray[np.uint8] = index.round().clamp(1, SCALES - 1).cpu().numpy().astype(np.uint8)
+    table: NDArray[np.uint8] = index.round().clamp(1, SCALE_INDICES - 1).cpu().numpy().astype(np.uint8)
     return table
 
 
@@ -51,14 +51,14 @@ class ResidualCounts:
     """Counts of |r| and |z_hat| per table index, [64, COUNT_BINS], over training images at many levels."""
 
     def __init__(self) -> None:
-        self.y = np.zeros((SCALES, COUNT_BINS), np.int64)
-        self.z = np.zeros((SCALES, COUNT_BINS), np.int64)
+        self.y = np.zeros((SCALE_INDICES, COUNT_BINS), np.int64)
+        self.z = np.zeros((SCALE_INDICES, COUNT_BINS), np.int64)
 
     @staticmethod
     def _add(counts: NDArray[np.int64], index: NDArray[np.uint8], values: NDArray[np.int32]) -> None:
         magnitude = np.minimum(np.abs(values), COUNT_BINS - 1)
         flat = index.astype(np.int64).ravel() * COUNT_BINS + magnitude.ravel()
-        counts += np.bincount(flat, minlength=SCALES * COUNT_BINS).reshape(SCALES, COUNT_BINS)
+        counts += np.bincount(flat, minlength=SCALE_INDICES * COUNT_BINS).reshape(SCALE_INDICES, COUNT_BINS)
 
     def add(
         self, index: NDArray[np.uint8], r: NDArray[np.int32], z_index: NDArray[np.uint8], z: NDArray[np.int32]

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from vaecodec.errors import InputError, WeightsError
 from vaecodec.files import write_atomic
-from vaecodec.networks.config import CONFIGS, LAMBDA_MAX, LAMBDA_MIN, LEVELS
+from vaecodec.levels import LAMBDA_MAX, LAMBDA_MIN, LEVELS
+from vaecodec.networks.config import CONFIGS
 from vaecodec.networks.network import CodecNetwork
 from vaecodec.networks.preview import PreviewFit
 from vaecodec.training.crops import Sampler

@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vaecodec.entropy.scales import LOG_STEP, SCALE_MIN
-from vaecodec.networks.config import LEVELS, PATCH, level_lambda
+from vaecodec.levels import MAX_LEVEL, level_lambda
+from vaecodec.networks.config import PATCH
 from vaecodec.networks.layers import ANCHORS
 from vaecodec.networks.network import CodecNetwork
 
@@ -34,7 +35,7 @@ def _as_rows(images: Tensor) -> Tensor:
 
 
 def _anchor_lambda(anchor: int) -> float:
-    return float(level_lambda(0) * (level_lambda(LEVELS - 1) / level_lambda(0)) ** (anchor / (ANCHORS - 1)))
+    return level_lambda(MAX_LEVEL * anchor / (ANCHORS - 1))
 
 
 def _optimal_gain(lmbda: float) -> float:

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from vaecodec.errors import InputError, VaecodecError, WeightsError
-from vaecodec.networks.config import CONFIGS, LEVELS
+from vaecodec.errors import DivergedError, InputError, WeightsError
+from vaecodec.levels import LEVELS, MAX_LEVEL
+from vaecodec.networks.config import CONFIGS
 from vaecodec.networks.network import CodecNetwork
 from vaecodec.training import log
 from vaecodec.training.checkpoint import load_checkpoint, save_checkpoint
@@ -31,10 +32,6 @@ from vaecodec.training.settings import Settings, learning_rate_factor
 
 MAX_BAD_STEPS = 10
 _RANK_STRIDE = 1_000_003  # a prime: the seeds of two processes meet at no step
-
-
-class DivergedError(VaecodecError):
-    """The loss was not finite several times in a row: a lower learning rate is needed."""
 
 
 class Trainer:
@@ -101,7 +98,7 @@ class Trainer:
         # One level from each of `count` equal parts of the range: the loss of a batch varies less.
         strata = torch.randperm(count, generator=self.generator) + torch.rand(count, generator=self.generator)
         levels = (strata / count * LEVELS).floor().clamp(0, LEVELS - 1)
-        return x.contiguous(memory_format=self._format), send(levels / (LEVELS - 1), self.device)
+        return x.contiguous(memory_format=self._format), send(levels / MAX_LEVEL, self.device)
 
     def step(self) -> dict[str, float]:
         """One optimizer step and its figures. Raises DivergedError after 10 losses in a row that aren't finite."""

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from vaecodec.intnet.fixedpoint import SCALES, Z_MAX, Z_MIN
-from vaecodec.networks.config import LAMBDA_MAX, LAMBDA_MIN
+from vaecodec.intnet.fixedpoint import SCALE_INDICES, Z_MAX, Z_MIN
+from vaecodec.levels import LAMBDA_MAX, LAMBDA_MIN
 from vaecodec.networks.network import CodecNetwork
 from vaecodec.networks.quantizers import clamp_through, ste_round
 from vaecodec.networks.ssimulacra2 import ssimulacra2
@@ -99,7 +99,7 @@ def network_pass(
     y_value = ste_round(exact) if rounded_rate else exact + _noise(exact)
     z_value = z_hat if rounded_rate else z + _noise(z)
     bits_y = logistic_bits(y_value, scale_of_index(index))
-    z_index = clamp_through(network.z_index(t), 0, SCALES - 1)
+    z_index = clamp_through(network.z_index(t), 0, SCALE_INDICES - 1)
     bits_z = logistic_bits(z_value, scale_of_index(z_index))
     x_hat = network.synthesize(result.y_hat, t)
     return bits_y.sum((1, 2, 3)) / pixels, bits_z.sum((1, 2, 3)) / pixels, x_hat

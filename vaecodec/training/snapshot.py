@@ -16,7 +16,8 @@ from torch import Tensor
 from vaecodec.errors import WeightsError
 from vaecodec.files import write_atomic
 from vaecodec.intnet.fixedpoint import LAYER_FORMATS
-from vaecodec.networks.config import CONFIGS, LEVELS
+from vaecodec.levels import MAX_LEVEL
+from vaecodec.networks.config import CONFIGS
 from vaecodec.networks.layers import ANCHORS
 from vaecodec.networks.network import CodecNetwork
 from vaecodec.training.checkpoint import load_checkpoint
@@ -25,7 +26,7 @@ from vaecodec.weights.store import CARD_KEY, INTEGER_PREFIXES, LEVEL_PREFIX
 SNAPSHOT_KEY = "vaecodec_ema"
 """The safetensors metadata entry that holds a snapshot's record as JSON."""
 
-_ANCHOR_LEVELS = np.arange(ANCHORS) * (LEVELS - 1) // (ANCHORS - 1)
+_ANCHOR_LEVELS = np.arange(ANCHORS) * MAX_LEVEL // (ANCHORS - 1)
 """The anchors of a LevelTable lie on whole levels (0, 9, ..., 63): tables give the anchors back exactly."""
 
 
@@ -121,8 +122,3 @@ def _from_model(tensors: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:
         weights[f"h_scale.layers.{number}.bias.anchors"] = bias / 2**form.accumulator_bits
     weights["z_index.anchors"] = torch.from_numpy(tensors["int.z_table"][_ANCHOR_LEVELS]).float()
     return weights
-
-
-def read_run(run: Path) -> TrainedWeights:
-    """The EMA weights of a run's checkpoint. Raises WeightsError if there is none."""
-    return _from_state(load_checkpoint(run))

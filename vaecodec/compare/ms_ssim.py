@@ -1,8 +1,6 @@
-"""How far a decoded picture is from its original."""
+"""MS-SSIM in PyTorch: how like a decoded image is to its original, at five scales."""
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 import torch
@@ -17,13 +15,6 @@ SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 WINDOW, SIGMA = 11, 1.5
 C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 SHORTEST_SIDE = (WINDOW - 1) * 2 ** (len(SCALE_WEIGHTS) - 1) + 1
-
-
-def psnr(original: Pixels, decoded: Pixels) -> float:
-    """PSNR in dB over all samples of the three planes, peak 255; infinite for equal pictures."""
-    difference = original.astype(np.float32) - decoded
-    mse = float(np.mean(difference * difference, dtype=np.float64))
-    return math.inf if mse == 0 else 10 * math.log10(255**2 / mse)
 
 
 def ms_ssim(original: Pixels, decoded: Pixels) -> float | None:
