@@ -36,8 +36,8 @@ def noise_corpus(images: int = 4) -> Corpus:
     noise = torch.rand(images, 3, SIDE // 16, SIDE // 16, generator=torch.Generator().manual_seed(1))
     pixels = (F.interpolate(noise, (SIDE, SIDE), mode="bicubic").clamp(0, 1) * 255).to(torch.uint8)
     sides = torch.full((images,), SIDE)
-    offsets = torch.arange(images) * 3 * SIDE**2
-    return Corpus(pixels.permute(0, 2, 3, 1).reshape(-1).contiguous(), offsets, sides, sides, "noise")
+    offsets, weights = torch.arange(images) * 3 * SIDE**2, torch.ones(images, dtype=torch.float64)
+    return Corpus(pixels.permute(0, 2, 3, 1).reshape(-1).contiguous(), offsets, sides, sides, "noise", weights)
 
 
 def variants(settings: Settings) -> Iterator[Settings]:

@@ -47,6 +47,7 @@ _SETTINGS: tuple[tuple[str, Any, str], ...] = (
     ("--tune", str, "psnr (default), or perceptual: squared error, MS-SSIM and SSIMULACRA2 mixed."),
     ("--ms-ssim-share", float, "Share of MS-SSIM in the distortion of --tune perceptual, 0.2 by default."),
     ("--ssimulacra2-share", float, "Share of SSIMULACRA2 in it, 0.5 by default; squared error has the rest."),
+    ("--graphics-share", float, "Share of the crops taken from --graphics, 0.2 by default."),
     ("--bf16/--fp32", bool, "bfloat16 autocast (default), or float32 throughout."),
     ("--compile/--no-compile", bool, "torch.compile; default on a GPU."),
 )
@@ -68,6 +69,7 @@ def _settings_options(command: _Command) -> _Command:
     "--init", type=click.Path(exists=True, path_type=Path), metavar="RUN|FILE",
     help="Start from the averaged weights of a run, a snapshot or a model, with fresh optimizers.",
 )  # fmt: skip
+@click.option("--graphics", type=FOLDER, help="Images that are no photographs, mixed in: text, screenshots, noise.")
 @click.option("--heldout", type=FOLDER, help="Photographs to evaluate on: the first 24, centre crops of 384 pixels.")
 @click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Choose --steps to end after this time.")
 @click.option("--device", default="auto", show_default=True, metavar="DEVICE", help="auto, cpu, cuda or cuda:N.")
@@ -79,6 +81,7 @@ def train(
     out: Path | None,
     resume: bool,
     init: Path | None,
+    graphics: Path | None,
     heldout: Path | None,
     minutes: float | None,
     device: str,
@@ -103,13 +106,14 @@ def train(
         raise click.UsageError(message)
     overrides = {name: value for name, value in {"config": config, **given}.items() if value is not None}
     try:
-        _train(folder, out, resume, init, heldout, minutes, device, threads, overrides)
+        _train(folder, graphics, out, resume, init, heldout, minutes, device, threads, overrides)
     except (VaecodecError, *EXPECTED) as error:  # a diverging run is no error of the codec's kinds
         raise Fatal(error) from error
 
 
 def _train(
     folder: Path,
+    graphics: Path | None,
     out: Path | None,
     resume: bool,
     init: Path | None,
@@ -136,7 +140,7 @@ def _train(
     settings = _settings(run, resume, init, chosen, overrides)
     peers = distributed.join(chosen)
     try:
-        trainer = _make_trainer(folder, run, resume, init, settings, peers)
+        trainer = _make_trainer(folder, graphics, run, resume, init, settings, peers)
         _run(trainer, heldout, clock)
     finally:
         distributed.leave()
@@ -167,16 +171,18 @@ def _settings(run: Path, resume: bool, init: Path | None, device: torch.device, 
 
 
 def _make_trainer(
-    folder: Path, run: Path, resume: bool, init: Path | None, settings: Settings, peers: Peers
+    folder: Path, graphics: Path | None, run: Path, resume: bool, init: Path | None, settings: Settings, peers: Peers
 ) -> Trainer:
     from vaecodec.training import log
-    from vaecodec.training.data import load_corpus
+    from vaecodec.training.data import load_corpus, mix
     from vaecodec.training.loop import Trainer
     from vaecodec.training.snapshot import read_weights
 
     run.mkdir(parents=True, exist_ok=True)
     _say(peers, f"reading {folder}")
     corpus = load_corpus(folder, settings.crop)
+    if graphics is not None:
+        corpus = mix(corpus, load_corpus(graphics, settings.crop), settings.graphics_share)
     _say(peers, f"{len(corpus)} images, {corpus.flat.numel() / 3e6:.0f} megapixels; training on {peers.device}")
     trainer = Trainer(settings, corpus, run, str(peers.device), peers)
     if resume:

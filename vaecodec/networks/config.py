@@ -13,6 +13,15 @@ ALIGNMENT = 64
 REDUCTIONS = (1, 2, 4, 8)
 """Factors by which an image can be reduced while it is decoded."""
 
+STREAM_MAX = 64.0
+PRODUCT_MAX = 256.0
+LATENT_MAX = 128.0
+PRIOR_MAX = 64.0
+"""Bounds of the networks' values, by magnitude: of the residual path and of the gated product of every block, of y and
+the means, and of the prior features. Without them the gated products, two linear functions of x multiplied, grow
+quadratically from block to block on images unlike photographs. Photographs stay below a quarter of each
+(`python -m bench ranges`), so no file and no pixel of theirs depends on the bounds."""
+
 STEPS = 4
 """Of the context."""
 # Position (row, column) in a 2x2 cell that channel group g codes in step k: every step covers all four positions

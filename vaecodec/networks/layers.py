@@ -10,6 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vaecodec.networks.config import PRODUCT_MAX, STREAM_MAX
+from vaecodec.networks.quantizers import clamp_through
+
 ANCHORS = 8
 """Per-level vectors are interpolated between this many learned anchors: every level is seen in every few steps,
 and neighbouring levels can't drift apart into a visible step."""
@@ -51,12 +54,12 @@ class GatedBlock(RowBlock):
     def leave(self, x: Tensor, mixed: Tensor) -> Tensor:
         x += self.conv_out(mixed)
         gate, value = self.ffn_in(x.to(self.ffn_in.weight.dtype)).chunk(2, 1)
-        x += self.ffn_out(F.silu(gate).mul_(value))
-        return x
+        x += self.ffn_out(F.silu(gate).mul_(value).clamp_(-PRODUCT_MAX, PRODUCT_MAX))
+        return x.clamp_(-STREAM_MAX, STREAM_MAX)
 
 
 class DepthConvBlock(GatedBlock):
-    """1x1, SiLU, depthwise 3x3, 1x1, residual; then a gated 1x1 feed-forward, residual.
+    """1x1, SiLU, depthwise 3x3, 1x1, residual; then a gated 1x1 feed-forward, residual; both bounded (`config`).
 
     The block of DCVC-RT (Jia et al. 2025, arXiv 2502.20762, MIT). [B, C, H, W] -> [B, C, H, W].
     Without gradients it works in place: the input is overwritten. Its weights may be bfloat16 or float16 while x stays
@@ -81,8 +84,8 @@ class DepthConvBlock(GatedBlock):
         if torch.is_grad_enabled():
             x = x + self.conv_out(self.depthwise(F.silu(self.conv_in(x))))
             gate, value = self.ffn_in(x).chunk(2, 1)
-            out: Tensor = x + self.ffn_out(F.silu(gate) * value)
-            return out
+            product = clamp_through(F.silu(gate) * value, -PRODUCT_MAX, PRODUCT_MAX)
+            return clamp_through(x + self.ffn_out(product), -STREAM_MAX, STREAM_MAX)
         return super().forward(x)
 
 

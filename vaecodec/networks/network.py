@@ -26,10 +26,14 @@ from torch import Tensor, nn
 
 from vaecodec.intnet.fixedpoint import Z_MAX, Z_MIN
 from vaecodec.levels import MAX_LEVEL
-from vaecodec.networks.config import PATCH, STEPS, ModelConfig, step_positions
+from vaecodec.networks.config import LATENT_MAX, PATCH, PRIOR_MAX, STEPS, ModelConfig, step_positions
 from vaecodec.networks.exact import convolve
 from vaecodec.networks.layers import DepthConvBlock, Downsample, LevelTable, SideBySide, Unshuffle, Upsample
+from vaecodec.networks.quantizers import clamp_through
 from vaecodec.networks.scale_network import ScaleNetwork
+
+Z_INDEX_UNIT = 32.0
+"""What a parameter of 1 stands for in `CodecNetwork.z_index`, in scale indices."""
 
 
 def step_mask(step: int, channels: int, height: int, width: int, device: torch.device) -> Tensor:
@@ -74,7 +78,7 @@ class Analysis(nn.Module):
     def leave(self, features: Tensor, q_enc: Tensor) -> Tensor:
         """Features, the same for every level -> y."""
         y: Tensor = self.down(features * q_enc.to(features.dtype))
-        return y
+        return bounded(y, LATENT_MAX)
 
 
 class Synthesis(nn.Module):
@@ -103,6 +107,11 @@ class Synthesis(nn.Module):
     def shades(self, features: Tensor) -> Tensor:
         """Features -> 255 x_hat, not yet shuffled: [B, 192, H/8, W/8], float32."""
         return in_shades(self.head(features))
+
+
+def bounded(x: Tensor, most: float) -> Tensor:
+    """x clamped to -most..most, in place where no gradient is wanted; else learning leads back from outside."""
+    return clamp_through(x, -most, most) if torch.is_grad_enabled() else x.clamp_(-most, most)
 
 
 def in_shades(centred: Tensor) -> Tensor:
@@ -152,15 +161,14 @@ class Context(nn.Module):
         features = p
         if step > 0:
             features = self.trunk(self.adaptors[step - 1](p, y_hat.to(p.dtype)))
-        mu: Tensor = self.heads[step](features)
-        return mu
+        return bounded(self.heads[step](features), LATENT_MAX)
 
     def quarter(self, step: int, number: int, features: Tensor) -> Tensor:
         """What the head of a step makes of features [B, P, h, w] in one quarter of the channels: float32 [B, M/4, h, w]
         in channels-last memory."""
         head = cast(nn.Conv2d, self.heads[step])
         weight, bias = (parameter.chunk(STEPS)[number] for parameter in (head.weight, cast(Tensor, head.bias)))
-        mu = convolve(features.to(weight.dtype), weight, bias)
+        mu = bounded(convolve(features.to(weight.dtype), weight, bias), LATENT_MAX)
         return mu.float().contiguous(memory_format=torch.channels_last)
 
 
@@ -191,7 +199,7 @@ class CodecNetwork(nn.Module):
         self.log_q_enc = LevelTable(config.C)
         self.log_q_dec = LevelTable(config.C)
         self.log_q_prior = LevelTable(config.P)
-        self.z_index = LevelTable(config.N, 24.0, 24.0, unit=32.0)
+        self.z_index = LevelTable(config.N, 24.0, 24.0, unit=Z_INDEX_UNIT)
         # Not trained, see `preview`: a weights file may bring it along.
         self.preview: nn.Conv2d | None = None
 
@@ -205,7 +213,7 @@ class CodecNetwork(nn.Module):
         """z_hat [B, N, h, w] -> prior features p [B, P, 4h, 4w]."""
         p: Tensor = self.h_mean(z_hat * (-self.log_z_gain(t)).exp())
         scale: Tensor = self.log_q_prior(t).exp()
-        return p * scale.to(p.dtype)
+        return bounded(p * scale.to(p.dtype), PRIOR_MAX)
 
     def run_context(self, p: Tensor, gain: Tensor, residual: Callable[[Tensor], Tensor]) -> ContextResult:
         """The four steps. `residual(mu)` gives r, from y or from the file; only the step's positions count."""

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from vaecodec.gpu import coder as gpu
-from vaecodec.networks.config import step_positions
-from vaecodec.networks.network import CodecNetwork
+from vaecodec.networks.config import LATENT_MAX, step_positions
+from vaecodec.networks.network import CodecNetwork, bounded
 from vaecodec.runtime.passes import Passes, in_rows
 
 Rows = slice
@@ -47,7 +47,8 @@ class FusedPasses(Passes):
         y_hat = self._whole(*shape)
         for step, rows, features in self._context_rows(p, y_hat):
             positions = [((row - rows.start) % 2, column) for row, column in step_positions(0)]
-            run(step, positions, rows, self._network.context.heads[step](features), y_hat[:, :, rows])
+            mu = bounded(self._network.context.heads[step](features), LATENT_MAX)
+            run(step, positions, rows, mu, y_hat[:, :, rows])
         return y_hat
 
 

@@ -15,7 +15,16 @@ from vaecodec.entropy.model import from_tensors
 from vaecodec.intnet.fixedpoint import Z_MAX, Z_MIN
 from vaecodec.intnet.layers import scale_index
 from vaecodec.levels import MAX_LEVEL
-from vaecodec.networks.config import CONFIGS, PATCH, STEPS, step_positions
+from vaecodec.networks.config import (
+    CONFIGS,
+    LATENT_MAX,
+    PATCH,
+    PRIOR_MAX,
+    PRODUCT_MAX,
+    STEPS,
+    STREAM_MAX,
+    step_positions,
+)
 from vaecodec.runtime.windows import padded_rows, padded_size
 from vaecodec.weights.store import StoredModel
 
@@ -49,7 +58,7 @@ class LightNetworks:
         x: Rows = padded_rows(pixels, 0, height, width).astype(np.float32) / np.float32(255)
         features = self._convolve(_unshuffle(x - np.float32(0.5), PATCH), "g_a.stem")
         features = self._blocks(features, "g_a.blocks", self._config.blocks_a)
-        return self._down(features * self._level("log_q_enc", t), "g_a.down")
+        return _bounded(self._down(features * self._level("log_q_enc", t), "g_a.down"), LATENT_MAX)
 
     def _hyper_analyse(self, y: Rows, t: float) -> Rows:
         """z, not rounded."""
@@ -76,23 +85,20 @@ class LightNetworks:
 
     def pixels(self, latents: Latents) -> NDArray[np.uint8]:
         """The padded picture, [H, W, 3]."""
-        with np.errstate(over="ignore", invalid="ignore"):  # in a hostile file there can be latents for any picture
-            return self._pixels(latents, latents.level / MAX_LEVEL)
-
-    def _pixels(self, latents: Latents, t: float) -> NDArray[np.uint8]:
+        t = latents.level / MAX_LEVEL
         prior = self._prior(_rows(latents.z_hat), t)
         offsets = _rows(latents.r) / self._level("log_gain", t)
         y_hat = self._run_context(prior, offsets.shape, lambda place, _: offsets[place])
         features = self._up(y_hat, "g_s.up") * self._level("log_q_dec", t)
         features = self._blocks(features, "g_s.blocks", self._config.blocks_s)
         x_hat = _shuffle(self._convolve(features, "g_s.head"), PATCH)
-        pixels: NDArray[np.uint8] = np.nan_to_num(np.rint((x_hat + 0.5) * 255).clip(0, 255)).astype(np.uint8)
+        pixels: NDArray[np.uint8] = np.rint((x_hat + 0.5) * 255).clip(0, 255).astype(np.uint8)
         return pixels
 
     def _prior(self, z_hat: Rows, t: float) -> Rows:
         p = self._up(z_hat / self._level("log_z_gain", t), "h_mean.0")
         p = self._up(self._block(p, "h_mean.1"), "h_mean.2")
-        return self._block(p, "h_mean.3") * self._level("log_q_prior", t)
+        return _bounded(self._block(p, "h_mean.3") * self._level("log_q_prior", t), PRIOR_MAX)
 
     # Both
 
@@ -105,7 +111,7 @@ class LightNetworks:
                 known = self._convolve(np.concatenate([p, y_hat], 2), f"context.adaptors.{step - 1}")
                 features = self._blocks(known, "context.trunk", self._config.blocks_context)
             for place in _places(step, shape[2]):
-                mu = self._convolve(features[place[:2]], f"context.heads.{step}", place[2])
+                mu = _bounded(self._convolve(features[place[:2]], f"context.heads.{step}", place[2]), LATENT_MAX)
                 y_hat[place] = offset(place, mu) + mu
         return y_hat
 
@@ -150,7 +156,8 @@ class LightNetworks:
         mixed = self._depthwise(_silu(self._convolve(x, f"{name}.conv_in")), f"{name}.depthwise")
         x = x + self._convolve(mixed, f"{name}.conv_out")
         gate, value = np.split(self._convolve(x, f"{name}.ffn_in"), 2, axis=2)
-        return x + self._convolve(_silu(gate) * value, f"{name}.ffn_out")
+        product = _bounded(_silu(gate) * value, PRODUCT_MAX)
+        return _bounded(x + self._convolve(product, f"{name}.ffn_out"), STREAM_MAX)
 
     def _blocks(self, x: Rows, name: str, count: int) -> Rows:
         for number in range(count):
@@ -173,6 +180,11 @@ def _places(step: int, channels: int) -> Iterator[Place]:
     size = channels // STEPS
     for number, (row, column) in enumerate(step_positions(step)):
         yield slice(row, None, 2), slice(column, None, 2), slice(number * size, (number + 1) * size)
+
+
+def _bounded(x: Rows, most: float) -> Rows:
+    """Clamp x to -most..most, in place."""
+    return np.clip(x, -most, most, out=x)
 
 
 def _silu(x: Rows) -> Rows:

@@ -15,9 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vaecodec.networks.config import ALIGNMENT, PATCH, STEPS, step_positions
+from vaecodec.networks.config import ALIGNMENT, PATCH, PRIOR_MAX, STEPS, step_positions
 from vaecodec.networks.exact import convolve
-from vaecodec.networks.network import CodecNetwork, in_shades
+from vaecodec.networks.network import CodecNetwork, bounded, in_shades
 from vaecodec.networks.preview import PREVIEW_FACTOR, PREVIEW_SCALE
 from vaecodec.runtime.memory import empty, relaid
 from vaecodec.runtime.streaming import RowStream, RowWindow, reach
@@ -153,7 +153,7 @@ class Passes:
         for band, last in self._bands(height, batch * width * ALIGNMENT**2):
             rows = stream.push(z_hat[:, :, band] * gain, last=last)
             if rows is not None:
-                yield rows.float().mul_(scale)
+                yield bounded(rows.float().mul_(scale), PRIOR_MAX)
 
     def quantize(
         self, p: Iterable[Tensor], y: Tensor, t: Tensor, index: Tensor, dead_zone: Tensor | None = None

@@ -16,9 +16,9 @@ from typing import Literal, cast
 import torch
 from torch import Tensor, nn
 
-from vaecodec.networks.config import PATCH, STEPS
+from vaecodec.networks.config import LATENT_MAX, PATCH, PRODUCT_MAX, STEPS, STREAM_MAX
 from vaecodec.networks.layers import DepthConvBlock, Downsample, RowBlock, SideBySide, Unshuffle, Upsample
-from vaecodec.networks.network import Analysis, CodecNetwork, Context, Synthesis
+from vaecodec.networks.network import Analysis, CodecNetwork, Context, Synthesis, bounded
 
 PACKED_DTYPES = (torch.float32, torch.bfloat16)
 LARGEST_FREED = 31 << 20
@@ -154,14 +154,14 @@ class PackedBlock(RowBlock):
     def leave(self, x: Tensor, mixed: Tensor) -> Tensor:
         if x.dtype == self.gate.weight.dtype:
             x = self.conv_out.combined(mixed, "add", x)
-            return self.ffn_out.combined(self._gated(x), "add", x)
+            return self.ffn_out.combined(self._gated(x), "add", x).clamp_(-STREAM_MAX, STREAM_MAX)
         # Both branches are added to the wide x at once: adding a narrow tensor to it first makes a wide copy of that.
         branch = self.conv_out(mixed)
         x += self.ffn_out.combined(self._gated(x.to(branch.dtype).add_(branch)), "add", branch)
-        return x
+        return x.clamp_(-STREAM_MAX, STREAM_MAX)
 
     def _gated(self, x: Tensor) -> Tensor:
-        return self.value.combined(x, "mul", self.gate(x))
+        return self.value.combined(x, "mul", self.gate(x)).clamp_(-PRODUCT_MAX, PRODUCT_MAX)
 
 
 class PackedAnalysis(Analysis):
@@ -213,7 +213,7 @@ class PackedContext(Context):
 
     def quarter(self, step: int, number: int, features: Tensor) -> Tensor:
         mu: Tensor = self._quarters[step][number](features)
-        return mu.float()
+        return bounded(mu.float(), LATENT_MAX)
 
 
 def _quarters(head: nn.Module) -> list[nn.Conv2d]:

@@ -38,14 +38,13 @@ def send(tensor: Tensor, device: torch.device) -> Tensor:
 
 
 class Sampler:
-    """Draws crops of `crop` pixels from a corpus; an image's chance is proportional to its area.
+    """Draws crops of `crop` pixels from a corpus, by the images' weights.
 
     All random numbers come from `generator` (CPU), in an order that doesn't depend on where the pixels live.
     """
 
     def __init__(self, corpus: Corpus, crop: int, generator: torch.Generator, rescale_chance: float = 0.3) -> None:
         self.corpus, self.crop, self.generator, self.rescale_chance = corpus, crop, generator, rescale_chance
-        self.weights = (corpus.heights * corpus.widths).double()
 
     def batch(self, count: int) -> Tensor:
         """uint8 [count, 3, crop, crop], on the device of the corpus."""
@@ -54,7 +53,7 @@ class Sampler:
 
     def draw(self, count: int) -> Places:
         """Random places for `count` crops."""
-        numbers = torch.multinomial(self.weights, count, replacement=True, generator=self.generator)
+        numbers = torch.multinomial(self.corpus.weights, count, replacement=True, generator=self.generator)
         chance, factor, row, column, *flips = torch.rand(count, 7, generator=self.generator).double().unbind(1)
         heights, widths = self.corpus.heights[numbers], self.corpus.widths[numbers]
         largest = torch.minimum(heights, widths).clamp(max=int(self.crop / MIN_SCALE))

@@ -28,7 +28,8 @@ READERS = 2
 class Corpus:
     """Images as one flat uint8 tensor; image i is `flat[offsets[i]:]` viewed as [heights[i], widths[i], 3].
 
-    `digest` is the SHA-256 of the pixels. Only `flat` may live on a GPU; the rest stays on the CPU.
+    `digest` is the SHA-256 of the pixels. `weights` float64: an image's chance to give a crop, not normalized. Only
+    `flat` may live on a GPU; the rest stays on the CPU.
     """
 
     flat: Tensor
@@ -36,6 +37,7 @@ class Corpus:
     heights: Tensor
     widths: Tensor
     digest: str
+    weights: Tensor
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -113,4 +115,18 @@ def load_corpus(folder: Path, crop: int, limit: int | None = None) -> Corpus:
         flat = torch.empty(int(counts.sum()), dtype=torch.uint8)
         list(pool.map(_read_into, [sources[number] for number in kept], torch.split(flat, counts.tolist())))
     digest = hashlib.sha256(flat.numpy().data).hexdigest()
-    return Corpus(flat, counts.cumsum(0) - counts, heights.contiguous(), widths.contiguous(), digest)
+    areas = (heights * widths).double()
+    return Corpus(flat, counts.cumsum(0) - counts, heights.contiguous(), widths.contiguous(), digest, areas)
+
+
+def mix(photographs: Corpus, graphics: Corpus, share: float) -> Corpus:
+    """Return one corpus in which `share` of the crops (0..1) come from `graphics`, by area within each of the two."""
+    flat = torch.cat([photographs.flat, graphics.flat])
+    offsets = torch.cat([photographs.offsets, graphics.offsets + len(photographs.flat)])
+    heights, widths = (
+        torch.cat([getattr(part, side) for part in (photographs, graphics)]) for side in ("heights", "widths")
+    )
+    digest = hashlib.sha256(f"{photographs.digest} {graphics.digest}".encode()).hexdigest()
+    chances = ((photographs, 1 - share), (graphics, share))
+    weights = torch.cat([part.weights / part.weights.sum() * chance for part, chance in chances])
+    return Corpus(flat, offsets, heights, widths, digest, weights)

@@ -24,6 +24,7 @@ class Settings:
     fraction of `steps`): a longer run can branch off the constant part. Crops are `crop` pixels, a multiple of 64.
     tune: "psnr" for squared error, or "perceptual" for a mix of it with `ms_ssim_share` of MS-SSIM (which needs
     pytorch-msssim) and `ssimulacra2_share` of SSIMULACRA2; the shares mean nothing for tune="psnr".
+    graphics_share: share of the crops from the second folder, of images that are no photographs, if there is one.
     `batch` counts the images of a step over all processes. `log_every`: every n-th step gets a line in the log.
     """
 
@@ -43,6 +44,7 @@ class Settings:
     tune: str = "psnr"
     ms_ssim_share: float = 0.2
     ssimulacra2_share: float = 0.5
+    graphics_share: float = 0.2
     compile: bool = False
     bf16: bool = True
     eval_every: int = 1000
@@ -70,6 +72,7 @@ class Settings:
             _require("crop", self.crop, share == 0 or self.crop >= least, f"at least {least} for {name}")
         _require("decay", self.decay, 0 < self.decay <= 1, "above 0, at most 1")
         _require("ema", self.ema, 0 <= self.ema < 1, "0 <= ema < 1")
+        _require("graphics_share", self.graphics_share, 0 < self.graphics_share < 1, "above 0, below 1")
         _require("rescale_chance", self.rescale_chance, 0 <= self.rescale_chance <= 1, "0..1")
 
     @property

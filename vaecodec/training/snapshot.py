@@ -19,7 +19,7 @@ from vaecodec.intnet.fixedpoint import LAYER_FORMATS
 from vaecodec.levels import MAX_LEVEL
 from vaecodec.networks.config import CONFIGS
 from vaecodec.networks.layers import ANCHORS
-from vaecodec.networks.network import CodecNetwork
+from vaecodec.networks.network import Z_INDEX_UNIT, CodecNetwork
 from vaecodec.training.checkpoint import load_checkpoint
 from vaecodec.weights.store import CARD_KEY, INTEGER_PREFIXES, LEVEL_PREFIX
 
@@ -120,5 +120,6 @@ def _from_model(tensors: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:
         bias = torch.from_numpy(tensors[f"int.h_scale.{number}.bias"][_ANCHOR_LEVELS]).float()
         weights[f"h_scale.layers.{number}.weight"] = weight / 2**form.weight_bits
         weights[f"h_scale.layers.{number}.bias.anchors"] = bias / 2**form.accumulator_bits
-    weights["z_index.anchors"] = torch.from_numpy(tensors["int.z_table"][_ANCHOR_LEVELS]).float()
+    z_index = torch.from_numpy(tensors["int.z_table"][_ANCHOR_LEVELS]).float()
+    weights["z_index.anchors"] = z_index / Z_INDEX_UNIT
     return weights
