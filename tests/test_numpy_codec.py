@@ -130,13 +130,6 @@ def test_what_cannot_be_encoded() -> None:
         numpy_codec.encode(np.zeros((0, 8, 3), np.uint8), 50, model="fast")
 
 
-def test_where_it_is_sooner_done(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert not numpy_codec.is_sooner_done(1)  # PyTorch is there
-    monkeypatch.delitem(sys.modules, "torch")
-    assert numpy_codec.is_sooner_done(numpy_codec.LIGHT_PIXELS)
-    assert not numpy_codec.is_sooner_done(numpy_codec.LIGHT_PIXELS + 1)
-
-
 def _loads_pytorch(command: str, *arguments: object) -> bool:
     """Whether `vaecodec COMMAND` does."""
     line = [sys.executable, "-X", "importtime", "-m", "vaecodec", command, *map(str, arguments), "--overwrite"]

@@ -16,7 +16,7 @@ import vaecodec
 from vaecodec.codec import Codec
 from vaecodec.errors import InputError, TargetError
 from vaecodec.metrics import psnr
-from vaecodec.targets import MOST_TRIALS, Goal, Search, Trial, bytes_of_bpp, meet, parse_size
+from vaecodec.targets import MOST_TRIALS, Goal, Search, Trial, bytes_of_bpp, meet
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 LEVELS = 64
@@ -100,28 +100,6 @@ def test_what_is_above_the_range() -> None:
 def test_a_picture_without_error_is_good_enough() -> None:
     """One colour, say: the smallest file is as good as any."""
     assert meet(lambda level, _: Trial(math.inf, level), Goal.of_psnr(40), LEVELS).content == 0
-
-
-@pytest.mark.parametrize(
-    ("text", "size"),
-    [
-        ("20KB", 20_000),
-        ("20 kb", 20_000),
-        ("1.5MB", 1_500_000),
-        ("64KiB", 65_536),
-        ("2000", 2000),
-        ("7B", 7),
-        ("2G", 2 * 10**9),
-    ],
-)
-def test_sizes_as_people_write_them(text: str, size: int) -> None:
-    assert parse_size(text) == size
-
-
-@pytest.mark.parametrize("text", ["", "KB", "-3", "20 apples", "1e3", "2TB"])
-def test_what_is_no_size(text: str) -> None:
-    with pytest.raises(InputError, match="write it as 20KB"):
-        parse_size(text)
 
 
 # The codec

@@ -336,11 +336,11 @@ def test_shards_in_a_format_that_every_pillow_reads(encoding: str, worst: int, p
     assert difference.float().quantile(0.99, interpolation="higher") <= worst
 
 
-@pytest.mark.parametrize("size", ["50", "MB", "-1MB", "many"])
+@pytest.mark.parametrize("size", ["MB", "-1MB", "many"])
 def test_shard_sizes_are_checked(size: str, photos: Path, tmp_path: Path) -> None:
     result = run("pack", photos, "-o", tmp_path, f"--shard-size={size}")
     assert result.exit_code == Exit.USAGE
-    assert "is not a size such as" in result.stderr
+    assert "is not a size; write" in result.stderr
 
 
 def test_damaged_data_are_named(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ pixels differ by up to 3 levels; the integers of a file are those of every decod
 
 from __future__ import annotations
 
-import sys
 from typing import cast
 
 import numpy as np
@@ -19,14 +18,6 @@ from vaecodec.picture_file import Crop, finish, make_source, pack_item, read_ite
 from vaecodec.runtime.numpy_networks import LightNetworks
 from vaecodec.weights.manifest import entry_by_name, entry_by_wire
 from vaecodec.weights.store import read_model
-
-LIGHT_PIXELS = 700_000
-"""Of one picture, at most. For more, PyTorch is done sooner (`python -m bench practical`)."""
-
-
-def is_sooner_done(pixels: int) -> bool:
-    """Than PyTorch, for a process that codes one picture of so many pixels. Not where PyTorch is loaded already."""
-    return pixels <= LIGHT_PIXELS and "torch" not in sys.modules
 
 
 def encode(picture: object, quality: float, *, model: str, strip: bool = False) -> bytes:

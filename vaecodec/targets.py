@@ -9,7 +9,6 @@ level as soon as the goal lies there.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Generic, Literal, TypeVar
@@ -281,16 +280,3 @@ def bytes_of_bpp(bpp: float, pixels: int) -> int:
         message = f"target_bpp is {bpp}; it must be more than 0"
         raise InputError(message)
     return max(1, int(bpp * pixels / 8))
-
-
-_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmg]i?)?b?(?:ytes?)?\s*", re.IGNORECASE)
-_FACTORS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
-
-
-def parse_size(text: str) -> int:
-    """ "20KB", "1.5 MB", "64KiB", "2000" -> bytes; a kB is 1000 bytes, a KiB 1024. Raises InputError."""
-    match = _SIZE.fullmatch(text)
-    if match is None:
-        message = f"{text!r} is not a size; write it as 20KB, 1.5MB, 64KiB or 2000"
-        raise InputError(message)
-    return int(float(match[1]) * _FACTORS[(match[2] or "").lower()])

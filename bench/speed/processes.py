@@ -81,9 +81,8 @@ def coder_seconds(data: bytes, rounds: int) -> Record:
 
 DECOMPRESS = """
 import sys
-from vaecodec import numpy_codec
-from vaecodec.cli import main
-numpy_codec.LIGHT_PIXELS = int(sys.argv.pop())
+from vaecodec.cli import main, startup
+startup.NUMPY_PIXELS = int(sys.argv.pop())
 main()
 """
 

@@ -1,70 +1,67 @@
-"""`vaecodec compare`: how large would a JPEG of the same PSNR be? And a page that shows all codecs at equal bytes."""
+"""`vaecodec compare`: how large would a JPEG of the same PSNR be?"""
 
 from __future__ import annotations
 
-import io
-import math
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, ImageOps
+import click
 
-import vaecodec
-from vaecodec.cli.paths import Job
-from vaecodec.cli.photos import open_photo
-from vaecodec.cli.progress import steps_of
-from vaecodec.cli.run import Record
-from vaecodec.metrics import psnr
-
-Pixels = NDArray[np.uint8]  # [H, W, 3] RGB
+from vaecodec.cli import options, report
+from vaecodec.cli.paths import PHOTO_SUFFIXES, Job, find, page_job
+from vaecodec.cli.results import Record
+from vaecodec.cli.run import finish, run
+from vaecodec.cli.startup import codec_maker
+from vaecodec.levels import DEFAULT_QUALITY
 
 
-def open_rgb(job: Job) -> tuple[Image.Image, Pixels]:
-    """The colours of a photo as they are stored, and as they are seen: turned upright."""
-    opened = open_photo(job.read())
-    return opened.convert("RGB"), np.asarray(ImageOps.exif_transpose(opened).convert("RGB"))
+@click.command()
+@options.combined(options.photos, options.quality)
+@click.option("--html", metavar="FILE", help="Write a page that shows the photos through every codec at equal bytes.")
+@options.combined(options.recursive, options.overwrite, options.device, options.model)
+@options.combined(options.tune, options.as_json)
+def compare(
+    photos: tuple[str, ...],
+    quality: int | None,
+    html: str | None,
+    recursive: bool,
+    overwrite: bool,
+    device: str,
+    model: str | None,
+    tune: str | None,
+    as_json: bool,
+) -> None:
+    """Compare the size with that of a JPEG of equal PSNR.
 
+    The JPEG is Pillow's (4:2:0, optimized), of the lowest quality that reaches the same PSNR. Nothing is written,
+    unless --html asks for a page: one file to open in any browser, without a network, with the photos beside what
+    JPEG, WebP, AVIF and JPEG XL make of them at the size of the .vaec file. It takes a minute or so for each photo.
 
-def compare_one(image: Image.Image, codec: vaecodec.Codec, quality: int) -> Record:
-    """Code the colours of one photo both ways; alpha and metadata would cost both the same and are left out."""
-    pixels = np.asarray(image)
-    data = codec.encode(pixels, quality=quality)
-    decoded = codec.decode(data)
-    reached = psnr(pixels, np.asarray(decoded))
-    jpeg_quality, jpeg_bytes = smallest_jpeg(image, reached)
-    return {
-        "bytes": len(data),
-        "psnr": None if math.isinf(reached) else round(reached, 3),  # JSON knows no infinity
-        "jpeg_bytes": jpeg_bytes,
-        "jpeg_quality": jpeg_quality,
-        "width": image.width,
-        "height": image.height,
-    }
+    \b
+    vaecodec compare photo.jpg
+    vaecodec compare -r samples -q 40
+    vaecodec compare photo.jpg --html page.html
+    """
+    make_codec = codec_maker(options.chosen_model(model, tune), device)
+    page = page_job(html, overwrite=overwrite)
+    shown: list[tuple[str, Any]] = []
 
+    def work(job: Job) -> Record:
+        from vaecodec.cli.comparison import compare_one, open_rgb
 
-def write_page(
-    job: Job, photos: list[tuple[str, Pixels]], codec: vaecodec.Codec, quality: int, *, overwrite: bool
-) -> Record:
-    """Write the page of these photos to the job's output."""
-    from vaecodec.compare import compare_photos, steps
+        image, upright = open_rgb(job)
+        record = compare_one(image, make_codec(), quality or DEFAULT_QUALITY)
+        if page is not None:
+            shown.append((job.name, upright))
+        return record
 
-    with steps_of("page", steps(len(photos))) as advance:
-        page = compare_photos(photos, codec, quality, advance=advance).encode()
-    job.write(page, overwrite=overwrite)
-    return {"output": job.output, "bytes": len(page), "photos": [name for name, _ in photos]}
+    def make_page(job: Job) -> Record:
+        from vaecodec.cli.comparison import write_page
 
+        return write_page(job, shown, make_codec(), quality or DEFAULT_QUALITY, overwrite=overwrite)
 
-def smallest_jpeg(image: Image.Image, target: float) -> tuple[int | None, int | None]:
-    """Quality and bytes of the smallest Pillow JPEG (4:2:0, optimize) of ``target`` dB or more; None where none is."""
-    pixels = np.asarray(image)
-    low, high = 1, 100
-    best: tuple[int | None, int | None] = (None, None)
-    while low <= high:
-        middle = (low + high) // 2
-        buffer = io.BytesIO()
-        image.save(buffer, "JPEG", quality=middle, subsampling="4:2:0", optimize=True)
-        if psnr(pixels, np.asarray(Image.open(buffer))) >= target:
-            best, high = (middle, buffer.getbuffer().nbytes), middle - 1
-        else:
-            low = middle + 1
-    return best
+    results = run(find(photos, PHOTO_SUFFIXES, recursive=recursive), work, "comparing")
+    lines = report.compare_lines(results.records)
+    if page is not None and shown:
+        results.page = run([page], make_page, "page").ordered[0]
+        lines += report.page_lines(results.page.record)
+    finish(results, lines, as_json=as_json)

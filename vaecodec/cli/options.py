@@ -7,10 +7,10 @@ from typing import Any, TypeVar
 
 import click
 
+from vaecodec.cli.sizes import parse_size
 from vaecodec.errors import InputError
 from vaecodec.levels import DEFAULT_QUALITY, QUALITY_MAX, QUALITY_MIN
-from vaecodec.targets import parse_size
-from vaecodec.weights.manifest import DEFAULT_MODEL, TUNES
+from vaecodec.weights.manifest import DEFAULT_MODEL, DEFAULT_SIZE, TUNES, tuned_name
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -64,9 +64,7 @@ quality = click.option(
     "-q",
     "--quality",
     type=click.IntRange(QUALITY_MIN, QUALITY_MAX),
-    default=DEFAULT_QUALITY,
-    show_default=True,
-    help="1 smallest, 100 best.",
+    help=f"1 smallest, 100 best; {DEFAULT_QUALITY} by default.",
 )
 device = click.option(
     "--device", default="auto", show_default=True, metavar="DEVICE", help="auto, cpu, cuda or cuda:N."
@@ -93,3 +91,13 @@ def combined(*decorators: Callable[[_Command], _Command]) -> Callable[[_Command]
         return command
 
     return decorate
+
+
+def chosen_model(model: str | None, tune: str | None) -> str:
+    """The model that --model and --tune ask for together. A weights file is what it is."""
+    if tune is None:
+        return model or DEFAULT_MODEL
+    if model is not None and model.endswith(".safetensors"):
+        message = f"--tune {tune} chooses among shipped models; {model} is a weights file."
+        raise click.UsageError(message)
+    return tuned_name(model or DEFAULT_SIZE, tune)

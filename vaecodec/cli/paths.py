@@ -5,14 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
 from vaecodec.cli.exits import Fatal
-from vaecodec.files import refuse_existing, write_atomic
+from vaecodec.files import discard_leftovers, refuse_existing, write_atomic
 
 STDIO = "-"
 
@@ -101,6 +101,33 @@ def plan(
         message = "standard input has no name: give -o a file, not a folder."
         raise click.UsageError(message)
     return [Job(path, str(Path(output) / relative.with_suffix(new_suffix))) for path, relative in found]
+
+
+def prepare(job: Job, *, overwrite: bool, skip_existing: bool) -> None:
+    """Before the work: the output must be free. Of a killed run that is continued, no temporary file stays."""
+    job.check_output(overwrite=overwrite)
+    if skip_existing and job.output not in (None, STDIO):
+        discard_leftovers(str(job.output))
+
+
+def skipper(skip_existing: bool) -> Callable[[Job], bool]:
+    """A function that is true for jobs whose output exists: under its final name a file is complete."""
+    if not skip_existing:
+        return lambda _: False
+    return lambda job: job.output not in (None, STDIO) and Path(str(job.output)).is_file()
+
+
+def check_stdout(jobs: Iterable[Job], *, as_json: bool) -> bool:
+    """True when a file goes to standard output, which then must be free and no terminal. Raises UsageError."""
+    if not any(job.output == STDIO for job in jobs):
+        return False
+    if as_json:
+        message = "--json and the file cannot both go to standard output: give -o FILE."
+        raise click.UsageError(message)
+    if sys.stdout.isatty():
+        message = "standard output is a terminal: give -o FILE, or send it to a file or pipe."
+        raise click.UsageError(message)
+    return True
 
 
 def page_job(output: str | None, *, overwrite: bool) -> Job | None:

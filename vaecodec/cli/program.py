@@ -1,10 +1,7 @@
-"""The commands. Everything slow is imported where it is used: ``vaecodec info`` starts without numpy and torch."""
+"""The program with its commands. What is slow is imported where it is used: ``info`` starts without numpy and torch."""
 
 from __future__ import annotations
 
-import atexit
-import contextlib
-import dataclasses
 import os
 import signal
 import sys
@@ -13,14 +10,16 @@ from typing import Any, NoReturn
 import click
 
 import vaecodec
-from vaecodec.cli import options, report
-from vaecodec.cli.coding import chosen_model, codec_maker, compress, decompress
-from vaecodec.cli.conformance import show_conformance
+from vaecodec.cli.compare import compare
+from vaecodec.cli.compress import compress
+from vaecodec.cli.decompress import decompress
 from vaecodec.cli.exits import Exit, Fatal
-from vaecodec.cli.paths import PHOTO_SUFFIXES, VAEC_SUFFIXES, Job, find, page_job
-from vaecodec.cli.run import Record, finish, run
+from vaecodec.cli.export import export
+from vaecodec.cli.info import info
+from vaecodec.cli.pack import pack
+from vaecodec.cli.startup import leave
 from vaecodec.cli.train import train
-from vaecodec.cli.weights import export, pack
+from vaecodec.cli.verify import verify
 
 _EXIT_CODES = """\b
 Exit codes:
@@ -79,17 +78,7 @@ def main() -> NoReturn:
     except click.Abort:
         click.echo("vaecodec: interrupted", err=True)
         code = Exit.INTERRUPTED
-    _leave(code)
-
-
-def _leave(code: int | None) -> NoReturn:
-    """End the process. With PyTorch loaded that takes half a second of taking down what the system frees at once."""
-    if "torch" in sys.modules:
-        atexit._run_exitfuncs()
-        with contextlib.suppress(OSError):  # nobody is left to read it; standard output was flushed by the command
-            sys.stderr.flush()
-        os._exit(code or 0)
-    sys.exit(code)
+    leave(code)
 
 
 @click.group(cls=_Program, context_settings={"help_option_names": ["-h", "--help"]}, epilog=_EXIT_CODES)
@@ -105,107 +94,5 @@ def cli() -> None:
     """
 
 
-@cli.command()
-@options.combined(options.files, options.recursive, options.as_json)
-def info(files: tuple[str, ...], recursive: bool, as_json: bool) -> None:
-    """Show what .vaec files say about themselves.
-
-    Only the headers are read: no picture is decoded and no model is loaded.
-
-    \b
-    vaecodec info photo.vaec
-    vaecodec info --json -r small
-    """
-    lines: list[str] = []
-
-    def work(job: Job) -> Record:
-        told = vaecodec.inspect(job.read())
-        lines.extend(report.info_lines(job.name, told))
-        return dataclasses.asdict(told)
-
-    finish(run(find(files, VAEC_SUFFIXES, recursive=recursive), work, "reading"), lines, as_json=as_json)
-
-
-@cli.command()
-@click.argument("files", nargs=-1, metavar="[FILE...]")
-@click.option("--conformance", is_flag=True, help="Check this machine instead: does it decode exactly?")
-@options.combined(options.recursive, options.device, options.as_json)
-def verify(files: tuple[str, ...], conformance: bool, recursive: bool, device: str, as_json: bool) -> None:
-    """Check that .vaec files are whole.
-
-    All checksums, and every symbol decoded to the end of the stream. With --conformance the files of the conformance
-    set are decoded and compared instead; --device is for that only.
-
-    \b
-    vaecodec verify photo.vaec
-    vaecodec verify -r small && echo all good
-    vaecodec verify --conformance
-    """
-    if conformance == bool(files):
-        message = "give FILE... to check files, or --conformance alone to check this machine."
-        raise click.UsageError(message)
-    if conformance:
-        show_conformance(device, as_json=as_json)
-
-    def work(job: Job) -> Record:
-        return {"ok": True, **dataclasses.asdict(vaecodec.verify(job.read()))}
-
-    results = run(find(files, VAEC_SUFFIXES, recursive=recursive), work, "verifying")
-    finish(results, [f"{record['source']}: ok" for record in results.records], as_json=as_json)
-
-
-@cli.command()
-@options.combined(options.photos, options.quality)
-@click.option("--html", metavar="FILE", help="Write a page that shows the photos through every codec at equal bytes.")
-@options.combined(options.recursive, options.overwrite, options.device, options.model)
-@options.combined(options.tune, options.as_json)
-def compare(
-    photos: tuple[str, ...],
-    quality: int,
-    html: str | None,
-    recursive: bool,
-    overwrite: bool,
-    device: str,
-    model: str | None,
-    tune: str | None,
-    as_json: bool,
-) -> None:
-    """Compare the size with that of a JPEG of equal PSNR.
-
-    The JPEG is Pillow's (4:2:0, optimized), of the lowest quality that reaches the same PSNR. Nothing is written,
-    unless --html asks for a page: one file to open in any browser, without a network, with the photos beside what
-    JPEG, WebP, AVIF and JPEG XL make of them at the size of the .vaec file. It takes a minute or so for each photo.
-
-    \b
-    vaecodec compare photo.jpg
-    vaecodec compare -r samples -q 40
-    vaecodec compare photo.jpg --html page.html
-    """
-    make_codec = codec_maker(chosen_model(model, tune), device)
-    page = page_job(html, overwrite=overwrite)
-    shown: list[tuple[str, Any]] = []
-
-    def work(job: Job) -> Record:
-        from vaecodec.cli.compare import compare_one, open_rgb
-
-        image, upright = open_rgb(job)
-        record = compare_one(image, make_codec(), quality)
-        if page is not None:
-            shown.append((job.name, upright))
-        return record
-
-    def make_page(job: Job) -> Record:
-        from vaecodec.cli.compare import write_page
-
-        return write_page(job, shown, make_codec(), quality, overwrite=overwrite)
-
-    results = run(find(photos, PHOTO_SUFFIXES, recursive=recursive), work, "comparing")
-    lines = report.compare_lines(results.records)
-    if page is not None and shown:
-        results.page = run([page], make_page, "page").ordered[0]
-        lines += report.page_lines(results.page.record)
-    finish(results, lines, as_json=as_json)
-
-
-for _command in (compress, decompress, train, export, pack):
+for _command in (compress, decompress, info, verify, compare, train, export, pack):
     cli.add_command(_command)

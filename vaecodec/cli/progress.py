@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
 from vaecodec.cli.paths import STDIO, Job
-from vaecodec.cli.report import size
+from vaecodec.cli.sizes import format_size
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -38,8 +38,8 @@ class _Bar:
         self._shown, self._files, self._lock = shown, len(jobs), threading.Lock()
         self._weights = {job: _weight(job) for job in jobs}
         self._done = self._saved = 0
-        self._task = shown.add_task(verb, total=sum(self._weights.values()), name="", told="")
-        self._tell()
+        self._task = shown.add_task(verb, total=sum(self._weights.values()), name="", counts="")
+        self._show_counts()
 
     def begin(self, job: Job) -> None:
         self._shown.update(self._task, name=job.name)
@@ -50,11 +50,11 @@ class _Bar:
             if record is not None and "bytes" in record and "source_bytes" in record:
                 self._saved += cast(int, record["source_bytes"]) - cast(int, record["bytes"])
             self._shown.update(self._task, advance=self._weights[job])
-            self._tell()
+            self._show_counts()
 
-    def _tell(self) -> None:
-        saved = f", {size(self._saved)} saved" if self._saved > 0 else ""
-        self._shown.update(self._task, told=f"{self._done}/{self._files}{saved}")
+    def _show_counts(self) -> None:
+        saved = f", {format_size(self._saved)} saved" if self._saved > 0 else ""
+        self._shown.update(self._task, counts=f"{self._done}/{self._files}{saved}")
 
 
 def _weight(job: Job) -> int:
@@ -95,7 +95,7 @@ def progress_of(verb: str, jobs: Sequence[Job]) -> Iterator[Progress]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{task.fields[told]}"),
+        TextColumn("{task.fields[counts]}"),
         TimeRemainingColumn(),
         TextColumn("{task.fields[name]}", markup=False),
     )

@@ -2,46 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, cast
+
+from vaecodec.cli.exits import Fatal
+from vaecodec.cli.results import Record, Results
+from vaecodec.cli.sizes import format_change, format_size
+from vaecodec.files import write_atomic
 
 if TYPE_CHECKING:
     from vaecodec import Info
-    from vaecodec.cli.run import Record, Results
-
-
-def size(n_bytes: int) -> str:
-    """``84213`` -> ``84.2 kB``; a kB is 1000 bytes."""
-    value = float(n_bytes)
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if value < 1000 or unit == "GB":
-            break
-        value /= 1000
-    return f"{n_bytes} bytes" if unit == "bytes" else f"{value:.3g} {unit}" if value < 1000 else f"{value:.0f} {unit}"
-
-
-def change(before: int, after: int) -> str:
-    """How much smaller or larger a file became, in percent of what it was."""
-    if before == 0:
-        return "from nothing"
-    percent = 100 * (1 - after / before)
-    return f"{percent:.1f} % smaller" if percent >= 0 else f"{-percent:.1f} % larger"
 
 
 def compress_lines(records: Sequence[Record]) -> list[str]:
     """A line for each file, and the sum where there are several."""
     pairs = [(cast(int, r["source_bytes"]), cast(int, r["bytes"])) for r in records]
-    lines = [
-        f"{record['source']} -> {record['output']}: {size(before)} -> {size(after)}, {change(before, after)}"
-        for record, (before, after) in zip(records, pairs, strict=True)
-    ]
+    lines = [f"{r['source']} -> {r['output']}: {_shrinking(*pair)}" for r, pair in zip(records, pairs, strict=True)]
     if len(pairs) > 1:
         before, after = (sum(column) for column in zip(*pairs, strict=True))
-        saved = f" ({size(before - after)} saved)" if after < before else ""
-        lines.append(f"{len(pairs)} files: {size(before)} -> {size(after)}, {change(before, after)}{saved}")
+        saved = f" ({format_size(before - after)} saved)" if after < before else ""
+        lines.append(f"{len(pairs)} files: {_shrinking(before, after)}{saved}")
     return lines
+
+
+def _shrinking(before: int, after: int) -> str:
+    return f"{format_size(before)} -> {format_size(after)}, {format_change(before, after)}"
 
 
 def skipped_lines(records: Sequence[Record]) -> list[str]:
@@ -66,17 +54,30 @@ def csv_table(results: Results) -> bytes:
     return text.getvalue().encode()
 
 
+@contextlib.contextmanager
+def csv_report(path: str | None, results: Results) -> Iterator[None]:
+    """Write the table when the run ends, however it ends."""
+    try:
+        yield
+    finally:
+        if path is not None:
+            try:
+                write_atomic(path, csv_table(results), overwrite=True)
+            except OSError as error:
+                raise Fatal(error) from error
+
+
 def decompress_lines(records: Sequence[Record]) -> list[str]:
     return [f"{r['source']} -> {r['output']}: {r['width']} x {r['height']}, {r['mode']}" for r in records]
 
 
 def info_lines(name: str, info: Info) -> list[str]:
     """The header of one file as a small table."""
-    sections = ", ".join(f"{section} {size(length)}" for section, length in info.sections.items())
+    sections = ", ".join(f"{section} {format_size(length)}" for section, length in info.sections.items())
     return [
         name,
         f"  size            {info.width} x {info.height}, {info.mode}",
-        f"  file            {size(info.file_size)}, {info.bpp:.3f} bits per pixel",
+        f"  file            {format_size(info.file_size)}, {info.bpp:.3f} bits per pixel",
         f"  quality         {info.quality} (level {info.level})",
         f"  model           {info.model} (id {info.model_id}, hash {info.model_hash})",
         f"  format version  {info.version}",
@@ -85,7 +86,7 @@ def info_lines(name: str, info: Info) -> list[str]:
 
 
 def page_lines(record: Record | None) -> list[str]:
-    return [] if record is None else [f"page: {record['output']} ({size(cast(int, record['bytes']))})"]
+    return [] if record is None else [f"page: {record['output']} ({format_size(cast(int, record['bytes']))})"]
 
 
 def compare_lines(records: Sequence[Record]) -> list[str]:
@@ -97,15 +98,17 @@ def compare_lines(records: Sequence[Record]) -> list[str]:
     for r in records:
         after = cast(int, r["bytes"])
         psnr = "lossless" if r["psnr"] is None else f"{r['psnr']:.2f} dB"
-        start = f"{r['source']:{width}}  {size(after):>9}  {psnr:>8}"
+        start = f"{r['source']:{width}}  {format_size(after):>9}  {psnr:>8}"
         if r["jpeg_bytes"] is None:
             lines.append(f"{start}  {'out of reach':>20}")
             continue
         before = cast(int, r["jpeg_bytes"])
-        jpeg = f"{size(before)} (quality {r['jpeg_quality']})"
-        lines.append(f"{start}  {jpeg:>20}  {change(before, after)}")
+        jpeg = f"{format_size(before)} (quality {r['jpeg_quality']})"
+        lines.append(f"{start}  {jpeg:>20}  {format_change(before, after)}")
     matched = [(cast(int, r["jpeg_bytes"]), cast(int, r["bytes"])) for r in records if r["jpeg_bytes"] is not None]
     if len(matched) > 1:
         before, after = (sum(column) for column in zip(*matched, strict=True))
-        lines.append(f"together: {size(after)} against {size(before)} of JPEG, {change(before, after)}")
+        lines.append(
+            f"together: {format_size(after)} against {format_size(before)} of JPEG, {format_change(before, after)}"
+        )
     return lines

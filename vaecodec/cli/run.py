@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import threading
 import time
 import warnings
@@ -16,74 +15,12 @@ import click
 from vaecodec.cli.exits import EXPECTED, Exit, exit_of, message_of
 from vaecodec.cli.paths import Job
 from vaecodec.cli.progress import Progress, progress_of
+from vaecodec.cli.results import Outcome, Record, Results
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-Record = dict[str, object]
 Work = Callable[[Job], Record]
-
-
-@dataclass
-class Outcome:
-    """What became of one job: a record, or an exit code and a line; and notes."""
-
-    job: Job
-    record: Record | None = None
-    failure: tuple[Exit, str] | None = None
-    skipped: bool = False
-    notes: list[str] = field(default_factory=list)
-
-
-@dataclass
-class Results:
-    """What became of the files, in the order of the jobs; those that were not reached are absent."""
-
-    outcomes: dict[int, Outcome] = field(default_factory=dict)
-    page: Outcome | None = None
-    """What is made of all files together, where that is asked for."""
-
-    @property
-    def ordered(self) -> list[Outcome]:
-        return [self.outcomes[number] for number in sorted(self.outcomes)]
-
-    @property
-    def records(self) -> list[Record]:
-        """Of the files that were made now."""
-        return [o.record for o in self.ordered if o.record is not None and not o.skipped]
-
-    @property
-    def skipped(self) -> list[Record]:
-        return [o.record for o in self.ordered if o.record is not None and o.skipped]
-
-    @property
-    def failures(self) -> list[tuple[str, Exit, str]]:
-        outcomes = self.ordered if self.page is None else [*self.ordered, self.page]
-        return [(o.job.name, *o.failure) for o in outcomes if o.failure is not None]
-
-    @property
-    def notes(self) -> list[str]:
-        outcomes = self.ordered if self.page is None else [*self.ordered, self.page]
-        return [note for outcome in outcomes for note in outcome.notes]
-
-    @property
-    def exit_code(self) -> Exit:
-        codes = {code for _, code, _ in self.failures}
-        if len(codes) > 1:
-            return Exit.SEVERAL
-        return codes.pop() if codes else Exit.OK
-
-    def as_json(self) -> str:
-        failed = [
-            {"source": name, "error": {"kind": code.name.lower(), "exit_code": int(code), "message": message}}
-            for name, code, message in self.failures
-        ]
-        told: dict[str, object] = {"files": self.records, "failed": failed}
-        if self.skipped:
-            told["skipped"] = self.skipped
-        if self.page is not None and self.page.record is not None:
-            told["page"] = self.page.record
-        return json.dumps(told, indent=2)
 
 
 def run(
@@ -207,6 +144,6 @@ def finish(results: Results, lines: Sequence[str], *, as_json: bool, to_stderr: 
     for note in results.notes:
         click.echo(f"vaecodec: note: {note}", err=True)
     for name, _, message in results.failures:
-        told = message if message.startswith(name) else f"{name}: {message}"
-        click.echo(f"vaecodec: {told}", err=True)
+        line = message if message.startswith(name) else f"{name}: {message}"
+        click.echo(f"vaecodec: {line}", err=True)
     click.get_current_context().exit(results.exit_code)

@@ -1,4 +1,4 @@
-"""`vaecodec pack` and `vaecodec export`: what goes into a training run, and what comes out of it."""
+"""`vaecodec export`: a model out of a training run."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vaecodec.cli import report
 from vaecodec.cli.exits import EXPECTED, Fatal
+from vaecodec.cli.sizes import format_size
 from vaecodec.cli.train import FOLDER
 
 if TYPE_CHECKING:
@@ -16,53 +16,6 @@ if TYPE_CHECKING:
 
 PREVIEW_LEVELS = (0, 20, 40, 63)
 """Levels at which previews are judged."""
-_UNITS = {"kB": 1000, "MB": 1000**2, "GB": 1000**3}
-
-
-def _bytes(_ctx: click.Context, _param: click.Parameter, value: str) -> int:
-    """`50MB` -> 50000000."""
-    for unit, factor in _UNITS.items():
-        number = value.lower().removesuffix(unit.lower())
-        if number != value.lower() and number.strip().replace(".", "", 1).isdigit():
-            return max(1, int(float(number) * factor))
-    message = f"{value!r} is not a size such as 500kB, 50MB or 1GB"
-    raise click.BadParameter(message)
-
-
-@click.command()
-@click.argument("folder", metavar="DIR", type=FOLDER)
-@click.option("-o", "--output", required=True, type=click.Path(file_okay=False, path_type=Path), help="Where to write.")
-@click.option("--shard-size", callback=_bytes, default="50MB", show_default=True, help="Images in one shard, at most.")
-@click.option(
-    "--encoding",
-    type=click.Choice(["keep", "jpeg", "webp"]),
-    default="keep",
-    show_default=True,
-    help="keep: the files as they are. jpeg: quality 97, 4:4:4. webp: lossless.",
-)
-@click.option("--overwrite", is_flag=True, help="Replace shards that exist.")
-def pack(folder: Path, output: Path, shard_size: int, encoding: str, overwrite: bool) -> None:
-    """Pack the photographs in DIR into a few large files to train from on another machine.
-
-    `keep` trains on the very same pixels. `jpeg` and `webp` are for machines whose Pillow cannot read the originals
-    (AVIF, say): about 1.9 and 3.6 times as large as AVIF, the first with a small loss.
-
-    \b
-    vaecodec pack photos -o shards
-    vaecodec train shards
-    """
-    from vaecodec.training.data import find_images
-    from vaecodec.training.shards import write_shards
-
-    try:
-        paths = find_images(folder)
-        if not paths:
-            message = f"{folder}: no images in it."
-            raise click.UsageError(message)
-        for path, count in write_shards(folder, paths, output, shard_size, encoding, overwrite=overwrite):
-            click.echo(f"{path}: {count} images, {report.size(path.stat().st_size)}", err=True)
-    except EXPECTED as error:
-        raise Fatal(error) from error
 
 
 @click.command()
@@ -113,7 +66,7 @@ def export(run: Path, folder: Path, output: Path, heldout: Path | None, crops: i
             write_atomic(output, made.read_bytes(), overwrite=overwrite)
     except EXPECTED as error:
         raise Fatal(error) from error
-    click.echo(f"{output}: {report.size(output.stat().st_size)}, tensors {sha256[:16]}", err=True)
+    click.echo(f"{output}: {format_size(output.stat().st_size)}, tensors {sha256[:16]}", err=True)
 
 
 def measure_previews(model: Path, images: list[Tensor], origin: str) -> dict[str, Any]:
@@ -128,18 +81,18 @@ def measure_previews(model: Path, images: list[Tensor], origin: str) -> dict[str
     codec = Codec(model=model)
     points = []
     for level in PREVIEW_LEVELS:
-        found = []
+        values = []
         for image in images:
             data = codec.encode(image.permute(1, 2, 0).contiguous().numpy(), level=level)
             exact = np.asarray(codec.decode(data).reduce(8))
-            found.append(psnr(exact, codec.decode(data, as_array=True, scale=8)))
-        points.append({"level": level, "psnr": fmean(found)})
+            values.append(psnr(exact, codec.decode(data, as_array=True, scale=8)))
+        points.append({"level": level, "psnr": fmean(values)})
     return {"images": f"{len(images)} crops of photographs, {origin}", "points": points}
 
 
 def _preview_text(previews: dict[str, Any]) -> str:
-    told = ", ".join(f"level {point['level']} {point['psnr']:.1f} dB" for point in previews["points"])
-    return f"previews against exact ones ({previews['images']}): {told}"
+    text = ", ".join(f"level {point['level']} {point['psnr']:.1f} dB" for point in previews["points"])
+    return f"previews against exact ones ({previews['images']}): {text}"
 
 
 def measure(model: Path, images: list[Tensor]) -> dict[str, Any]:

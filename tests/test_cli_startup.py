@@ -1,0 +1,49 @@
+"""How the command starts: without PyTorch where NumPy is done sooner."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from graphlib import TopologicalSorter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vaecodec import cli
+from vaecodec.cli import startup
+
+ONE: dict[str, Any] = {"files": 1, "device": "auto", "max_memory": None, "is_plain": True}
+
+
+def test_where_numpy_is_done_sooner(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", sys)
+    assert not startup.may_skip_torch(1, **ONE)  # PyTorch is loaded already
+    monkeypatch.delitem(sys.modules, "torch")
+    assert startup.may_skip_torch(startup.NUMPY_PIXELS, **ONE)
+    assert not startup.may_skip_torch(startup.NUMPY_PIXELS + 1, **ONE)
+
+
+@pytest.mark.parametrize(
+    "task",
+    [{"files": 2}, {"device": "cuda"}, {"max_memory": 10**9}, {"is_plain": False}],
+    ids=lambda task: next(iter(task)),
+)
+def test_what_needs_pytorch(monkeypatch: pytest.MonkeyPatch, task: dict[str, Any]) -> None:
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    assert not startup.may_skip_torch(1, **(ONE | task))
+
+
+def test_the_modules_of_the_command_line_form_no_circle() -> None:
+    """Imports for types count, too, and those inside functions."""
+    graph: dict[str, set[str]] = {}
+    for path in Path(cli.__file__).parent.glob("*.py"):
+        imported: set[str] = set()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module == "vaecodec.cli":
+                imported |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("vaecodec.cli."):
+                imported.add(str(node.module).rpartition(".")[2])
+        graph[path.stem] = imported
+    order = list(TopologicalSorter(graph).static_order())  # raises CycleError
+    assert {"progress", "report", "run"} < set(order)

@@ -1,0 +1,93 @@
+"""What makes the command start and end fast: PyTorch loaded late, quickly, or not at all."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import gc
+import os
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import vaecodec
+from vaecodec.cli.exits import Fatal
+
+if TYPE_CHECKING:
+    from vaecodec import Codec
+
+NUMPY_PIXELS = 700_000
+"""Pixels up to which one image is coded sooner by NumPy than PyTorch is loaded (`python -m bench practical`)."""
+
+
+def may_skip_torch(pixels: int, *, files: int, device: str, max_memory: int | None, is_plain: bool) -> bool:
+    """True where NumPy may code an image of so many pixels, and is done sooner than PyTorch is loaded.
+
+    files: of the whole command. In a folder, what a file is like must not depend on its place in it: never there.
+    is_plain: the task is within what `vaecodec.numpy_codec` can do (a shipped model, a quality, no reduced size).
+    """
+    return (
+        is_plain
+        and files == 1
+        and device != "cuda"
+        and max_memory is None
+        and pixels <= NUMPY_PIXELS
+        and "torch" not in sys.modules
+    )
+
+
+def codec_maker(model: str, device: str, *, jobs: int = 1, max_memory: int | None = None) -> Callable[[], Codec]:
+    """A function that makes the codec when it is first needed: a missing file is reported before torch is loaded."""
+    codecs: list[Codec] = []
+    lock = threading.Lock()
+
+    def make() -> Codec:
+        with lock:
+            if not codecs:
+                path = Path(model)
+                chosen = path if path.suffix == ".safetensors" else model
+                load_codec()
+                try:
+                    codecs.append(vaecodec.Codec(model=chosen, device=device, max_memory=max_memory))
+                except (vaecodec.VaecodecError, OSError) as error:
+                    raise Fatal(error) from error
+                share_cores(jobs)
+        return codecs[0]
+
+    return make
+
+
+def load_codec() -> None:
+    """Import what codes images, a quarter of a second faster than plainly.
+
+    PyTorch makes half a million objects while it is imported, all to stay: without a garbage collector that looks
+    through them again and again.
+    """
+    if "vaecodec.codec" in sys.modules:
+        return
+    gc.disable()
+    try:
+        import vaecodec.codec  # noqa: F401
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def share_cores(jobs: int) -> None:
+    """Give each of several files at a time its part of the threads."""
+    if jobs > 1:
+        import torch
+
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // jobs))
+
+
+def leave(code: int | None) -> NoReturn:
+    """End the process. With PyTorch loaded that takes half a second of taking down what the system frees at once."""
+    if "torch" in sys.modules:
+        atexit._run_exitfuncs()
+        with contextlib.suppress(OSError):  # nobody is left to read it; standard output was flushed by the command
+            sys.stderr.flush()
+        os._exit(code or 0)
+    sys.exit(code)

@@ -1,0 +1,46 @@
+"""What `compress` aims at: the quality, or the size or PSNR that each file shall have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+from vaecodec.levels import DEFAULT_QUALITY
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from vaecodec import Codec
+
+
+@dataclass(frozen=True)
+class Target:
+    """How good or how small a file shall be: a quality, unless one of the other three is given."""
+
+    quality: float = DEFAULT_QUALITY
+    n_bytes: int | None = None
+    psnr: float | None = None
+    bpp: float | None = None
+
+    @classmethod
+    def of_options(cls, quality: float | None, n_bytes: int | None, psnr: float | None, bpp: float | None) -> Target:
+        """The target of these options, of which one may be given. Raises UsageError for several."""
+        options = {"--quality": quality, "--target-size": n_bytes, "--target-psnr": psnr, "--target-bpp": bpp}
+        given = [name for name, value in options.items() if value is not None]
+        if len(given) > 1:
+            message = f"{' and '.join(given)} cannot be combined: give one of them."
+            raise click.UsageError(message)
+        return cls(DEFAULT_QUALITY if quality is None else quality, n_bytes, psnr, bpp)
+
+    @property
+    def is_quality(self) -> bool:
+        """True where one encoding does it, without a search."""
+        return self.n_bytes is None and self.psnr is None and self.bpp is None
+
+    def encode(self, codec: Codec, image: Image.Image, *, strip: bool) -> bytes:
+        """The .vaec file of an image that meets this target."""
+        return codec.encode(
+            image, self.quality, target_bytes=self.n_bytes, target_psnr=self.psnr, target_bpp=self.bpp, strip=strip
+        )
