@@ -24,12 +24,13 @@ import vaecodec
 from vaecodec.cli.exits import Exit
 from vaecodec.cli.program import cli
 from vaecodec.errors import InputError, WeightsError
+from vaecodec.levels import LEVELS, MAX_LEVEL
 from vaecodec.networks.config import CONFIGS
 from vaecodec.networks.network import CodecNetwork
 from vaecodec.training import curves, distributed, evaluate, log, runner, shards
 from vaecodec.training.checkpoint import CHECKPOINT, load_checkpoint, save_checkpoint
 from vaecodec.training.crops import Sampler, gather_crops, slice_crops
-from vaecodec.training.data import find_images, load_corpus
+from vaecodec.training.data import find_images, load_corpus, mix
 from vaecodec.training.evaluate import Point, bd_rate, jpeg_points
 from vaecodec.training.export import INTEGER_PREFIXES, export_layers
 from vaecodec.training.export_run import MODEL_IDS, model_name, ship
@@ -289,6 +290,27 @@ def test_integers_survive_the_way_back(finished: Path, exported: Path, tmp_path:
         network.load_state_dict(found.weights)
         for number, weight in enumerate(export_layers(network)[0]):
             np.testing.assert_array_equal(weight, tensors[f"int.h_scale.{number}.weight"])
+        indices = network.z_index(torch.arange(LEVELS) / MAX_LEVEL).flatten(1)
+        # Between two anchors the way back interpolates whole numbers: it may differ by a rounding.
+        differences = (indices - torch.from_numpy(tensors["int.z_table"]).float()).abs()
+        assert differences.max() <= 1, source
+        assert differences[::9].max() <= 0.5, source
+
+
+def test_graphics_give_their_share_of_the_crops(tmp_path: Path) -> None:
+    """Black stands for photographs and white for graphics, of other sizes and numbers."""
+    for folder, shade, sides in (("black", 0, (64, 128, 320)), ("white", 255, (64,))):
+        (tmp_path / folder).mkdir()
+        for number, side in enumerate(sides):
+            Image.new("RGB", (side, side), (shade,) * 3).save(tmp_path / folder / f"{number}.png")
+    black, white = load_corpus(tmp_path / "black", 64), load_corpus(tmp_path / "white", 64)
+    corpus = mix(black, white, 0.2)
+    assert len(corpus) == 4
+    assert corpus.digest not in (black.digest, white.digest)
+    for number, shade in enumerate((0, 0, 0, 255)):
+        assert (corpus.image(number) == shade).all()
+    crops = Sampler(corpus, 64, torch.Generator().manual_seed(1)).batch(2000)
+    assert (crops[:, 0, 0, 0] > 0).float().mean() == pytest.approx(0.2, abs=0.03)
 
 
 @pytest.mark.parametrize("form", ["run", "model"])
