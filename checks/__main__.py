@@ -11,6 +11,7 @@ COMMANDS = {
     "determinism": "checks.determinism:main",
     "damage": "checks.damage:main",
     "folders": "checks.folders:main",
+    "hostile": "checks.hostile.command:main",
     "fuzz": "checks.fuzz.__main__:main",
 }
 

@@ -1,0 +1,1 @@
+"""Images that are no plain photographs, and what becomes of them: `python -m checks hostile`."""

@@ -1,0 +1,72 @@
+"""The JPEG that is as large as a file: what any other codec has to be measured against."""
+
+from __future__ import annotations
+
+import functools
+import io
+from collections.abc import Callable
+
+import numpy as np
+from PIL import Image as PillowImage
+
+from bench.metrics import psnr
+from checks.hostile.canvas import Image
+
+QUALITIES = range(1, 101)
+SUBSAMPLINGS = ("4:2:0", "4:4:4")
+START_OF_SCAN = b"\xff\xda"
+MOST_PSNR = 99.0
+"""dB; stands for equal images, too: JSON has no infinity."""
+
+
+class JpegLadder:
+    """Pillow's JPEGs of one image, of both subsamplings; each is made once."""
+
+    def __init__(self, image: Image) -> None:
+        self._image = image
+        self._subsamplings = SUBSAMPLINGS if image.ndim == 3 else SUBSAMPLINGS[:1]
+        self._data = functools.cache(self._encode)
+        self._psnr = functools.cache(self._measure)
+
+    def psnr_within(self, most: int) -> float | None:
+        """The best PSNR, dB, in so many bytes; None where even quality 1 is larger."""
+        return self._best(most, len)
+
+    def psnr_of_scan_within(self, most: int) -> float | None:
+        """The same as if headers and tables cost nothing, as they do in a large image."""
+        return self._best(most, lambda data: len(data) - data.index(START_OF_SCAN))
+
+    def _best(self, most: int, size: Callable[[bytes], int]) -> float | None:
+        found = []
+        for subsampling in self._subsamplings:
+            low, high = 0, len(QUALITIES)  # sizes grow with the quality
+            while low < high:
+                middle = (low + high) // 2
+                if size(self._data(QUALITIES[middle], subsampling)) <= most:
+                    low = middle + 1
+                else:
+                    high = middle
+            if low:
+                found.append(self._psnr(QUALITIES[low - 1], subsampling))
+        return max(found, default=None)
+
+    def _encode(self, quality: int, subsampling: str) -> bytes:
+        out = io.BytesIO()
+        PillowImage.fromarray(self._image).save(out, "JPEG", quality=quality, subsampling=subsampling, optimize=True)
+        return out.getvalue()
+
+    def _measure(self, quality: int, subsampling: str) -> float:
+        with PillowImage.open(io.BytesIO(self._data(quality, subsampling))) as opened:
+            return finite_psnr(self._image, np.asarray(opened))
+
+
+def finite_psnr(first: Image, second: Image) -> float:
+    """As `bench.metrics.psnr`, at most 99 dB."""
+    return min(MOST_PSNR, psnr(first, second))
+
+
+def lossless_webp_bytes(image: Image) -> int:
+    """Size of the lossless WebP."""
+    out = io.BytesIO()
+    PillowImage.fromarray(image).save(out, "WEBP", lossless=True, method=6)
+    return len(out.getvalue())
