@@ -16,6 +16,7 @@ COMMANDS = {
     "kernels": "bench.gpu.kernels:main",
     "choices": "bench.training.choices:main",
     "scales": "bench.training.scales:main",
+    "ranges": "bench.training.ranges:main",
     "train-speed": "bench.training.steps:main",
     "untrained": "bench.training.untrained:main",
     "setup-compressai": "bench.codecs.setup_compressai:main",

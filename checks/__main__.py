@@ -11,6 +11,7 @@ COMMANDS = {
     "determinism": "checks.determinism:main",
     "damage": "checks.damage:main",
     "folders": "checks.folders:main",
+    "adversary": "checks.adversary:main",
     "hostile": "checks.hostile.command:main",
     "fuzz": "checks.fuzz.__main__:main",
 }
@@ -22,6 +23,8 @@ def main() -> None:
 
     \b
     python -m checks damage             damaged files end in an image or in a FormatError
+    python -m checks hostile PHOTOS     images that are no photographs come back, and no worse than from JPEG
+    python -m checks adversary          images made to break the networks don't
     python -m checks fuzz --seconds 60  coverage-guided fuzzing of everything that reads hostile bytes
     """
 

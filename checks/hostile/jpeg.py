@@ -9,8 +9,8 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image as PillowImage
 
-from bench.metrics import psnr
 from checks.hostile.canvas import Image
+from vaecodec.metrics import psnr
 
 QUALITIES = range(1, 101)
 SUBSAMPLINGS = ("4:2:0", "4:4:4")
@@ -61,7 +61,7 @@ class JpegLadder:
 
 
 def finite_psnr(first: Image, second: Image) -> float:
-    """As `bench.metrics.psnr`, at most 99 dB."""
+    """As `vaecodec.metrics.psnr`, at most 99 dB."""
     return min(MOST_PSNR, psnr(first, second))
 
 

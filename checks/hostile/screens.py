@@ -50,7 +50,8 @@ def _shot(rng: Random, body: str, dark: bool) -> Image:
         run([
             "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
             "--no-first-run", "--hide-scrollbars", f"--user-data-dir={folder}/profile",
-            f"--force-device-scale-factor={rng.choice([1, 1, 1.25, 2])}", f"--window-size={WIDTH},{HEIGHT}", f"--screenshot={shot}", page.as_uri(),
+            f"--force-device-scale-factor={rng.choice([1, 1, 1.25, 2])}",
+            f"--window-size={WIDTH},{HEIGHT}", f"--screenshot={shot}", page.as_uri(),
         ])  # fmt: skip
         with PillowImage.open(shot) as image:
             return as_array(image)

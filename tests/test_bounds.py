@@ -1,0 +1,166 @@
+"""Nothing that the networks compute can leave its bounds: proved from the weights, and attacked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import cast
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from bench.training.ranges import BOUNDS, Probe, plain_model, run_model
+from checks import adversary
+from checks.hostile.measure import watched
+from vaecodec.codec import Codec
+from vaecodec.entropy.coding import R_LIMIT
+from vaecodec.levels import LEVELS
+from vaecodec.networks.config import LATENT_MAX, PRIOR_MAX, PRODUCT_MAX, STREAM_MAX
+from vaecodec.networks.layers import DepthConvBlock, Downsample, Upsample
+from vaecodec.networks.network import level_position
+from vaecodec.runtime.loading import LoadedModel
+from vaecodec.weights.manifest import manifest
+
+MODELS = [entry.name for entry in manifest()]
+ROUNDING = 1.05
+"""What sums may gain by rounding: 8 bits of mantissa, and float32 sums of at most 1024 terms."""
+LARGEST = {dtype: torch.finfo(dtype).max for dtype in (torch.float32, torch.bfloat16)}
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def loaded(request: pytest.FixtureRequest) -> LoadedModel:
+    return plain_model(request.param)
+
+
+def _most(conv: nn.Module, inputs: float) -> float:
+    """The largest magnitude that a convolution of inputs of at most this magnitude can give."""
+    weight, bias = cast(Tensor, conv.weight).double(), cast(Tensor, conv.bias).double()
+    return ROUNDING * float((weight.abs().flatten(1).sum(1) * inputs + bias.abs()).max())
+
+
+def _most_of_block(block: DepthConvBlock, stream: float) -> float:
+    """The largest magnitude anywhere in a block, before its bounds, if the stream comes in below `stream`.
+
+    |SiLU(v)| <= |v|, and the bound of the product is what ffn_out sees.
+    """
+    entered = _most(block.conv_in, stream)
+    mixed = _most(block.depthwise, entered)
+    middle = stream + _most(block.conv_out, mixed)
+    product = _most(block.ffn_in, middle) ** 2
+    out = middle + _most(block.ffn_out, PRODUCT_MAX)
+    return max(entered, mixed, middle, product, out)
+
+
+def test_no_block_overflows(loaded: LoadedModel) -> None:
+    """Interval arithmetic: whatever comes in below STREAM_MAX, all numbers in a block are finite, in bfloat16 as well.
+
+    The same does not hold for float16, whose largest number is 65504: there a product may become infinite, which the
+    bound makes PRODUCT_MAX again.
+    """
+    for name, module in loaded.network.named_modules():
+        if isinstance(module, DepthConvBlock):
+            most = _most_of_block(module, STREAM_MAX)
+            assert most < min(LARGEST.values()), name
+
+
+def _levels(table: nn.Module) -> float:
+    """The largest factor that a `LevelTable` of logarithms stands for, at any level."""
+    t = level_position(torch.arange(LEVELS))
+    return float(table(t).abs().max().exp())
+
+
+def test_what_enters_the_blocks_is_finite(loaded: LoadedModel) -> None:
+    """Pixels, y, z and p are bounded; so is what the layers before the first block, and between two, make of them."""
+    network = loaded.network
+    y_hat = LATENT_MAX + R_LIMIT * _levels(network.log_gain)  # that of a hostile file
+    features = STREAM_MAX * _levels(network.log_q_enc)
+    entering = {
+        "g_a": _most(network.g_a.stem, 0.5),
+        "y": _most(network.g_a.down.conv, features),
+        "h_a": _most(network.h_a[0], LATENT_MAX),
+        "h_mean": _most(cast(Upsample, network.h_mean[0]).conv, 128 * _levels(network.log_z_gain)),
+        "context": max(_most(adaptor, max(PRIOR_MAX, y_hat)) for adaptor in network.context.adaptors),
+        "mu": max(_most(head, max(PRIOR_MAX, STREAM_MAX)) for head in network.context.heads),
+        "g_s": _most(network.g_s.up.conv, y_hat) * _levels(network.log_q_dec),
+        "x_hat": 255 * _most(network.g_s.head, STREAM_MAX),
+        "p": STREAM_MAX * _levels(network.log_q_prior),
+    }
+    for part in (network.h_a, network.h_mean):
+        entering |= {
+            f"{type(part).__name__} {number}": _most(layer.conv, STREAM_MAX)
+            for number, (before, layer) in enumerate(pairwise(part))
+            if isinstance(before, DepthConvBlock) and isinstance(layer, (Downsample, Upsample))
+        }
+    for name, most in entering.items():
+        assert most < 1e30, name
+    blocks: dict[str, Sequence[nn.Module] | nn.Sequential] = {
+        "g_a": network.g_a.blocks,
+        "h_a": [network.h_a[1]],
+        "context": network.context.trunk,
+        "g_s": network.g_s.blocks,
+    }
+    for name, chain in blocks.items():
+        assert _most_of_block(cast(DepthConvBlock, chain[0]), entering[name]) < min(LARGEST.values()), name
+
+
+def test_no_residual_is_beyond_the_format(loaded: LoadedModel) -> None:
+    """y and mu are bounded, and so is r = round(gain (y - mu)): no gain of any level makes it illegal."""
+    t = level_position(torch.arange(LEVELS))
+    assert float(loaded.network.log_gain(t).exp().max()) * 2 * LATENT_MAX + 1 < R_LIMIT
+
+
+def test_photographs_stay_far_below_the_bounds(loaded: LoadedModel) -> None:
+    """A gradient with grain, at four levels; `python -m bench ranges` does it with all training photographs."""
+    probe, rng = Probe(loaded.network), np.random.default_rng(3)
+    rows, columns = np.mgrid[:128, :128]
+    pixels = np.stack([rows, 255 - columns, (rows + columns) / 2], 0) + rng.normal(0, 4, (3, 128, 128))
+    x = torch.from_numpy(pixels.clip(0, 255) / 255)[None].float()
+    with torch.no_grad():
+        for level in (0, 20, 40, 63):
+            run_model(loaded, probe, x, level)
+    for name, value in probe.take().items():
+        bound = BOUNDS.get(name.split()[-1])
+        assert bound is None or 4 * float(value) <= bound, name
+
+
+def test_an_adversary_breaks_no_bound() -> None:
+    """Twenty steps of ascent from noise; the values reach the bounds, and no more."""
+    loaded = plain_model("fast")
+    found = adversary.attack("fast", loaded, "g_s", "noise", 3, side=64, steps=20)
+    assert found.faults == []
+    assert found.after["product"] > 4 * found.before["product"]
+    assert found.bounded["stream"] <= STREAM_MAX
+    assert found.bounded["product"] <= PRODUCT_MAX
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", [part for part in adversary.PARTS if part])
+def test_a_patient_adversary_breaks_no_bound(loaded: LoadedModel, part: str) -> None:
+    """200 steps for every part of every model; the largest values are the bounds themselves."""
+    [model] = [name for name in MODELS if plain_model(name).wire_hash == loaded.wire_hash]
+    found = adversary.attack(model, loaded, part, "extremes", 1, side=64, steps=adversary.STEPS)
+    assert found.faults == []
+    assert found.after["stream"] > STREAM_MAX
+
+
+def test_an_adversary_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network without bounds is a fault: what is not finite shows, and so does an error."""
+    monkeypatch.setattr("vaecodec.networks.layers.STREAM_MAX", float("inf"))
+    monkeypatch.setattr("vaecodec.networks.layers.PRODUCT_MAX", float("inf"))
+    found = adversary.attack("fast", plain_model("fast"), "g_s", "noise", 3, side=64, steps=20)
+    assert any("the bound is" in fault for fault in found.faults)
+
+
+def test_what_is_not_finite_is_seen() -> None:
+    codec = Codec("fast", device="cpu", dtype="float32")
+    data = codec.encode(np.zeros((64, 64, 3), np.uint8))
+    with watched() as watch:
+        codec.decode(data)
+    assert watch.finite
+    with torch.inference_mode():
+        codec.loaded_model().network.log_q_dec.anchors.fill_(float("nan"))
+    with watched() as watch:
+        codec.decode(data)
+    assert not watch.finite
