@@ -11,12 +11,12 @@ import contextlib
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from unittest.mock import patch
+from typing import Any
 
 import click
 import numpy as np
@@ -30,10 +30,8 @@ from bench.records import RESULTS, ROOT, Record, environment, save
 from vaecodec.codec import Codec
 from vaecodec.conformance import digest
 from vaecodec.entropy.coding import Latents
-from vaecodec.intnet.layers import run_layer, scale_index
 from vaecodec.metrics import psnr
-from vaecodec.rans import coder, numba_coder, plain_coder
-from vaecodec.rans.choice import RansDecoder
+from vaecodec.runtime.choice import choose
 
 FORMAT = 1
 QUALITIES = (1.0, 50.0, 100.0)
@@ -54,12 +52,13 @@ class File:
 
 @dataclass(frozen=True)
 class Variant:
-    """Settings to decode under. exact_pixels: whether they may differ by one level only (float32)."""
+    """Settings to decode under. plan: what differs in it. one_level: whether pixels differ by one level at most."""
 
     name: str
     settings: Callable[[], AbstractContextManager[object]] = nullcontext
     dtype: str = "float32"
     device: str = "cpu"
+    plan: Mapping[str, Any] = field(default_factory=dict)
     batch: int = 1
     one_level: bool = True
 
@@ -132,29 +131,6 @@ def native_convolutions() -> Iterator[None]:
         torch.backends.mkldnn.set_flags(True)  # type: ignore[no-untyped-call]
 
 
-@contextlib.contextmanager
-def references() -> Iterator[None]:
-    """The normative forms: rANS in NumPy, the scale network in int64."""
-    with (
-        rans(coder.Decoder),
-        patch(
-            "vaecodec.runtime.choice.scale_index",
-            lambda *args: scale_index(*args, run=partial(run_layer, product=None)),
-        ),
-    ):
-        yield
-
-
-def rans(decoder: Callable[[bytes, int], RansDecoder]) -> AbstractContextManager[object]:
-    """One coder for all streams, whatever their length."""
-    return patch("vaecodec.rans.choice.decoder", lambda data, lanes, _: decoder(data, lanes))
-
-
-def layers_as_they_are() -> AbstractContextManager[object]:
-    """Models that are loaded keep PyTorch's layers; nothing is packed for oneDNN."""
-    return patch("vaecodec.runtime.x86.can_pack", lambda _: False)
-
-
 def variants() -> list[Variant]:
     """All that this machine can do."""
     found = [
@@ -165,11 +141,11 @@ def variants() -> list[Variant]:
         Variant("matmul precision medium", lambda: matmul_precision("medium")),
         Variant("deterministic algorithms", deterministic),
         Variant("native convolutions", native_convolutions),
-        Variant("layers not packed", layers_as_they_are),
-        Variant("rANS in plain Python", lambda: rans(plain_coder.Decoder)),
-        Variant("rANS by numba", lambda: rans(numba_coder.Decoder)),
+        Variant("layers not packed", plan={"networks": "torch"}),
+        Variant("rANS in plain Python", plan={"loops": "plain"}),
+        Variant("rANS by numba", plan={"loops": "numba"}),
         Variant("bfloat16", dtype="bfloat16", one_level=False),
-        Variant("bfloat16, layers not packed", layers_as_they_are, dtype="bfloat16", one_level=False),
+        Variant("bfloat16, layers not packed", dtype="bfloat16", plan={"networks": "torch"}, one_level=False),
         Variant("float16", dtype="float16", one_level=False),
         Variant("dtype auto", dtype="auto", one_level=False),
     ]
@@ -200,7 +176,7 @@ def run_variant(variant: Variant, model: str, files: Sequence[File]) -> Result:
     """Decode all files under a variant."""
     result = Result(variant.name, variant.one_level)
     with variant.settings():
-        codec = Codec(model, device=variant.device, dtype=variant.dtype)
+        codec = Codec(model, plan=replace(choose(variant.device, variant.dtype), **variant.plan))
         for start in range(0, len(files), variant.batch):
             chosen = files[start : start + variant.batch]
             decoded = codec.decode_batch([file.data for file in chosen], as_array=True)
@@ -215,7 +191,8 @@ def run_references(
     """Corners of the pictures, decoded by the normative forms."""
     corners = [(name, np.ascontiguousarray(img[:REFERENCE_SIDE, :REFERENCE_SIDE])) for name, img in pictures]
     files = make_files(codec, corners, qualities)
-    return run_variant(Variant("reference rANS and int64 scale network", references), model, files)
+    plan = {"loops": "numpy", "integer_product": "reference"}
+    return run_variant(Variant("reference rANS and int64 scale network", plan=plan), model, files)
 
 
 def run_fresh_process(model: str, files: Sequence[File]) -> Result:

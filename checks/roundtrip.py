@@ -21,12 +21,14 @@ from bench.measure import load_image
 from bench.rd.runs import dataset_of
 from bench.records import RESULTS, Record, environment, save
 from vaecodec import container
-from vaecodec.codec import Codec, Encoded, native_dtype, to_pixels
+from vaecodec.codec import Codec, Encoded
 from vaecodec.container import Tag
 from vaecodec.levels import MAX_LEVEL
 from vaecodec.metrics import psnr
+from vaecodec.runtime.devices import native_dtype
 from vaecodec.runtime.engines import set_block_type
 from vaecodec.runtime.loading import LoadedModel, load_model
+from vaecodec.runtime.pipeline import to_pixels
 from vaecodec.weights.manifest import entry_by_name
 from vaecodec.weights.store import read_model
 

@@ -24,7 +24,7 @@ from PIL import Image
 import vaecodec
 from vaecodec import codec as codec_module
 from vaecodec import container
-from vaecodec.codec import Codec, Encoded, choose_device, shared_codec
+from vaecodec.codec import Codec, Encoded, shared_codec
 from vaecodec.container import Header, Mode, Tag
 from vaecodec.entropy.coding import Latents, encode_latents
 from vaecodec.errors import (
@@ -42,6 +42,7 @@ from vaecodec.errors import (
 from vaecodec.intnet.layers import scale_index
 from vaecodec.levels import LEVELS, QUALITY_MAX, QUALITY_MIN, level_to_quality, quality_to_level
 from vaecodec.metrics import psnr
+from vaecodec.runtime.devices import choose_device
 from vaecodec.runtime.loading import LoadedModel, load_model
 from vaecodec.weights.store import StoredModel, read_model
 

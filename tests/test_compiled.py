@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,21 +11,19 @@ import torch
 from numpy.typing import NDArray
 
 from vaecodec.codec import Codec
-from vaecodec.entropy import coding, compiled
+from vaecodec.conformance import MODEL
+from vaecodec.entropy import compiled
 from vaecodec.entropy.coding import _coded_segment, _to_r
 from vaecodec.errors import InputError
 from vaecodec.networks.config import STEPS, step_positions
+from vaecodec.rans.choice import rans_coder
 from vaecodec.rans.tables import CdfTables
 from vaecodec.runtime import context_loops
+from vaecodec.runtime.choice import choose
 
 Shape = tuple[int, int, int, int]
 SHAPES: list[Shape] = [(1, 4, 1, 1), (2, 8, 3, 5), (1, 12, 4, 33), (1, 256, 2, 6)]
 POISON = -7.5
-
-
-@pytest.fixture
-def without_numba(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(coding, "compiled_loops", lambda: None)
 
 
 def _channels_last(values: NDArray[np.generic]) -> torch.Tensor:
@@ -105,7 +104,6 @@ def _tables() -> CdfTables:
 @pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
 @pytest.mark.parametrize("outliers", [0, 1, 3 * compiled.FIRST_OUTLIERS])
 @pytest.mark.parametrize("count", [1, 63, 100_003])
-@pytest.mark.usefixtures("without_numba")
 def test_symbols_equal_the_plain_ones(count: int, outliers: int, share: float) -> None:
     rng, tables = np.random.default_rng(count + outliers), _tables()
     index = (rng.integers(1, 4, count) * (rng.random(count) < share)).astype(np.uint8)
@@ -114,7 +112,7 @@ def test_symbols_equal_the_plain_ones(count: int, outliers: int, share: float) -
     values[far] = (rng.integers(5, 1 << 19, outliers) * rng.choice((-1, 1), outliers) * (index[far] > 0)).astype(
         np.int32
     )
-    plain = _coded_segment(values, index, tables)
+    plain = _coded_segment(values, index, tables, rans_coder("plain"))
     symbols, kept, at, true, cost = compiled.to_symbols(values, index, tables)
     assert np.array_equal(symbols, plain.symbols)
     assert np.array_equal(kept, plain.index)
@@ -125,7 +123,7 @@ def test_symbols_equal_the_plain_ones(count: int, outliers: int, share: float) -
     assert np.array_equal(compiled.coded(index), index[index > 0])
     back = compiled.to_values(symbols, index, at, true.astype(np.int64))
     assert np.array_equal(back, values)
-    assert np.array_equal(back, _to_r(symbols, index, at, true.astype(np.int64)))
+    assert np.array_equal(back, _to_r(symbols, index, at, true.astype(np.int64), rans_coder("plain")))
 
 
 def test_symbols_refuse_what_would_lead_out_of_the_tables() -> None:
@@ -136,16 +134,21 @@ def test_symbols_refuse_what_would_lead_out_of_the_tables() -> None:
         compiled.to_values(np.zeros(4, np.uint16), np.ones(5, np.uint8), np.empty(0, np.int64), np.empty(0, np.int64))
 
 
+@pytest.fixture(scope="module")
+def with_and_without() -> tuple[Codec, Codec]:
+    """Loops compiled by numba; plain Python, NumPy and PyTorch."""
+    numba, plain = (Codec(MODEL, plan=replace(choose("cpu", "float32"), loops=loops)) for loops in ("numba", "plain"))
+    return numba, plain
+
+
 @pytest.mark.parametrize("quality", [1, 50, 100])
 def test_files_and_pictures_are_the_same_with_and_without(
-    monkeypatch: pytest.MonkeyPatch, codec: Codec, photo: NDArray[np.uint8], quality: int
+    with_and_without: tuple[Codec, Codec], photo: NDArray[np.uint8], quality: int
 ) -> None:
+    numba, plain = with_and_without
     picture = np.ascontiguousarray(np.tile(photo, (2, 2, 1))[:150, :170])
-    monkeypatch.setattr(coding, "compiled_loops", lambda: compiled)
-    data = codec.encode(picture, quality)
-    pixels = codec.decode(data, as_array=True)
-    aimed = codec.encode(picture, target_bytes=len(data))
-    monkeypatch.setattr(coding, "compiled_loops", lambda: None)
-    assert codec.encode(picture, quality) == data
-    assert np.array_equal(codec.decode(data, as_array=True), pixels)
-    assert codec.encode(picture, target_bytes=len(data)) == aimed
+    data = numba.encode(picture, quality)
+    assert plain.encode(picture, quality) == data
+    assert np.array_equal(plain.decode(data, as_array=True), numba.decode(data, as_array=True))
+    aims = {"target_bytes": len(data)}
+    assert plain.encode(picture, **aims) == numba.encode(picture, **aims)

@@ -25,24 +25,21 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from types import ModuleType
-from typing import TypeVar
-from unittest import mock
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
 import torch
 
 from vaecodec.codec import Codec
-from vaecodec.conformance import FOLDER, MODEL, check, digest, errors_of, expectations, run
+from vaecodec.conformance import FOLDER, MODEL, check, digest, errors_of, expectations
 from vaecodec.container import pack_alpha, unpack_alpha
 from vaecodec.entropy.model import from_tensors, to_tensors
-from vaecodec.intnet.layers import run_layer, scale_index
-from vaecodec.rans import choice as rans_choice
-from vaecodec.rans import coder, numba_coder, plain_coder
-from vaecodec.runtime import choice, x86
+from vaecodec.runtime import x86
+from vaecodec.runtime.choice import choose
 from vaecodec.runtime.x86 import can_pack
 from vaecodec.weights.store import read_model, tensor_hash
 
@@ -90,22 +87,6 @@ def _flag(switch: Callable[[Value], object], value: Value, back: Value) -> Itera
         switch(back)
 
 
-@contextlib.contextmanager
-def _patched(module: ModuleType, name: str, replacement: Callable[..., object]) -> Iterator[None]:
-    """A function of a module is another one, and is used."""
-    with mock.patch.object(module, name, side_effect=replacement) as replaced:
-        yield
-    assert replaced.called
-
-
-def _rans(kind: Callable[[bytes, int], rans_choice.RansDecoder]) -> AbstractContextManager[None]:
-    return _patched(rans_choice, "decoder", lambda data, lanes, _: kind(data, lanes))
-
-
-def _int64_scales() -> AbstractContextManager[None]:
-    return _patched(choice, "scale_index", partial(scale_index, run=partial(run_layer, product=None)))
-
-
 SETTINGS: dict[str, Callable[[], AbstractContextManager[None]]] = {
     "1 thread": partial(_threads, 1),
     "2 threads": partial(_threads, 2),
@@ -114,10 +95,6 @@ SETTINGS: dict[str, Callable[[], AbstractContextManager[None]]] = {
     "deterministic algorithms": partial(_flag, torch.use_deterministic_algorithms, True, False),
     "native convolutions": partial(_flag, torch.backends.mkldnn.set_flags, False, True),
     "flushed denormals": partial(_flag, torch.set_flush_denormal, True, False),
-    "rANS in plain Python": partial(_rans, plain_coder.Decoder),
-    "rANS by numba": partial(_rans, numba_coder.Decoder),
-    "rANS in NumPy": partial(_rans, coder.Decoder),
-    "scale network in int64": _int64_scales,
 }
 
 
@@ -126,6 +103,25 @@ def test_settings(codec: Codec, setting: str) -> None:
     """Integers equal, pixels within a level."""
     with SETTINGS[setting]():
         assert [check(expected, codec).fault for expected in expectations()] == [""] * len(expectations())
+
+
+PLANS: dict[str, dict[str, Any]] = {
+    "rANS in plain Python": {"loops": "plain"},
+    "rANS by numba": {"loops": "numba"},
+    "rANS in NumPy": {"loops": "numpy"},
+    "scale network in int64": {"integer_product": "reference"},
+    "scale network in floats": {"integer_product": "floats"},
+    "context steps in PyTorch": {"context_steps": "torch"},
+    "layers of PyTorch": {"networks": "torch"},
+    "layers without TF32": {"networks": "exact"},
+}
+
+
+@pytest.mark.parametrize("part", PLANS)
+def test_plans(part: str) -> None:
+    """What this machine would not choose gives the same integers, and pixels within a level."""
+    codec = Codec(MODEL, plan=replace(choose("cpu", "float32"), **PLANS[part]))
+    assert [check(expected, codec).fault for expected in expectations()] == [""] * len(expectations())
 
 
 def _default_dtype(dtype: torch.dtype) -> AbstractContextManager[None]:
@@ -160,13 +156,16 @@ def test_bfloat16_products_leave_the_integers(codec: Codec, precision: str) -> N
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_layers_that_are_not_packed(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_layers_that_are_not_packed(dtype: str) -> None:
     """As on a machine without the operators of oneDNN; those of this machine are what all other tests run."""
-    wanted = can_pack(getattr(torch, dtype))
-    assert _has_packed_layers(Codec(MODEL, device="cpu", dtype=dtype)) == wanted
-    monkeypatch.setattr(x86, "can_pack", lambda _: False)
-    assert not _has_packed_layers(Codec(MODEL, device="cpu", dtype=dtype))
-    assert [outcome.fault for outcome in run("cpu", dtype).outcomes] == [""] * len(expectations())
+    packed = Codec(MODEL, device="cpu", dtype=dtype)
+    assert _has_packed_layers(packed) == can_pack(getattr(torch, dtype))
+    plain = Codec(MODEL, plan=replace(packed.plan, networks="torch"))
+    assert not _has_packed_layers(plain)
+    for expected in PICTURES:
+        assert digest(plain.decode_latents(expected.data)) == expected.latents, expected.name
+        most = 1 if dtype == "float32" else expected.half_peak
+        assert errors_of(np.asarray(plain.decode(expected.data, as_array=True)), expected.pixels)[0] <= most
 
 
 def _has_packed_layers(codec: Codec) -> bool:
@@ -191,12 +190,10 @@ def test_threads_that_share_a_codec(codec: Codec) -> None:
 _INTEGERS = """
 import hashlib, json, pathlib, sys
 folder, coder, names = pathlib.Path(sys.argv[1]), sys.argv[2], sys.argv[3:]
-if coder == "numba":
-    import vaecodec.rans.numba_coder
 from vaecodec.inspection import decode_integers
 found = {}
 for name in names:
-    latents = decode_integers((folder / f"{name}.vaec").read_bytes(), model=folder / "model.safetensors")
+    latents = decode_integers((folder / f"{name}.vaec").read_bytes(), model=folder / "model.safetensors", loops=coder)
     sha = hashlib.sha256(f"level {latents.level} z_hat {latents.z_hat.shape} r {latents.r.shape}\\n".encode())
     sha.update(latents.z_hat.tobytes())
     sha.update(latents.r.astype("<i4").tobytes())

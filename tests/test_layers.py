@@ -21,9 +21,9 @@ LAYERS = {
     "vaecodec.intnet": 2,
     "vaecodec.rans": 2,
     "vaecodec.targets": 2,
-    "vaecodec.gpu": 3,
-    "vaecodec.entropy": 4,
-    "vaecodec.weights": 4,
+    "vaecodec.entropy": 3,
+    "vaecodec.weights": 3,
+    "vaecodec.gpu": 4,
     "vaecodec.networks": 5,
     "vaecodec.runtime": 6,
     "vaecodec.codec": 7,
@@ -127,6 +127,22 @@ def test_only_the_gpu_part_knows_the_kernels(path: Path) -> None:
         return
     for imported, line in _imports(path):
         assert imported.partition(".")[0] not in ("triton", "vaecodec_kernels"), f"{path}:{line}: imports {imported}"
+
+
+# What a machine can do -> where else than in `runtime.choice` it is asked: its own module, and those that report it.
+ASKED_ONLY_BY_THE_CHOICE = {
+    "kernels_missing": {"vaecodec.gpu", "vaecodec.gpu.coder"},
+    "can_pack": {"vaecodec.runtime.x86"},
+    "best_product": {"vaecodec.runtime.integers"},
+    "native_dtype": {"vaecodec.runtime.devices", "vaecodec.conformance"},
+}
+
+
+@pytest.mark.parametrize("path", PACKAGE, ids=_name)
+def test_one_module_chooses_what_runs(path: Path) -> None:
+    names = {node.id for node in ast.walk(_tree(path)) if isinstance(node, ast.Name)}
+    for question, homes in ASKED_ONLY_BY_THE_CHOICE.items():
+        assert question not in names or _name(path) in homes | {"vaecodec.runtime.choice"}, question
 
 
 def test_training_stays_out_of_the_codec() -> None:

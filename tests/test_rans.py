@@ -350,13 +350,13 @@ from vaecodec.rans import CdfTables, choice
 tables = CdfTables.from_rows([np.array([0, 5, 65536], np.uint32)])
 symbols = np.ones(choice.PLAIN_SYMBOLS // 4, np.uint16)
 segment = symbols, np.zeros(len(symbols), np.uint8), tables
-data = choice.encode([segment], 8)
-decoder = choice.decoder(data, 8, len(symbols))
+data = choice.AUTO.encode([segment], 8)
+decoder = choice.AUTO.decoder(data, 8, len(symbols))
 assert (decoder.decode(*segment[1:]) == symbols).all()
 decoder.finish()
-choice.encode([segment, segment], 8)
+choice.AUTO.encode([segment, segment], 8)
 assert 'numba' not in sys.modules
-assert choice.encode([segment], 8) == data
+assert choice.AUTO.encode([segment], 8) == data
 assert 'numba' in sys.modules
 """
 
@@ -370,8 +370,8 @@ MANY_WORDS = """
 import sys
 from vaecodec.rans import choice
 few, many = (bytes([0, 0, 1, 0]) + bytes(2 * words) for words in (1000, choice.PLAIN_SYMBOLS + 1))
-assert choice.decoder(few, 1, 5).__module__ == 'vaecodec.rans.plain_coder'
-assert choice.decoder(many, 1, 5).__module__ == 'vaecodec.rans.numba_coder'
+assert choice.AUTO.decoder(few, 1, 5).__module__ == 'vaecodec.rans.plain_coder'
+assert choice.AUTO.decoder(many, 1, 5).__module__ == 'vaecodec.rans.numba_coder'
 """
 
 
@@ -382,9 +382,21 @@ def test_a_stream_of_many_words_goes_to_numba() -> None:
 
 
 def test_a_large_or_unknown_number_of_symbols_goes_to_numba() -> None:
-    assert not choice.Start().takes(choice.PLAIN_SYMBOLS)  # numba is loaded here
     data = coder.encode([draw(TABLES, 5)], 1)
-    assert isinstance(choice.decoder(data, 1, None), numba_coder.Decoder)
+    for symbols, kind in ((6, plain_coder.Decoder), (7, numba_coder.Decoder), (None, numba_coder.Decoder)):
+        start = choice.StartingCoder(plain_symbols=6)
+        assert isinstance(start.decoder(data, 1, symbols), kind)
+        assert start.is_compiled == (kind is numba_coder.Decoder)
+    start.use_compiled()
+    assert isinstance(start.decoder(data, 1, 1), numba_coder.Decoder)
+
+
+@pytest.mark.parametrize(("loops", "module"), [("plain", plain_coder), ("numba", numba_coder), ("numpy", coder)])
+def test_a_coder_asked_for_codes_whatever_the_size(loops: choice.Loops, module: ModuleType) -> None:
+    segment = draw(TABLES, 5)
+    data = choice.rans_coder(loops).encode([segment], 1)
+    assert data == coder.encode([segment], 1)
+    assert isinstance(choice.rans_coder(loops).decoder(data, 1, None), module.Decoder)
 
 
 ROUND_TRIP = """

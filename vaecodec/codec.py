@@ -1,4 +1,4 @@
-"""Images to .vaec files and back: the only place that joins container, entropy coder and networks.
+"""Images to .vaec files and back with loaded networks.
 
 encode: picture -> pad -> y, z -> z_hat -> scale index (integers) -> means in four steps -> r -> file
 decode: file -> z_hat -> scale index (integers) -> r, all in one pass of the entropy coder -> means -> x_hat
@@ -37,12 +37,11 @@ from vaecodec.picture_file import (
     read_item,
     window_of,
 )
-from vaecodec.runtime.choice import Coder
-from vaecodec.runtime.devices import DTYPES, choose_device, native_dtype
+from vaecodec.runtime.choice import Coder, Plan, choose
 from vaecodec.runtime.engines import Engines
 from vaecodec.runtime.loading import LoadedModel
 from vaecodec.runtime.memory import Memory
-from vaecodec.runtime.pipeline import Pipeline, to_pixels
+from vaecodec.runtime.pipeline import Pipeline
 from vaecodec.runtime.windows import Window, padded_size
 from vaecodec.targets import Goal, Trial, bytes_of_bpp, meet
 from vaecodec.weights.manifest import DEFAULT_MODEL, entry_by_wire
@@ -50,18 +49,15 @@ from vaecodec.weights.manifest import DEFAULT_MODEL, entry_by_wire
 __all__ = [
     "Codec",
     "Encoded",
-    "choose_device",
     "decode",
     "encode",
-    "native_dtype",
     "shared_codec",
-    "to_pixels",
 ]
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """A finished file with what went into it: the latents, their coded form, and x_hat as the encoder sees it."""
+    """A finished file with what went into it: latents, their coded form, and y_hat, of which g_s makes the image."""
 
     data: bytes
     latents: Latents
@@ -78,8 +74,9 @@ class Codec:
     see `native_dtype`. Latents decode alike in all; pixels of bfloat16 are 3 levels from those of float32 at most.
     max_memory: bytes that coding one batch may take, beside the program, its weights and the caller's picture. None:
     about 15 a pixel and some 70 MB for each thread. A picture that can't be coded within it raises InputError.
-    coder: where latents become bytes: "auto" (beside the networks, see `runtime.choice`), "cpu" or "gpu". Files
-    are the same.
+    coder: where latents become bytes: "auto" (beside the networks), "cpu" or "gpu". Files of equal images are the same.
+    What runs is chosen when a Codec is made; `repr` shows it (see `runtime.choice`). plan: for tests and measurements,
+    what runs in place of what device, dtype and coder choose; it is kept by pickling, other choices are made anew.
     """
 
     def __init__(
@@ -90,15 +87,17 @@ class Codec:
         dtype: str = "auto",
         max_memory: int | None = None,
         coder: Coder = "auto",
+        plan: Plan | None = None,
     ) -> None:
-        if dtype not in DTYPES:
-            message = f"dtype is {dtype!r}; legal are {', '.join(DTYPES)}"
-            raise InputError(message)
-        self.model, self.device, self.dtype, self.max_memory = model, choose_device(device), dtype, max_memory
-        self.coder = coder
-        block_dtype = DTYPES[dtype] or native_dtype(self.device)
-        self._engines = Engines(model, self.device, block_dtype, coder)
+        self.model, self.dtype, self.max_memory, self.coder = model, dtype, max_memory, coder
+        self._given_plan = plan
+        self.plan = choose(device, dtype, coder) if plan is None else plan
+        self.device = self.plan.device
+        self._engines = Engines(model, self.plan)
         self.model_id = self._engines.own.model_id
+
+    def __repr__(self) -> str:
+        return f"Codec({str(self.model)!r}: {self.plan})"
 
     def __getstate__(self) -> dict[str, Any]:
         return {
@@ -107,6 +106,7 @@ class Codec:
             "dtype": self.dtype,
             "max_memory": self.max_memory,
             "coder": self.coder,
+            "plan": self._given_plan,
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -119,7 +119,7 @@ class Codec:
     def _pipeline(self, header: Header | None = None) -> Pipeline:
         """Of the model that a file names, or of the one that encodes."""
         engine = self._engines.own if header is None else self._engines.of(header)
-        return Pipeline(engine.loaded, engine.coder, self._memory)
+        return Pipeline(engine, self._memory)
 
     def loaded_model(self, header: Header | None = None) -> LoadedModel:
         """The loaded model that encodes, or that a file's header names: entropy model, config, networks.

@@ -20,9 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vaecodec.codec import Codec, native_dtype
+from vaecodec.codec import Codec
 from vaecodec.entropy.coding import Latents
 from vaecodec.errors import FormatError, VaecodecError
+from vaecodec.runtime.devices import native_dtype
 
 FOLDER = Path(__file__).parent / "conformance_data"
 MANIFEST = FOLDER / "manifest.json"

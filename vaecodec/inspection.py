@@ -14,6 +14,7 @@ from vaecodec.weights.manifest import manifest
 
 if TYPE_CHECKING:
     from vaecodec.entropy.coding import Latents
+    from vaecodec.rans.choice import Loops
     from vaecodec.weights.store import StoredModel
 
 DEFAULT_MAX_PIXELS = 2 * 89_478_485
@@ -73,10 +74,13 @@ def verify(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS, model: Path | N
     return _describe(container.parse(data))
 
 
-def decode_integers(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS, model: Path | None = None) -> Latents:
-    """As `verify`; returns the integers of the file, equal on every machine."""
+def decode_integers(
+    data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS, model: Path | None = None, loops: Loops = "auto"
+) -> Latents:
+    """The integers of a file, equal on every machine; checks and raises as `verify`. loops: see `rans.choice`."""
     from vaecodec.entropy.coding import StoredLatents, decode_latents
     from vaecodec.entropy.model import from_tensors
+    from vaecodec.rans.choice import rans_coder
     from vaecodec.runtime.windows import z_shape
 
     file = container.parse(data, max_pixels=max_pixels)
@@ -85,7 +89,7 @@ def decode_integers(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS, model:
     stored = StoredLatents(
         header.level, z_shape(header.height, header.width), content[Tag.LATENTS], content.get(Tag.OUTLIERS, b"")
     )
-    latents = decode_latents(entropy, stored)
+    latents = decode_latents(entropy, stored, coder=rans_coder(loops))
     if Tag.ALPHA in content:
         container.unpack_alpha(content[Tag.ALPHA], header.width, header.height)
     return latents

@@ -39,9 +39,10 @@ class VaeCodec(Codec):
 
     def codec(self) -> Model:
         if self._codec is None:
-            import vaecodec.rans.numba_coder  # noqa: F401 (as in a process that has coded some pictures)
             from vaecodec import Codec as Model
+            from vaecodec.rans.choice import AUTO
 
+            AUTO.use_compiled()  # as in a process that has coded some images
             self._codec = Model(model=self.model, device=self.device)
         return self._codec
 

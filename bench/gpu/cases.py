@@ -26,8 +26,7 @@ from vaecodec.intnet.layers import SHUFFLED_LAYERS, make_layers, scale_index
 from vaecodec.networks.config import POSITIONS
 from vaecodec.networks.network import step_mask
 from vaecodec.rans import choose_lanes, numba_coder, total_cost
-from vaecodec.rans.lanes import GROUP_LANES
-from vaecodec.rans.streams import group_bounds
+from vaecodec.rans.lanes import GROUP_LANES, group_bounds
 from vaecodec.rans.tables import PROB_BITS
 from vaecodec_kernels import compaction, estimate, quantize, rans, tables
 from vaecodec_kernels.planes import Planes

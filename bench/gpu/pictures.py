@@ -49,8 +49,8 @@ CODERS: tuple[Coder, ...] = ("gpu", "cpu")
 LARGEST_ON_CPU = 10_000_000
 """Pixels of a load up to which the numba coder is timed, too: it takes a second for each six megapixels."""
 LARGEST_DIFFERENCE = {"float32": 1}
-"""Levels between the pixels of the two coders' networks, which quantize in passes of their own. Of other types: 4,
-since rounding is part of them."""
+"""Levels between the pixels of the two codecs, since a GPU's libraries may choose other algorithms for another batch.
+Of other types: 4, since rounding is part of them."""
 
 Picture = NDArray[np.uint8]
 

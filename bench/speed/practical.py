@@ -50,9 +50,10 @@ def main(only: str | None, photos: Path, crops: int, model: str, threads: int, r
     """Start-up, targets, batches, crops, previews, bands and threads, measured and checked."""
     import torch
 
-    import vaecodec.rans.numba_coder  # noqa: F401 (as in a process that has coded some pictures)
     from vaecodec.codec import Codec
+    from vaecodec.rans.choice import AUTO
 
+    AUTO.use_compiled()  # as in a process that has coded some images
     torch.set_num_threads(threads)
     codec, pictures = Codec(model, device="cpu"), list(crops_of(photos, crops))
     parts: dict[str, Callable[[], Any]] = {

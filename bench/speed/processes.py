@@ -60,13 +60,11 @@ def start_seconds(data: bytes, rounds: int) -> Record:
         return {name: processor_seconds(arguments, rounds) for name, arguments in commands.items()}
 
 
-VERIFY = """
+INTEGERS = """
 import sys
 from pathlib import Path
-from vaecodec.inspection import verify
-from vaecodec.rans import choice
-choice._START.left = int(sys.argv[2])
-verify(Path(sys.argv[1]).read_bytes())
+from vaecodec.inspection import decode_integers
+decode_integers(Path(sys.argv[1]).read_bytes(), loops=sys.argv[2])
 """
 
 
@@ -75,25 +73,34 @@ def coder_seconds(data: bytes, rounds: int) -> Record:
     with tempfile.TemporaryDirectory() as folder:
         stream = Path(folder) / "photo.vaec"
         stream.write_bytes(data)
-        ways = {"plain": 1 << 40, "numba": 0}
-        return {name: processor_seconds(["-c", VERIFY, str(stream), str(left)], rounds) for name, left in ways.items()}
+        return {loops: processor_seconds(["-c", INTEGERS, str(stream), loops], rounds) for loops in ("plain", "numba")}
 
 
-DECOMPRESS = """
+DECODE = {
+    LIGHT: """
 import sys
-from vaecodec.cli import main, startup
-startup.NUMPY_PIXELS = int(sys.argv.pop())
-main()
-"""
+from pathlib import Path
+from vaecodec.numpy_codec import decode
+decode(Path(sys.argv[1]).read_bytes()).save(sys.argv[2])
+""",
+    FULL: """
+import sys
+from pathlib import Path
+from vaecodec import decode
+decode(Path(sys.argv[1]).read_bytes()).save(sys.argv[2])
+""",
+}
 
 
 def decompress_seconds(data: bytes, rounds: int) -> Record:
-    """Processor seconds (least) of `vaecodec decompress` on one file: by NumPy, and by PyTorch."""
+    """Processor seconds (least) of a process that decodes one file to a PNG: by NumPy, and by PyTorch."""
     with tempfile.TemporaryDirectory() as folder:
-        stream, picture = str(Path(folder) / "photo.vaec"), str(Path(folder) / "photo.png")
-        Path(stream).write_bytes(data)
-        command = ["-c", DECOMPRESS, "decompress", stream, "-o", picture, "--overwrite"]
-        return {name: processor_seconds([*command, str(left)], rounds) for name, left in ((LIGHT, 1 << 40), (FULL, 0))}
+        stream, image = Path(folder) / "photo.vaec", Path(folder) / "photo.png"
+        stream.write_bytes(data)
+        return {
+            name: processor_seconds(["-c", program, str(stream), str(image)], rounds)
+            for name, program in DECODE.items()
+        }
 
 
 def processor_seconds(arguments: list[str], rounds: int) -> float:

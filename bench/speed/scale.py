@@ -75,9 +75,10 @@ def measure(megapixels: float, options: dict[str, Any], repeats: int) -> dict[st
     """One row of the table."""
     import torch
 
-    import vaecodec.rans.numba_coder  # noqa: F401 (as in a process that has coded some pictures)
     from vaecodec.codec import Codec
+    from vaecodec.rans.choice import AUTO
 
+    AUTO.use_compiled()  # as in a process that has coded some images
     model = options["model"]
     chosen = Path(model) if model.endswith(".safetensors") else model
     codec = Codec(chosen, device="cpu", dtype=options["dtype"], max_memory=options["max_memory"])

@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 
 from bench.records import environment
-from vaecodec.codec import choose_device
+from vaecodec.runtime.devices import choose_device
 from vaecodec.training.data import Corpus
 from vaecodec.training.loop import Trainer
 from vaecodec.training.settings import Settings

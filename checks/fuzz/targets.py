@@ -11,6 +11,7 @@ import functools
 import io
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from unittest import mock
 
 import numpy as np
@@ -27,8 +28,10 @@ from vaecodec.entropy.coding import encode_latents
 from vaecodec.errors import FormatError, InputError, WeightsError
 from vaecodec.intnet.layers import scale_index
 from vaecodec.pillow import register
-from vaecodec.rans import choice, coder, numba_coder, plain_coder
+from vaecodec.rans import coder, numba_coder, plain_coder
+from vaecodec.rans.choice import Loops
 from vaecodec.rans.tables import CdfTables
+from vaecodec.runtime.choice import choose
 
 MAX_PIXELS = 1 << 15
 """Small, so that a legal picture takes milliseconds."""
@@ -48,12 +51,12 @@ def require(condition: bool, message: str) -> None:
 
 
 @functools.cache
-def tiny() -> Codec:
+def tiny(loops: Loops = "auto") -> Codec:
     """The codec of the conformance set, one thread."""
     import torch
 
     torch.set_num_threads(1)
-    return Codec(MODEL, device="cpu", dtype="float32")
+    return Codec(MODEL, plan=replace(choose("cpu", "float32"), loops=loops))
 
 
 def warm_up() -> None:
@@ -175,7 +178,7 @@ def fuzz_decode(data: bytes) -> None:
 
 def _decode_file(data: bytes) -> None:
     codec = tiny()
-    _check_coders(codec, data)
+    _check_coders(data)
     try:
         pixels = codec.decode(data, as_array=True, max_pixels=MAX_PIXELS)
     except FormatError:
@@ -195,21 +198,18 @@ def _decode_file(data: bytes) -> None:
         _check_payload(codec, data, file)
 
 
-def _check_coders(codec: Codec, data: bytes) -> None:
+def _check_coders(data: bytes) -> None:
     """Plain Python, which codes the first symbols of a process, and numba: the same integers or the same error."""
-    plain, compiled = (_integers(codec, data, kind) for kind in (plain_coder.Decoder, numba_coder.Decoder))
+    plain, compiled = (_integers(data, loops) for loops in ("plain", "numba"))
     require(plain == compiled, f"plain Python finds {plain!r}, numba {compiled!r}")
 
 
-def _integers(
-    codec: Codec, data: bytes, kind: Callable[[bytes, int], plain_coder.Decoder | numba_coder.Decoder]
-) -> str | tuple[type[Exception], str]:
+def _integers(data: bytes, loops: Loops) -> str | tuple[type[Exception], str]:
     """The digest of a file's integers, or the error's type and message."""
-    with mock.patch.object(choice, "decoder", lambda stream, lanes, _: kind(stream, lanes)):
-        try:
-            return digest(codec.decode_latents(data, max_pixels=MAX_PIXELS))
-        except (FormatError, WeightsError) as error:
-            return type(error), str(error)
+    try:
+        return digest(tiny(loops).decode_latents(data, max_pixels=MAX_PIXELS))
+    except (FormatError, WeightsError) as error:
+        return type(error), str(error)
 
 
 def _check_payload(codec: Codec, data: bytes, file: container.File) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,13 @@ from vaecodec.codec import Codec
 from vaecodec.networks.exact import ExactConv, make_exact
 from vaecodec.networks.layers import DepthConvBlock
 from vaecodec.networks.network import CodecNetwork, level_position, round_z
-from vaecodec.runtime import cuda, engines
-from vaecodec.runtime.context_steps import FusedPasses
+from vaecodec.runtime.choice import choose
 from vaecodec.runtime.cuda import GpuBlock, fit_to_gpu
-from vaecodec.runtime.engines import set_block_type
+from vaecodec.runtime.engines import fit, set_block_type
 from vaecodec.runtime.loading import load_model
 from vaecodec.runtime.passes import Passes
 from vaecodec.runtime.streaming import RowStream
+from vaecodec.runtime.triton_steps import TritonSteps
 from vaecodec.weights.store import read_model
 
 TINY = Path(__file__).parents[1] / "golden" / "tiny-v1.safetensors"
@@ -70,6 +71,11 @@ def network(device: torch.device) -> CodecNetwork:
     return load_model(read_model(TINY)).network.to(device)
 
 
+def _passes(network: CodecNetwork, band: int) -> Passes:
+    """As a GPU runs them."""
+    return Passes(network, band, TritonSteps(network))
+
+
 def _run(passes: Passes, photo: NDArray[np.uint8], device: torch.device, scale: int = 1) -> tuple[Tensor, Tensor]:
     """y_hat and pixels."""
     t = level_position(torch.tensor([40], device=device))
@@ -89,7 +95,7 @@ def test_all_passes_equal_the_plain_ones(
     fitted = copy.deepcopy(network)
     fit_to_gpu(fitted)
     assert any(isinstance(module, GpuBlock) for module in fitted.modules())
-    expected, found = (_run(FusedPasses(each, band), photo, device) for each in (network, fitted))
+    expected, found = (_run(_passes(each, band), photo, device) for each in (network, fitted))
     # A residual at a tie may be rounded the other way.
     assert ((expected[0] - found[0]).abs() > 1e-3).float().mean() < 0.01
     assert (expected[1] - found[1]).abs().mean() < 0.25
@@ -97,11 +103,10 @@ def test_all_passes_equal_the_plain_ones(
 
 @pytest.mark.usefixtures("plain_float32")
 def test_without_the_kernel_the_layers_are_exact_all_the_same(
-    monkeypatch: pytest.MonkeyPatch, network: CodecNetwork, photo: NDArray[np.uint8], device: torch.device
+    network: CodecNetwork, photo: NDArray[np.uint8], device: torch.device
 ) -> None:
-    monkeypatch.setattr(cuda.gpu, "can_fuse_depthwise", lambda _: False)
     fitted = copy.deepcopy(network)
-    fit_to_gpu(fitted)
+    fit(fitted, replace(choose(str(device), "float32", "cpu"), networks="exact"))
     assert not any(isinstance(module, GpuBlock) for module in fitted.modules())
     expected, found = (_run(Passes(each, 10**9), photo, device) for each in (network, fitted))
     assert ((expected[0] - found[0]).abs() > 1e-3).float().mean() < 0.01
@@ -110,12 +115,8 @@ def test_without_the_kernel_the_layers_are_exact_all_the_same(
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
-def test_the_codec_with_them(
-    monkeypatch: pytest.MonkeyPatch, photo: NDArray[np.uint8], device: torch.device, dtype: str
-) -> None:
-    monkeypatch.setattr(engines, "pack", fit_to_gpu)
-    codec = Codec(TINY, device=str(device), dtype=dtype, coder="cpu")
-    monkeypatch.undo()
+def test_the_codec_with_them(photo: NDArray[np.uint8], device: torch.device, dtype: str) -> None:
+    codec = Codec(TINY, plan=replace(choose(str(device), dtype, "cpu"), networks="triton"))
     plain = Codec(TINY, device="cpu", dtype="float32", coder="cpu")
     assert any(isinstance(module, GpuBlock) for module in codec.loaded_model().network.modules())
     encoded = codec.encode_with_latents(photo, level=40)
@@ -156,14 +157,14 @@ def test_no_float32_product_is_left_to_a_setting(
     set_block_type(network, dtype)
     fit_to_gpu(network)
     with _Products() as products:
-        _run(FusedPasses(network, band), photo, device, scale)
+        _run(_passes(network, band), photo, device, scale)
     assert products.others == []
     assert products.exact > 10
 
 
 def test_that_would_be_noticed(network: CodecNetwork, photo: NDArray[np.uint8], device: torch.device) -> None:
     with _Products() as products:
-        _run(FusedPasses(network, 10**9), photo, device)
+        _run(_passes(network, 10**9), photo, device)
     assert products.others
 
 

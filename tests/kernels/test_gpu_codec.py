@@ -30,10 +30,13 @@ from vaecodec.gpu import coder as gpu_coder
 from vaecodec.intnet.layers import scale_index
 from vaecodec.networks.network import level_position, round_z
 from vaecodec.runtime import choice
-from vaecodec.runtime.context_steps import FusedPasses
-from vaecodec.runtime.latent_coders import CpuLatents, GpuLatents, LatentBatch, LatentCoder, make_coder
+from vaecodec.runtime.choice import Plan
+from vaecodec.runtime.engines import make_coder
+from vaecodec.runtime.gpu_latents import GpuLatents
+from vaecodec.runtime.latent_coders import CpuLatents, LatentBatch, LatentCoder
 from vaecodec.runtime.loading import LoadedModel, load_model
 from vaecodec.runtime.passes import Passes
+from vaecodec.runtime.triton_steps import TritonSteps
 from vaecodec.weights.store import read_model
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -69,7 +72,12 @@ def loaded(device: torch.device) -> LoadedModel:
 @pytest.fixture(scope="module")
 def coders(loaded: LoadedModel, device: torch.device) -> tuple[LatentCoder, LatentCoder]:
     """The numba and the Triton version, beside networks on the same device."""
-    return make_coder(loaded.entropy, device, "cpu"), make_coder(loaded.entropy, device, "gpu")
+    cpu, gpu = (make_coder(loaded.entropy, _plan(device, kind)) for kind in ("cpu", "gpu"))
+    return cpu, gpu
+
+
+def _plan(device: torch.device, coder: choice.Coder) -> Plan:
+    return choice.choose(str(device), "float32", coder)
 
 
 def _entropy_model() -> EntropyModel:
@@ -103,6 +111,16 @@ def _assert_near(ours: NDArray[np.uint8], theirs: NDArray[np.uint8]) -> None:
 
 
 # Both ways
+
+
+@pytest.mark.parametrize("level", [0, LEVEL, 63])
+def test_files_of_equal_images_are_the_same_for_every_coder(
+    triton: Codec, photo: NDArray[np.uint8], device: torch.device, level: int
+) -> None:
+    """Networks on one device: the coder decides nothing of how floats are computed."""
+    on_the_cpu = Codec(TINY, device=str(device), dtype="float32", coder="cpu")
+    assert triton.plan.context_steps == on_the_cpu.plan.context_steps
+    assert triton.encode(photo, level=level) == on_the_cpu.encode(photo, level=level)
 
 
 def test_bytes_are_those_of_the_cpu(triton: Codec, numba: Codec, photo: NDArray[np.uint8]) -> None:
@@ -259,7 +277,7 @@ def test_fused_steps_equal_the_plain_ones(
     pictures = [np.ascontiguousarray(np.tile(photo, (3, 1, 1))[:180, :60])] * 2
     zone = torch.full((64,), strength / 2, device=device) if strength else None
     with torch.inference_mode():
-        plain, fused = Passes(network, band), FusedPasses(network, band)
+        plain, fused = Passes(network, band), Passes(network, band, TritonSteps(network))
         y = plain.analyse(pictures, t)
         p = list(plain.prior(round_z(plain.hyper_analyse(y, t)), t))
         index = (torch.rand(y.shape, device=device) > 0.3).to(torch.uint8).contiguous(memory_format=torch.channels_last)
@@ -275,8 +293,8 @@ def test_fused_steps_equal_the_plain_ones(
 
 def test_which_coder(numba: Codec, triton: Codec, device: torch.device) -> None:
     model = _entropy_model()
-    assert isinstance(make_coder(model, torch.device("cpu")), CpuLatents)
-    assert isinstance(make_coder(model, device, "gpu"), GpuLatents)
+    assert isinstance(make_coder(model, _plan(torch.device("cpu"), "auto")), CpuLatents)
+    assert isinstance(make_coder(model, _plan(device, "gpu")), GpuLatents)
     assert pickle.loads(pickle.dumps(triton)).coder == "gpu"  # noqa: S301  (our own)
     with pytest.raises(InputError, match="coder is 'triton'"):
         Codec(TINY, device="cpu", coder="triton")  # type: ignore[arg-type]
@@ -305,7 +323,7 @@ def test_few_lanes_are_coded_on_the_cpu(
     batch = _batch(loaded.entropy, 31, 3, -2, 2, device)
     found = []
     for least in (0, 128, 129):
-        coder = GpuLatents(loaded.entropy, device, least)
+        coder = GpuLatents(loaded.entropy, replace(_plan(device, "gpu"), least_gpu_lanes=least))
         index = coder.scale_index(batch.z_hat, batch.levels)
         coded = coder.encode(batch, index)
         decoded = coder.decode([StoredLatents(31, (1, 2), part.payload, part.outliers) for part in coded]).checked()
@@ -328,7 +346,8 @@ def test_an_explicit_coder_works_or_raises(monkeypatch: pytest.MonkeyPatch, devi
 @pytest.mark.gpu
 def test_auto_takes_the_gpu(photo: NDArray[np.uint8]) -> None:
     codec = Codec(TINY, device="cuda")
-    assert isinstance(make_coder(_entropy_model(), codec.device), GpuLatents)
+    assert isinstance(make_coder(_entropy_model(), codec.plan), GpuLatents)
+    assert (codec.plan.networks, codec.plan.context_steps, codec.plan.coder) == ("triton", "triton", "gpu")
     data = codec.encode(photo)
     assert codec.decode(data).size == (90, 61)
 

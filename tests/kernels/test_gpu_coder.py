@@ -11,6 +11,7 @@ import torch
 
 from vaecodec.container import parse_outliers
 from vaecodec.entropy import coding
+from vaecodec.entropy.coded import CodedImage
 from vaecodec.entropy.coding import R_LIMIT, CodedLatents, Latents, StoredLatents, decode_latents, encode_latents
 from vaecodec.entropy.fit import COUNT_BINS, fit_tables
 from vaecodec.entropy.model import EntropyModel
@@ -19,7 +20,6 @@ from vaecodec.gpu import coder as gpu_coder
 from vaecodec.gpu.coder import GpuCoder
 from vaecodec.intnet.fixedpoint import SCALE_INDICES
 from vaecodec.intnet.layers import make_layers, scale_index
-from vaecodec.rans.streams import CodedImage
 from vaecodec.runtime import choice
 
 N, M, LEVELS = 6, 8, 3

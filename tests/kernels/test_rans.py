@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from vaecodec.errors import FormatError, Truncated
 from vaecodec.rans import coder
-from vaecodec.rans.lanes import GROUP_LANES
-from vaecodec.rans.streams import group_bounds
+from vaecodec.rans.lanes import GROUP_LANES, group_bounds
 from vaecodec.rans.tables import CdfTables
 from vaecodec_kernels.errors import KernelInputError
 from vaecodec_kernels.rans import Groups, RansDecoder, Segment, Status, rans_encode

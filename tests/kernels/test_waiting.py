@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,7 @@ from numpy.typing import NDArray
 from vaecodec.codec import Codec
 from vaecodec.entropy import coding
 from vaecodec.gpu import coder as gpu
-from vaecodec.runtime import engines
-from vaecodec.runtime.cuda import fit_to_gpu
+from vaecodec.runtime.choice import choose
 
 TINY = Path(__file__).parents[1] / "golden" / "tiny-v1.safetensors"
 WAITING = ("cpu", "tolist", "item", "numpy", "nonzero", "__bool__", "__int__", "__float__", "__index__")
@@ -49,8 +49,8 @@ def codec(monkeypatch: pytest.MonkeyPatch, device: torch.device) -> Codec:
     """As on a GPU, wherever it is."""
     for module in (gpu, coding):
         monkeypatch.setattr(module, "choose_lanes", lambda _: 64)
-    monkeypatch.setattr(engines, "pack", fit_to_gpu)
-    return Codec(TINY, device=str(device), dtype="float32", coder="gpu")
+    plan = choose(str(device), "float32", "gpu")
+    return Codec(TINY, plan=replace(plan, networks="triton", context_steps="triton"))
 
 
 def test_decoding_waits_when_all_is_on_its_way(

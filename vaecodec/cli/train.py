@@ -125,7 +125,7 @@ def _train(
 ) -> None:
     import torch
 
-    from vaecodec.codec import choose_device
+    from vaecodec.runtime.devices import choose_device
     from vaecodec.training import distributed
     from vaecodec.training.runner import Clock
 

@@ -15,13 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaecodec.container import pack_outliers, parse_outliers
+from vaecodec.entropy.coded import CodedImage, bad_outlier
 from vaecodec.entropy.model import EntropyModel
 from vaecodec.entropy.quantize import to_symbols, to_values
 from vaecodec.errors import CorruptStream
 from vaecodec.intnet.fixedpoint import Z_MAX, Z_MIN
 from vaecodec.intnet.layers import IntegerLayer, scale_index
 from vaecodec.rans import bits_of, choice, choose_lanes, total_cost
-from vaecodec.rans.streams import CodedImage
+from vaecodec.rans.choice import RansCoder
 from vaecodec.rans.tables import CdfTables
 
 R_LIMIT = 1 << 20
@@ -110,9 +111,11 @@ def _segment(values: NDArray[np.int32], index: NDArray[np.uint8], tables: CdfTab
     return _Segment(symbols, index, tables, outlier_at, values[outlier_at], total_cost(symbols, index, tables))
 
 
-def _coded_segment(values: NDArray[np.int32], index: NDArray[np.uint8], tables: CdfTables) -> _Segment:
+def _coded_segment(
+    values: NDArray[np.int32], index: NDArray[np.uint8], tables: CdfTables, coder: RansCoder
+) -> _Segment:
     """The segment of all values whose index isn't 0."""
-    loops = compiled_loops()
+    loops = _compiled(coder)
     if loops is not None:
         coded, of_them, outlier_at, outlier_values, cost = loops.to_symbols(values, index, tables)
         return _Segment(coded, of_them, tables, outlier_at, outlier_values, cost)
@@ -131,9 +134,9 @@ def _coded_segment(values: NDArray[np.int32], index: NDArray[np.uint8], tables: 
     return _Segment(symbols, kept, tables, outlier_at, outlier_values, cost)
 
 
-def compiled_loops() -> ModuleType | None:
-    """The module `compiled`, once this process has loaded numba; None before, when NumPy and PyTorch do the same."""
-    if not choice.is_compiled():
+def _compiled(coder: RansCoder) -> ModuleType | None:
+    """The loops that numba has compiled, where the coder has loaded it; else NumPy does the same."""
+    if not coder.is_compiled:
         return None
     from vaecodec.entropy import compiled
 
@@ -151,7 +154,12 @@ def _chunks(index: NDArray[np.uint8]) -> Iterator[tuple[slice, NDArray[np.bool_]
 
 
 def encode_latents(
-    model: EntropyModel, latents: Latents, index: NDArray[np.uint8], *, lanes: int | None = None
+    model: EntropyModel,
+    latents: Latents,
+    index: NDArray[np.uint8],
+    *,
+    lanes: int | None = None,
+    coder: RansCoder = choice.AUTO,
 ) -> CodedLatents:
     """Code `latents`; `index` uint8 [M, 4h, 4w] is `scale_index` of z_hat, and r is 0 wherever it is 0.
 
@@ -159,19 +167,25 @@ def encode_latents(
     """
     z_index = model.z_index(latents.level, *latents.z_hat.shape[1:]).ravel()
     z = _segment(latents.z_hat.astype(np.int32).ravel(), z_index, model.z_tables)
-    y = _coded_segment(latents.r.reshape(-1), index.reshape(-1), model.y_tables)
+    y = _coded_segment(latents.r.reshape(-1), index.reshape(-1), model.y_tables, coder)
     cost = z.cost + y.cost
     lanes = choose_lanes(cost) if lanes is None else lanes
-    stream = choice.encode([(s.symbols, s.index, s.tables) for s in (z, y)], lanes)
+    stream = coder.encode([(s.symbols, s.index, s.tables) for s in (z, y)], lanes)
     positions = np.concatenate([z.outlier_at, y.outlier_at + len(z.symbols)]).tolist()
     values = [*z.outlier_values.tolist(), *y.outlier_values.tolist()]
     return CodedLatents.of(CodedImage(lanes, stream, positions, values, bits_of(cost)))
 
 
-def decode_latents(model: EntropyModel, stored: StoredLatents, *, index_of: IndexOf = scale_index) -> Latents:
+def decode_latents(
+    model: EntropyModel,
+    stored: StoredLatents,
+    *,
+    index_of: IndexOf = scale_index,
+    coder: RansCoder = choice.AUTO,
+) -> Latents:
     """The inverse; index_of: `scale_index` or what equals it. Raises FormatError (CorruptStream, Truncated)."""
     image, level = stored.open(model), stored.level
-    decoder = choice.decoder(image.payload, image.lanes, stored.symbols_at_most(model))
+    decoder = coder.decoder(image.payload, image.lanes, stored.symbols_at_most(model))
     z_index = model.z_index(level, *stored.z_shape)
     z = to_values(decoder.decode(z_index.ravel(), model.z_tables))
     positions = np.array(image.outlier_positions, np.int64)
@@ -183,15 +197,15 @@ def decode_latents(model: EntropyModel, stored: StoredLatents, *, index_of: Inde
         raise CorruptStream(message)
     z_hat = z.astype(np.int8).reshape(z_index.shape)
     index = index_of(z_hat, level, model.layers)
-    symbols = decoder.decode(_coded(index), model.y_tables)
+    symbols = decoder.decode(_coded(index, coder), model.y_tables)
     decoder.finish()
-    r = _to_r(symbols, index, positions[~of_z] - z.size, true_values[~of_z])
+    r = _to_r(symbols, index, positions[~of_z] - z.size, true_values[~of_z], coder)
     return Latents(level, z_hat, r)
 
 
-def _coded(index: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _coded(index: NDArray[np.uint8], coder: RansCoder) -> NDArray[np.uint8]:
     """Those that are not 0."""
-    loops = compiled_loops()
+    loops = _compiled(coder)
     found: NDArray[np.uint8] = index[index > 0] if loops is None else loops.coded(index)
     return found
 
@@ -201,10 +215,11 @@ def _to_r(
     index: NDArray[np.uint8],
     positions: NDArray[np.int64],
     true_values: NDArray[np.int64],
+    coder: RansCoder,
 ) -> NDArray[np.int32]:
     """Symbols of all places whose index isn't 0, and outliers by their position among them -> r, shaped as index."""
     _check_outliers(symbols.size, positions, true_values)
-    loops = compiled_loops()
+    loops = _compiled(coder)
     if loops is not None:
         found: NDArray[np.int32] = loops.to_values(symbols, index, positions, true_values)
         return found
@@ -238,8 +253,4 @@ def _check_outliers(size: int, positions: NDArray[np.int64], true_values: NDArra
     bad = (positions >= size) | (np.abs(true_values) >= R_LIMIT)
     if bad.any():
         at = int(np.argmax(bad))
-        message = (
-            f"outlier {true_values[at]} at {positions[at]}; "
-            f"legal are positions below {size}, magnitudes below {R_LIMIT}"
-        )
-        raise CorruptStream(message)
+        raise bad_outlier(int(true_values[at]), int(positions[at]), size, R_LIMIT)

@@ -1,1 +1,25 @@
-"""The Triton kernels behind plain functions and one class: what the codec does on a GPU."""
+"""The Triton kernels: the one package that imports `vaecodec_kernels`, loaded as a whole when a plan asks for it.
+
+coder     latents <-> files for batches (`GpuCoder`)
+kernels   the float kernels: context steps, depthwise convolution
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+
+def kernels_missing(device: torch.device) -> str | None:
+    """Why the kernels can't run on `device`, or None where they can (on the CPU: in Triton's interpreter only)."""
+    for package in ("triton", "vaecodec_kernels"):
+        if importlib.util.find_spec(package) is None:
+            return f"{package} is not installed"
+    from vaecodec_kernels.launch import INTERPRETED  # imports Triton, which only this question needs
+
+    if (device.type == "cpu") != INTERPRETED:
+        return f"the kernels can't run on {device}" + (" while TRITON_INTERPRET is set" if INTERPRETED else "")
+    return None

@@ -1,105 +1,39 @@
-"""The Triton kernels behind plain functions and one class: what the codec does on a GPU.
+"""The integer path on a GPU, for batches of images of equal size: scale network, compaction, rANS.
 
-`GpuCoder` is the whole integer path there, for batches of images of equal size: scale network, compaction, rANS.
+The twin of `entropy.coding`: equal files, byte for byte.
 """
 
 from __future__ import annotations
 
 import functools
-import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from vaecodec.entropy.coded import CodedImage, outlier_error
 from vaecodec.errors import BackendError, CorruptStream, FormatError, InputError, Truncated
+from vaecodec.gpu import kernels_missing
 from vaecodec.intnet.fixedpoint import Z_MAX, Z_MIN
 from vaecodec.intnet.layers import SHUFFLED_LAYERS, IntegerLayer
 from vaecodec.rans import bits_of, choose_lanes
-from vaecodec.rans.lanes import GROUP_LANES
-from vaecodec.rans.streams import WORD_BYTES, CodedImage, group_bounds, outlier_error
+from vaecodec.rans.lanes import GROUP_LANES, WORD_BYTES, group_bounds
 from vaecodec.rans.tables import PROB_BITS, CdfTables
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
-
-    from vaecodec_kernels.compaction import Coded, Order
-    from vaecodec_kernels.depthwise import DepthwiseWeights
-    from vaecodec_kernels.rans import RansDecoder as KernelDecoder
-    from vaecodec_kernels.tables import DeviceTables
+from vaecodec_kernels import intnet, tables
+from vaecodec_kernels.compaction import Coded, Order, coding_order, gather, scatter
+from vaecodec_kernels.estimate import estimate_bits
+from vaecodec_kernels.launch import upload
+from vaecodec_kernels.planes import Planes
+from vaecodec_kernels.rans import RansDecoder as KernelDecoder
+from vaecodec_kernels.rans import Segment as KernelSegment
+from vaecodec_kernels.rans import Status, rans_encode
+from vaecodec_kernels.tables import DeviceTables
 
 UINT8_OFFSET = 128
 """int8 units multiply int8: uint8 activations are stored less 128."""
-
-
-def kernels_missing(device: torch.device) -> str | None:
-    """Why the kernels can't run on `device`, or None where they can (on the CPU: in Triton's interpreter only)."""
-    for package in ("triton", "vaecodec_kernels"):
-        if importlib.util.find_spec(package) is None:
-            return f"{package} is not installed"
-    from vaecodec_kernels.launch import INTERPRETED
-
-    if (device.type == "cpu") != INTERPRETED:
-        return f"the kernels can't run on {device}" + (" while TRITON_INTERPRET is set" if INTERPRETED else "")
-    return None
-
-
-def quantize_step(
-    y: Tensor,
-    mu: Tensor,
-    gain: Tensor,
-    index: Tensor,
-    r: Tensor,
-    y_hat: Tensor,
-    *,
-    step: int,
-    positions: Sequence[tuple[int, int]],
-    dead_zone: Tensor | None = None,
-) -> None:
-    """One context step on a GPU, in place; see `vaecodec_kernels.quantize`. gain [B, M], dead_zone [64]."""
-    from vaecodec_kernels import quantize
-
-    quantize.quantize_step(y, mu, gain, index, r, y_hat, step=step, positions=positions, dead_zone=dead_zone)
-
-
-def dequantize_step(
-    r: Tensor, mu: Tensor, gain: Tensor, y_hat: Tensor, *, step: int, positions: Sequence[tuple[int, int]]
-) -> None:
-    """Its inverse for decoding."""
-    from vaecodec_kernels import quantize
-
-    quantize.dequantize_step(r, mu, gain, y_hat, step=step, positions=positions)
-
-
-DEPTHWISE_TYPES = ("torch.float32", "torch.bfloat16", "torch.float16")
-"""For which weights the depthwise kernel takes the place of PyTorch's convolution."""
-
-
-def can_fuse_depthwise(device: torch.device) -> bool:
-    """Whether `depthwise` runs there; elsewhere PyTorch's own convolution does the same."""
-    return kernels_missing(device) is None
-
-
-def depthwise_weights(weight: Tensor, before: Tensor | None, after: Tensor | None) -> DepthwiseWeights:
-    """weight [C, 1, 3, 3]; before, after [C]: biases."""
-    from vaecodec_kernels import depthwise
-
-    return depthwise.make_weights(weight, before, after)
-
-
-def depthwise(x: Tensor, weights: DepthwiseWeights) -> Tensor:
-    """depthwise3x3(silu(x + before)) + after, [B, C, h, w] in channels-last memory."""
-    import torch
-
-    from vaecodec_kernels import depthwise
-
-    x = x.contiguous(memory_format=torch.channels_last)
-    out = torch.empty_like(x)
-    depthwise.depthwise(x, weights, out)
-    return out
 
 
 @dataclass(frozen=True)
@@ -153,16 +87,13 @@ class GpuCoder:
         problem = kernels_missing(device)
         if problem is not None:
             raise BackendError(problem)
-        import torch
 
-        from vaecodec_kernels import intnet, tables
-
-        def upload(t: CdfTables) -> tables.DeviceTables:
+        def on_device(t: CdfTables) -> DeviceTables:
             cdf, sizes = torch.from_numpy(t.quantized_cdf.astype(np.int32)), torch.from_numpy(t.sizes.copy())
             return tables.make_tables(cdf, sizes, torch.from_numpy(t.costs.copy()), PROB_BITS, device)
 
         self.device = device
-        self._y_tables, self._z_tables = upload(y_tables), upload(z_tables)
+        self._y_tables, self._z_tables = on_device(y_tables), on_device(z_tables)
         self._z_table = torch.from_numpy(z_table.copy()).to(device)
         self._layers = [
             intnet.make_layer(
@@ -179,16 +110,10 @@ class GpuCoder:
 
     def scale_index(self, z_hat: Tensor, levels: Sequence[int]) -> Tensor:
         """z_hat int8 [B, N, h, w] -> scale index uint8 [B, M, 4h, 4w] in channels-last memory."""
-        from vaecodec_kernels import intnet
 
         return intnet.run_network(self._layers, z_hat, levels)
 
     def _z_order(self, levels: Sequence[int], height: int, width: int) -> Order:
-        import torch
-
-        from vaecodec_kernels.compaction import coding_order
-        from vaecodec_kernels.launch import upload
-        from vaecodec_kernels.planes import Planes
 
         rows = self._z_table[upload(list(levels), torch.int64, self._z_table)]
         index = rows[:, :, None, None].expand(-1, -1, height, width).contiguous()
@@ -199,9 +124,6 @@ class GpuCoder:
     def prepare(self, z_hat: Tensor, r: Tensor, index: Tensor, levels: Sequence[int]) -> PreparedBatch:
         """z_hat int8 [B, N, h, w]; r int32, index uint8 [B, M, 4h, 4w], contiguous or channels last; r is 0 where index
         is 0. Waits for the device."""
-        import torch
-
-        from vaecodec_kernels.compaction import gather
 
         z_order = self._z_order(levels, *z_hat.shape[2:])
         y_order = _y_order(index)
@@ -214,10 +136,6 @@ class GpuCoder:
 
     def write(self, batch: PreparedBatch) -> list[CodedImage]:
         """The streams of a batch. Waits for the device."""
-        import torch
-
-        from vaecodec_kernels.rans import Segment as KernelSegment
-        from vaecodec_kernels.rans import Status, rans_encode
 
         z, y, numbers = batch.z, batch.y, batch.numbers
         segments = [
@@ -254,9 +172,6 @@ class GpuCoder:
 
         Never waits for the device; the result's `errors` do, once.
         """
-        import torch
-
-        from vaecodec_kernels.compaction import gather, scatter
 
         stream = _Stream.open(images, self.device)
         z_order = self._z_order(levels, *z_shape)
@@ -280,15 +195,12 @@ class GpuCoder:
 
 
 def _y_order(index: Tensor) -> Order:
-    from vaecodec_kernels.compaction import coding_order
-    from vaecodec_kernels.planes import Planes
 
     return coding_order(index, Planes.of(index))
 
 
 def _costs(order: Order, values: Tensor, tables: DeviceTables) -> Tensor:
     """Cost of the coded values of each image, int64 [B]; values are laid out like the index."""
-    from vaecodec_kernels.estimate import estimate_bits
 
     planes, total = order.planes, (order.planes.total,)
     flat, index = values.as_strided(total, (1,)), order.index.as_strided(total, (1,))
@@ -306,9 +218,6 @@ class _Stream:
 
     @classmethod
     def open(cls, images: Sequence[CodedImage], device: torch.device) -> _Stream:
-        import torch
-
-        from vaecodec_kernels.rans import RansDecoder as KernelDecoder
 
         words: list[NDArray[np.int16]] = []
         starts, ends, lanes, at = [], [], [], 0
@@ -333,9 +242,6 @@ class _Stream:
 
     def decode(self, part: Coded, tables: DeviceTables, most: int, *, last: bool) -> Tensor:
         """The next segment's symbols, int16, packed as `part` says."""
-        import torch
-
-        from vaecodec_kernels.rans import Segment as KernelSegment
 
         # Places beyond an image's coded symbols stay 0.
         symbols = torch.zeros(part.index.shape, dtype=torch.int16, device=part.index.device)
@@ -348,9 +254,6 @@ class _Stream:
 
         An image's part of the packed buffer has `room` elements, and its first element is number `first`.
         """
-        import torch
-
-        from vaecodec_kernels.launch import upload
 
         places, values = [], []
         for b, image in enumerate(self.images):
@@ -374,7 +277,6 @@ class _Stream:
 
 
 def _stream_error(z_status: int, z_bad: bool, status: int) -> FormatError | None:
-    from vaecodec_kernels.rans import Status
 
     if z_bad and z_status == Status.OK:
         return CorruptStream(f"z_hat leaves {Z_MIN}..{Z_MAX}")

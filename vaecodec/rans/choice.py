@@ -1,75 +1,153 @@
 """Which coder runs on a CPU: plain Python for the first few symbols of a process, numba for all that follow.
 
-Importing numba and loading what it has compiled take 0.4 to 0.7 s, more than all else that is done for a small picture.
-So a process pays for that only when it has coded as much as makes it worth it. All coders write the same words.
+Importing numba and loading what it has compiled take 0.4 to 0.7 s, more than all else that is done for a small image.
+So a process pays for that only when it has coded as much as makes it worth it. All coders write the same words:
+
+| name  | module        | when                                                                                  |
+|-------|---------------|---------------------------------------------------------------------------------------|
+| auto  | the next two  | always, unless another one is asked for: plain at first, numba from PLAIN_SYMBOLS on    |
+| plain | plain_coder   | lists of Python's integers: the fastest without numba, for small images                 |
+| numba | numba_coder   | compiled loops, 30 times as fast; these also replace NumPy's passes (`entropy.compiled`) |
+| numpy | coder         | the normative reference: slow for few lanes, for tests                                  |
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vaecodec.rans import plain_coder
 from vaecodec.rans.coder import Segment
-from vaecodec.rans.streams import WORD_BYTES
+from vaecodec.rans.lanes import WORD_BYTES
 from vaecodec.rans.tables import CdfTables
 
-if TYPE_CHECKING:
-    pass
+Loops = Literal["auto", "plain", "numba", "numpy"]
 
 PLAIN_SYMBOLS = 1 << 20
 """About two megapixels. Up to more than three, plain Python is done before numba is (`python -m bench practical`)."""
 
 
 class RansDecoder(Protocol):
-    """What every rANS decoder offers, see `coder`."""
+    """A decoder of one stream, see `coder.Decoder`."""
 
-    def decode(self, table_index: NDArray[np.uint8], tables: CdfTables) -> NDArray[np.uint16]: ...
+    def decode(self, table_index: NDArray[np.uint8], tables: CdfTables) -> NDArray[np.uint16]:
+        """The symbols of the next segment, with the table of each."""
 
-    def finish(self) -> None: ...
+    def finish(self) -> None:
+        """Raises CorruptStream unless every word is used and every state is back at its start."""
 
 
-def is_compiled() -> bool:
-    """Whether this process has loaded numba and what it compiles: from then on, all that it can do is done by it."""
-    return "vaecodec.rans.numba_coder" in sys.modules
+class RansCoder(Protocol):
+    """One way to code on a CPU."""
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether numba is loaded: from then on, all that it can do beside the coder is done by it, too."""
+
+    def encode(self, segments: Sequence[Segment], lanes: int) -> bytes:
+        """As `coder.encode`."""
+
+    def decoder(self, data: bytes | memoryview, lanes: int, symbols_at_most: int | None) -> RansDecoder:
+        """As `coder.Decoder`. symbols_at_most: of all segments together, None where nobody knows."""
 
 
 @dataclass
-class Start:
-    """How many symbols plain Python may still code in this process."""
+class StartingCoder:
+    """Plain Python for the first `plain_symbols`, then numba for good."""
 
-    left: int = PLAIN_SYMBOLS
+    plain_symbols: int = PLAIN_SYMBOLS
+    is_compiled: bool = False
 
-    def takes(self, symbols: int) -> bool:
-        """Whether plain Python shall code so many more."""
-        if symbols > self.left or is_compiled():
-            return False
-        self.left -= symbols
-        return True
+    def use_compiled(self) -> None:
+        """From now on numba codes, as in a process that has coded some images."""
+        self.plain_symbols, self.is_compiled = 0, True
+
+    def encode(self, segments: Sequence[Segment], lanes: int) -> bytes:
+        """As `coder.encode`."""
+        return self._next(sum(len(symbols) for symbols, _, _ in segments)).encode(segments, lanes)
+
+    def decoder(self, data: bytes | memoryview, lanes: int, symbols_at_most: int | None) -> RansDecoder:
+        """As `coder.Decoder`."""
+        # A hostile stream may hold more words than there are symbols, and in plain Python a word takes 36 bytes.
+        symbols = None if symbols_at_most is None else max(symbols_at_most, len(data) // WORD_BYTES)
+        return self._next(symbols).decoder(data, lanes, symbols_at_most)
+
+    def _next(self, symbols: int | None) -> RansCoder:
+        """The coder of so many more symbols."""
+        if symbols is None or symbols > self.plain_symbols or self.is_compiled:
+            self.use_compiled()
+            return rans_coder("numba")
+        self.plain_symbols -= symbols
+        return rans_coder("plain")
 
 
-_START = Start()
+class PlainCoder:
+    """`plain_coder`, whatever the number of symbols."""
 
+    is_compiled = False
 
-def encode(segments: Sequence[Segment], lanes: int) -> bytes:
-    """As `coder.encode`."""
-    if _START.takes(sum(len(symbols) for symbols, _, _ in segments)):
+    def encode(self, segments: Sequence[Segment], lanes: int) -> bytes:
+        """As `coder.encode`."""
+        from vaecodec.rans import plain_coder
+
         return plain_coder.encode(segments, lanes)
-    from vaecodec.rans import numba_coder
 
-    return numba_coder.encode(segments, lanes)
+    def decoder(self, data: bytes | memoryview, lanes: int, symbols_at_most: int | None) -> RansDecoder:  # noqa: ARG002
+        """As `coder.Decoder`."""
+        from vaecodec.rans import plain_coder
 
-
-def decoder(data: bytes | memoryview, lanes: int, symbols_at_most: int | None) -> RansDecoder:
-    """As `coder.Decoder`. symbols_at_most: of all segments together, None where nobody knows."""
-    # A hostile stream may hold more words than there are symbols, and in plain Python a word takes 36 bytes.
-    if symbols_at_most is not None and _START.takes(max(symbols_at_most, len(data) // WORD_BYTES)):
         return plain_coder.Decoder(data, lanes)
-    from vaecodec.rans import numba_coder
 
-    return numba_coder.Decoder(data, lanes)
+
+class NumbaCoder:
+    """`numba_coder`. Imports numba when it codes first."""
+
+    is_compiled = True
+
+    def encode(self, segments: Sequence[Segment], lanes: int) -> bytes:
+        """As `coder.encode`."""
+        from vaecodec.rans import numba_coder
+
+        return numba_coder.encode(segments, lanes)
+
+    def decoder(self, data: bytes | memoryview, lanes: int, symbols_at_most: int | None) -> RansDecoder:  # noqa: ARG002
+        """As `coder.Decoder`."""
+        from vaecodec.rans import numba_coder
+
+        return numba_coder.Decoder(data, lanes)
+
+
+class ReferenceCoder:
+    """`coder`, the normative form."""
+
+    is_compiled = False
+
+    def encode(self, segments: Sequence[Segment], lanes: int) -> bytes:
+        """As `coder.encode`."""
+        from vaecodec.rans import coder
+
+        return coder.encode(segments, lanes)
+
+    def decoder(self, data: bytes | memoryview, lanes: int, symbols_at_most: int | None) -> RansDecoder:  # noqa: ARG002
+        """As `coder.Decoder`."""
+        from vaecodec.rans import coder
+
+        return coder.Decoder(data, lanes)
+
+
+AUTO = StartingCoder()
+"""What this process codes with: its state is the only one, so that the second image profits from the first."""
+_CODERS: dict[Loops, RansCoder] = {
+    "auto": AUTO,
+    "plain": PlainCoder(),
+    "numba": NumbaCoder(),
+    "numpy": ReferenceCoder(),
+}
+
+
+def rans_coder(loops: Loops) -> RansCoder:
+    """The coder of this name."""
+    return _CODERS[loops]

@@ -16,6 +16,7 @@ GROUP_LANES = 32
 """Lanes come in groups of at most this many; a group has one word stream and maps onto one GPU program."""
 MAX_LANES = 1 << 13
 STATE_BYTES = 4
+WORD_BYTES = 2
 BITS_PER_LANE = 16_000
 """Of the payload, at least. A lane costs 24 bits beyond the symbols' own, on average (32 bits of state, of which about
 8 are used), so the lanes cost 0.15 % at most. The promise is 0.5 % in all, and with 16-bit probabilities in a state of
@@ -75,6 +76,27 @@ def pack_payload(states: NDArray[np.uint32], words: Sequence[NDArray[np.uint16]]
     return b"".join(parts)
 
 
+def group_bounds(payload: bytes | memoryview, lanes: int) -> tuple[list[int], list[int]]:
+    """Where each lane group's states begin and where its words end in a payload, in 16-bit words.
+
+    Raises Truncated when the lengths don't fit the payload.
+    """
+    check_lanes(lanes)
+    groups, per_group = group_count(lanes), min(lanes, GROUP_LANES)
+    fixed = 4 * (groups - 1) + STATE_BYTES * lanes
+    if len(payload) < fixed or (len(payload) - fixed) % WORD_BYTES:
+        message = f"payload of {len(payload)} bytes for {lanes} lanes; it must be {fixed} and a multiple of 2 more"
+        raise Truncated(message)
+    counts = np.frombuffer(payload, "<u4", groups - 1).astype(np.int64)
+    total = (len(payload) - fixed) // WORD_BYTES
+    if int(counts.sum()) > total:
+        message = f"payload: groups claim {int(counts.sum())} words; the data holds {total}"
+        raise Truncated(message)
+    sizes = np.append(counts, total - counts.sum()) + per_group * STATE_BYTES // WORD_BYTES
+    ends = 4 * (groups - 1) // WORD_BYTES + np.cumsum(sizes)
+    return (ends - sizes).tolist(), ends.tolist()
+
+
 def unpack_payload(
     data: bytes | memoryview, lanes: int
 ) -> tuple[NDArray[np.uint32], NDArray[np.uint16], NDArray[np.int64]]:
@@ -82,28 +104,12 @@ def unpack_payload(
 
     Raises Truncated when the lengths don't fit the data, CorruptStream for a state below 2^16.
     """
-    check_lanes(lanes)
-    groups, per_group = group_count(lanes), min(lanes, GROUP_LANES)
-    fixed = 4 * (groups - 1) + STATE_BYTES * lanes
-    if len(data) < fixed or (len(data) - fixed) % 2:
-        message = f"payload of {len(data)} bytes for {lanes} lanes; it must be {fixed} and a multiple of 2 more"
-        raise Truncated(message)
-    counts = np.frombuffer(data, "<u4", groups - 1).astype(np.int64)
-    total = (len(data) - fixed) // 2
-    last = total - int(counts.sum())
-    if last < 0:
-        message = f"payload: groups claim {int(counts.sum())} words; the data holds {total}"
-        raise Truncated(message)
-    bounds = np.concatenate([[0], np.cumsum(counts), [total]]).astype(np.int64)
-    states, words = np.empty(lanes, np.uint32), np.empty(total, np.uint16)
-    at = 4 * (groups - 1)
-    for group in range(groups):
-        states[group * per_group : (group + 1) * per_group] = np.frombuffer(data, "<u4", per_group, at)
-        at += STATE_BYTES * per_group
-        count = int(bounds[group + 1] - bounds[group])
-        words[bounds[group] : bounds[group + 1]] = np.frombuffer(data, "<u2", count, at)
-        at += 2 * count
+    starts, ends = group_bounds(data, lanes)
+    units, width = np.frombuffer(data, "<u2"), min(lanes, GROUP_LANES) * STATE_BYTES // WORD_BYTES
+    states = np.concatenate([units[start : start + width] for start in starts]).view("<u4").astype(np.uint32)
+    words = np.concatenate([units[start + width : end] for start, end in zip(starts, ends, strict=True)])
+    bounds = np.cumsum([0, *(end - start - width for start, end in zip(starts, ends, strict=True))])
     if int(states.min()) < RANS_L:
         message = f"rANS lane {int(states.argmin())} starts in state {states.min()}; it must be {RANS_L} or more"
         raise CorruptStream(message)
-    return states, words, bounds
+    return states, words.astype(np.uint16), bounds.astype(np.int64)

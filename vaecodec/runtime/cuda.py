@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vaecodec.gpu import coder as gpu
+from vaecodec.gpu import kernels
 from vaecodec.networks.exact import ExactConv, convolve, make_exact
 from vaecodec.networks.layers import DepthConvBlock, GatedBlock
 from vaecodec.networks.network import CodecNetwork
@@ -44,24 +44,23 @@ class GpuBlock(GatedBlock):
         self.ffn_in, self.ffn_out = GpuConv(block.ffn_in), GpuConv(block.ffn_out)
         self.depthwise = ExactConv(block.depthwise)
         # Not registered with the module: made from its weights, for the kernel.
-        self._fused = gpu.depthwise_weights(block.depthwise.weight, block.conv_in.bias, block.depthwise.bias)
+        self._fused = kernels.depthwise_weights(block.depthwise.weight, block.conv_in.bias, block.depthwise.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         half = x.to(self.conv_in.weight.dtype)
-        return self.leave(x, gpu.depthwise(self.conv_in(half, with_bias=False), self._fused))
+        return self.leave(x, kernels.depthwise(self.conv_in(half, with_bias=False), self._fused))
 
 
 def fit_to_gpu(network: CodecNetwork) -> None:
     """Replace the layers of a network in inference mode, on the device where it stays."""
-    if gpu.can_fuse_depthwise(network.log_gain.anchors.device):
-        _fuse_blocks(network)
+    _fuse_blocks(network)
     make_exact(network)
 
 
 def _fuse_blocks(module: nn.Module) -> None:
     for name, child in module.named_children():
         if isinstance(child, DepthConvBlock):
-            if str(child.depthwise.weight.dtype) in gpu.DEPTHWISE_TYPES:
+            if child.depthwise.weight.dtype in kernels.DEPTHWISE_TYPES:
                 setattr(module, name, GpuBlock(child))
         else:
             _fuse_blocks(child)

@@ -8,12 +8,15 @@ from pathlib import Path
 import torch
 
 from vaecodec.container import Header
+from vaecodec.entropy.model import EntropyModel
 from vaecodec.errors import HashMismatch
+from vaecodec.networks.exact import make_exact
 from vaecodec.networks.layers import RowBlock
 from vaecodec.networks.network import CodecNetwork
-from vaecodec.runtime.choice import Coder
-from vaecodec.runtime.cuda import fit_to_gpu
-from vaecodec.runtime.latent_coders import LatentCoder, make_coder
+from vaecodec.rans.choice import rans_coder
+from vaecodec.runtime.choice import Plan
+from vaecodec.runtime.context_steps import ContextSteps, NumbaSteps, TorchSteps
+from vaecodec.runtime.latent_coders import CpuLatents, LatentCoder
 from vaecodec.runtime.loading import LoadedModel, load_model
 from vaecodec.runtime.x86 import pack
 from vaecodec.weights.manifest import entry_by_name, entry_by_wire
@@ -22,21 +25,22 @@ from vaecodec.weights.store import StoredModel, read_model
 
 @dataclass(frozen=True)
 class Engine:
-    """A loaded model, the id by which files name it, and the coder of its latents."""
+    """A loaded model, the id by which files name it, its context steps, and the coder of its latents."""
 
     loaded: LoadedModel
     model_id: int
+    steps: ContextSteps
     coder: LatentCoder
 
 
 class Engines:
     """Safe to share between threads.
 
-    model: as for `Codec`. block_dtype: type of the blocks of all networks. coder: see `choice.choose_coder`.
+    model: as for `Codec`.
     """
 
-    def __init__(self, model: str | Path, device: torch.device, block_dtype: torch.dtype, coder: Coder) -> None:
-        self._model, self._device, self._block_dtype, self._coder = model, device, block_dtype, coder
+    def __init__(self, model: str | Path, plan: Plan) -> None:
+        self._model, self._plan = model, plan
         self._engines: dict[tuple[int, bytes], Engine] = {}
         self._is_shipped = not (isinstance(model, Path) or model.endswith(".safetensors"))
         self.own = self._load(*self._read())
@@ -50,12 +54,9 @@ class Engines:
 
     def _load(self, stored: StoredModel, model_id: int) -> Engine:
         loaded = load_model(stored)
-        loaded.network.to(self._device)
-        set_block_type(loaded.network, self._block_dtype)
-        fit = {"cpu": pack, "cuda": fit_to_gpu}.get(self._device.type)
-        if fit is not None:
-            fit(loaded.network)
-        engine = Engine(loaded, model_id, make_coder(loaded.entropy, self._device, self._coder))
+        fit(loaded.network, self._plan)
+        steps, coder = make_steps(loaded.network, self._plan), make_coder(loaded.entropy, self._plan)
+        engine = Engine(loaded, model_id, steps, coder)
         return self._engines.setdefault((model_id, loaded.wire_hash), engine)
 
     def of(self, header: Header) -> Engine:
@@ -69,6 +70,41 @@ class Engines:
             raise HashMismatch(message)
         entry = entry_by_wire(header.model_id, header.model_hash)
         return self._load(read_model(entry.path, entry.sha256), entry.model_id)
+
+
+# Each form is imported where a plan asks for it: those for a GPU import Triton.
+
+
+def fit(network: CodecNetwork, plan: Plan) -> None:
+    """Move a network to the plan's device and give its blocks their type, its layers their form."""
+    network.to(plan.device)
+    set_block_type(network, plan.dtype)
+    if plan.networks == "x86":
+        pack(network)
+    elif plan.networks == "exact":
+        make_exact(network)
+    elif plan.networks == "triton":
+        from vaecodec.runtime.cuda import fit_to_gpu
+
+        fit_to_gpu(network)
+
+
+def make_steps(network: CodecNetwork, plan: Plan) -> ContextSteps:
+    """The context steps of a plan."""
+    if plan.context_steps == "triton":
+        from vaecodec.runtime.triton_steps import TritonSteps
+
+        return TritonSteps(network)
+    return NumbaSteps(network, rans_coder(plan.loops)) if plan.context_steps == "numba" else TorchSteps(network)
+
+
+def make_coder(model: EntropyModel, plan: Plan) -> LatentCoder:
+    """The coder of a plan. Raises BackendError where it can't run."""
+    if plan.coder == "cpu":
+        return CpuLatents(model, plan)
+    from vaecodec.runtime.gpu_latents import GpuLatents
+
+    return GpuLatents(model, plan)
 
 
 def set_block_type(network: CodecNetwork, dtype: torch.dtype) -> None:

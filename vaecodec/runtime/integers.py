@@ -7,7 +7,7 @@ long). Products of bytes take an eighth of the time of those of floats, and what
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -20,9 +20,19 @@ SIGN = 128
 """Activations are uint8, factors of a product int8: they are taken less this, which each sum gets back."""
 
 
-def best_run() -> RunLayer:
-    """`run_in_bytes` where it is exact and fast, else `run_in_floats`."""
-    return run_in_bytes if adds_up_bytes() else run_in_floats
+Product = Literal["bytes", "floats", "reference"]
+
+
+def best_product() -> Product:
+    """Bytes where they are exact and fast, else floats."""
+    return "bytes" if adds_up_bytes() else "floats"
+
+
+def runner(product: Product) -> RunLayer:
+    """How a layer runs with this kind of product; the reference is int64 in NumPy."""
+    if product == "reference":
+        return functools.partial(run_layer, product=None)
+    return run_in_bytes if product == "bytes" else run_in_floats
 
 
 def run_in_floats(x: NDArray[np.generic], layer: IntegerLayer, level: int) -> NDArray[np.uint8]:

@@ -6,13 +6,8 @@ Counted is what coding allocates: not the interpreter, its libraries and the wei
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
-
-import numpy as np
-import torch
-from torch import Tensor
 
 from vaecodec.errors import InputError
 from vaecodec.networks.config import ModelConfig
@@ -28,29 +23,6 @@ CPU_BAND_WIDTH = 256
 GPU_BAND = 16_000_000
 LEAST_BAND = 16 * 64
 """A row of latents of a picture as narrow as the padding allows."""
-ROWS_AT_ONCE = 8
-
-_NUMPY_TYPES = {torch.float32: np.float32, torch.int32: np.int32, torch.uint8: np.uint8}
-
-
-def empty(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """A large tensor, not initialized.
-
-    On a CPU it is NumPy's memory, since NumPy asks Linux for pages of 2 MB. In pages of 4 KB, the first touch of what
-    belongs to a whole picture takes a seventh of the time that coding it takes.
-    """
-    if device.type == "cpu":
-        return torch.from_numpy(np.empty(shape, _NUMPY_TYPES[dtype]))
-    return torch.empty(shape, dtype=dtype, device=device)
-
-
-def relaid(source: Tensor, place: Tensor) -> Tensor:
-    """[B, C, H, W] copied to `place`, of another type and order in memory: a few rows at a time, for the cache."""
-    height = source.shape[2]
-    step = ROWS_AT_ONCE if source.device.type == "cpu" else height
-    for top in range(0, height, step):
-        place[:, :, top : top + step] = source[:, :, top : top + step]
-    return place
 
 
 def bytes_per_pixel(config: ModelConfig, task: Task) -> float:

@@ -15,12 +15,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vaecodec.networks.config import ALIGNMENT, PATCH, PRIOR_MAX, STEPS, step_positions
+from vaecodec.networks.config import ALIGNMENT, PATCH, PRIOR_MAX, STEPS
 from vaecodec.networks.exact import convolve
 from vaecodec.networks.network import CodecNetwork, bounded, in_shades
 from vaecodec.networks.preview import PREVIEW_FACTOR, PREVIEW_SCALE
-from vaecodec.runtime.memory import empty, relaid
-from vaecodec.runtime.streaming import RowStream, RowWindow, reach
+from vaecodec.runtime.context_steps import ContextSteps, TorchSteps
+from vaecodec.runtime.streaming import RowStream, reach
+from vaecodec.runtime.tensors import channels_last
 from vaecodec.runtime.windows import Pixels, Window, padded_rows, padded_size
 
 Y_CELL = 2 * PATCH
@@ -33,9 +34,6 @@ NARROW_ANALYSIS = 0.5
 
 In bfloat16 that costs about 0.01 dB up to there, and 0.1 dB at the highest level; in g_s it would cost twice that.
 """
-
-Place = tuple[slice, slice, slice, slice]
-"""A quarter of the positions of a quarter of the channels, as an index."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +50,15 @@ class Region:
 
 
 class Passes:
-    """The passes of one network. band_pixels: about how many pixels (of the picture) go through it at once."""
+    """The passes of one network.
 
-    def __init__(self, network: CodecNetwork, band_pixels: int) -> None:
+    band_pixels: about how many pixels (of the picture) go through it at once. steps: how its context runs; by default
+    in PyTorch.
+    """
+
+    def __init__(self, network: CodecNetwork, band_pixels: int, steps: ContextSteps | None = None) -> None:
         self._network, self._band_pixels = network, band_pixels
+        self._steps = TorchSteps(network) if steps is None else steps
         self._device = network.log_gain.anchors.device
 
     def region(self, pixels: Window, height: int, width: int, scale: int = 1) -> Region:
@@ -80,7 +83,7 @@ class Passes:
 
     def _whole(self, batch: int, channels: int, height: int, width: int) -> Tensor:
         """Float32 for a whole picture, not initialized."""
-        return _channels_last((batch, channels, height, width), torch.float32, self._device)
+        return channels_last((batch, channels, height, width), torch.float32, self._device)
 
     # Encoding
 
@@ -158,79 +161,14 @@ class Passes:
     def quantize(
         self, p: Iterable[Tensor], y: Tensor, t: Tensor, index: Tensor, dead_zone: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """The four steps of the encoder -> y_hat, and r as whole numbers of any type. y [B, M, h, w] is overwritten.
-
-        p: bands of rows, as `prior` gives them. index uint8 [B, M, h, w]: the scale index; where it is 0, so is r.
-        dead_zone float32 [64]: by how much r/gain moves toward zero before it is rounded, for each scale index; None:
-        not at all.
-        """
-        coded = in_rows(index).clamp_(max=1)
-
-        def residual(place: Place, mu: Tensor, gain: Tensor) -> Tensor:
-            v = y[place].sub_(mu).mul_(gain)
-            if dead_zone is not None:
-                limit = dead_zone[index[place].long()]
-                v -= v.clamp(-limit, limit)
-            return v.round_().mul_(coded[place])
-
-        return self._context_steps(p, y.shape, t, residual), y
+        """y_hat, and r as whole numbers of any type; see `context_steps.ContextSteps.quantize`. y is overwritten."""
+        return self._steps.quantize(p, y, t, index, dead_zone)
 
     # Decoding
 
     def reconstruct(self, p: Iterable[Tensor], r: Tensor, t: Tensor) -> Tensor:
-        """The four steps of the decoder: r int32 [B, M, h, w] and bands of p -> y_hat float32."""
-        return self._context_steps(p, r.shape, t, lambda place, mu, _: r[place].to(mu.dtype))
-
-    def _context_steps(
-        self,
-        p: Iterable[Tensor],
-        shape: Sequence[int],
-        t: Tensor,
-        residual: Callable[[Place, Tensor, Tensor], Tensor],
-    ) -> Tensor:
-        """y_hat, of this shape."""
-        gain = self._network.log_gain(t).exp()
-        y_hat = self._whole(*shape)
-        for place, mu in self._means(p, y_hat):
-            r = residual(place, mu, gain[:, place[1]])
-            y_hat[place] = r.div(gain[:, place[1]]).add_(mu)
-        return y_hat
-
-    def _context_rows(self, p: Iterable[Tensor], y_hat: Tensor) -> Iterator[tuple[int, slice, Tensor]]:
-        """The four steps: the number of one, rows, and the features of the context there.
-
-        y_hat need not be initialized. Every step follows on the heels of the one before, a few rows behind, so that p
-        and y_hat stay in the cache. It reads a row before it writes there: what it writes counts from the next step on.
-        """
-        context = self._network.context
-        streams = [RowStream(context.trunk) for _ in context.adaptors]
-        done, kept = [0] * STEPS, RowWindow()
-        for band in p:
-            rows = kept.push(band)
-            y_hat[:, :, rows] = 0
-            for step in range(STEPS):
-                features: Tensor | None = kept.rows(rows)
-                if step:
-                    known = context.adaptors[step - 1](kept.rows(rows), y_hat[:, :, rows])
-                    features = streams[step - 1].push(known, last=rows.stop == y_hat.shape[2])
-                if features is None:
-                    break
-                rows = slice(done[step], done[step] + features.shape[2])
-                yield step, rows, features
-                done[step] = rows.stop
-            kept.drop(done[STEPS - 2])
-
-    def _means(self, p: Iterable[Tensor], y_hat: Tensor) -> Iterator[tuple[Place, Tensor]]:
-        """The four steps: a place, and mu there, float32 in channels-last memory. y_hat need not be initialized."""
-        size = y_hat.shape[1] // STEPS
-        for step, rows, features in self._context_rows(p, y_hat):
-            for number, (row, column) in enumerate(step_positions(step)):
-                first = (row - rows.start) % 2
-                known = features[:, :, first::2, column::2]
-                if known.shape[2]:
-                    quarter = slice(number * size, (number + 1) * size)
-                    place = (slice(None), quarter, slice(rows.start + first, rows.stop, 2), slice(column, None, 2))
-                    yield place, self._network.context.quarter(step, number, known)
+        """r int32 [B, M, h, w] and bands of p -> y_hat float32."""
+        return self._steps.reconstruct(p, r, t)
 
     def synthesize(self, y_hat: Tensor, t: Tensor, scale: int = 1) -> Iterator[Tensor]:
         """y_hat [B, M, h, w] -> pixels uint8 [B, rows, 16w/scale, 3], band by band from the top.
@@ -273,17 +211,6 @@ def _filled(whole: Tensor, parts: Iterator[Tensor]) -> Tensor:
         whole[:, :, top : top + rows.shape[2]] = rows
         top += rows.shape[2]
     return whole
-
-
-def _channels_last(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """[B, C, H, W] for a whole picture, not initialized."""
-    batch, channels, height, width = shape
-    return empty((batch, height, width, channels), dtype, device).permute(0, 3, 1, 2)
-
-
-def in_rows(values: Tensor) -> Tensor:
-    """A copy of [B, C, H, W] in channels-last memory."""
-    return relaid(values, _channels_last(values.shape, values.dtype, values.device))
 
 
 def _weights(convolution: nn.Module) -> tuple[Tensor, Tensor]:

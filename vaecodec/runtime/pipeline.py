@@ -17,11 +17,12 @@ from vaecodec.intnet.fixedpoint import SCALE_INDICES
 from vaecodec.networks.config import ALIGNMENT, PATCH
 from vaecodec.networks.network import level_position, round_z
 from vaecodec.runtime.devices import upload
-from vaecodec.runtime.latent_coders import DecodedFiles, LatentBatch, LatentCoder
-from vaecodec.runtime.loading import LoadedModel
-from vaecodec.runtime.memory import Memory, Task, empty, relaid
+from vaecodec.runtime.engines import Engine
+from vaecodec.runtime.latent_coders import DecodedFiles, LatentBatch
+from vaecodec.runtime.memory import Memory, Task
 from vaecodec.runtime.passes import Y_CELL, Z_CELL, Passes, Region, to_bytes
 from vaecodec.runtime.streaming import cut_rows
+from vaecodec.runtime.tensors import empty, relaid
 from vaecodec.runtime.windows import Pixels, Window, padded_size
 
 
@@ -37,13 +38,14 @@ class Quantized:
 class Pipeline:
     """The networks of one model on one device, and the coder of their latents."""
 
-    def __init__(self, loaded: LoadedModel, coder: LatentCoder, memory: Memory) -> None:
-        self._loaded, self._coder, self._memory = loaded, coder, memory
-        self._device = coder.device
+    def __init__(self, engine: Engine, memory: Memory) -> None:
+        self._loaded, self._coder, self._steps, self._memory = engine.loaded, engine.coder, engine.steps, memory
+        self._device = engine.coder.device
 
     def _passes(self, batch: int, height: int, width: int, task: Task) -> Passes:
         network = self._loaded.network
-        return self._coder.passes(network, self._memory.band_pixels(network.config, batch * height * width, task))
+        band = self._memory.band_pixels(network.config, batch * height * width, task)
+        return Passes(network, band, self._steps)
 
     def _t(self, levels: Sequence[int]) -> Tensor:
         return level_position(upload(levels, self._device))

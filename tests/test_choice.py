@@ -1,0 +1,97 @@
+"""What runs: one plan for each codec, chosen by device and type, shown by repr, kept or made anew by pickling."""
+
+from __future__ import annotations
+
+import dataclasses
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from vaecodec.codec import Codec
+from vaecodec.conformance import MODEL
+from vaecodec.errors import InputError
+from vaecodec.runtime import choice
+from vaecodec.runtime.choice import Plan, choose
+from vaecodec.runtime.x86 import can_pack
+
+
+def test_a_cpu_runs_its_own_forms() -> None:
+    plan = choose("cpu", "float32")
+    assert plan.networks == ("x86" if can_pack(torch.float32) else "torch")
+    assert (plan.context_steps, plan.coder, plan.loops) == ("numba", "cpu", "auto")
+
+
+@pytest.mark.parametrize("missing", [None, "triton is not installed"])
+def test_a_gpu_runs_the_kernels_where_they_are(monkeypatch: pytest.MonkeyPatch, missing: str | None) -> None:
+    monkeypatch.setattr(choice, "kernels_missing", lambda _: missing)
+    monkeypatch.setattr(choice, "choose_device", torch.device)
+    monkeypatch.setattr(choice, "_say_once", lambda _: None)
+    plans = [choose("cuda", "float32", coder) for coder in ("auto", "cpu")]
+    assert {plan.networks for plan in plans} == {"exact" if missing else "triton"}
+    assert [plan.coder for plan in plans] == ["cpu" if missing else "gpu", "cpu"]
+
+
+@pytest.mark.parametrize("missing", [None, "triton is not installed"])
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_the_coder_never_decides_how_floats_are_computed(
+    monkeypatch: pytest.MonkeyPatch, device: str, missing: str | None
+) -> None:
+    monkeypatch.setattr(choice, "kernels_missing", lambda _: missing)
+    monkeypatch.setattr(choice, "choose_device", torch.device)
+    monkeypatch.setattr(choice, "_say_once", lambda _: None)
+    of_the_coder = {"coder", "least_gpu_lanes"}
+    coders = ("auto", "cpu") if missing else ("auto", "cpu", "gpu")
+    others = [
+        {
+            name: value
+            for name, value in dataclasses.asdict(choose(device, "auto", coder)).items()
+            if name not in of_the_coder
+        }
+        for coder in coders
+    ]
+    assert all(other == others[0] for other in others)
+
+
+def test_repr_shows_all_that_is_chosen() -> None:
+    codec = Codec(MODEL, device="cpu", dtype="float32")
+    for field in dataclasses.fields(Plan):
+        assert field.name in repr(codec)
+    assert "dtype float32" in repr(codec)
+    assert repr(codec).startswith(f"Codec('{MODEL}': device cpu, ")
+
+
+def test_a_plan_is_not_changed() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        choose("cpu").coder = "gpu"  # type: ignore[misc]
+
+
+def test_pickling_keeps_a_plan_that_was_given_and_chooses_again_otherwise(photo: NDArray[np.uint8]) -> None:
+    plan = dataclasses.replace(choose("cpu", "float32"), networks="torch", loops="plain")
+    given, chosen = Codec(MODEL, plan=plan), Codec(MODEL, device="cpu", dtype="float32")
+    again = pickle.loads(pickle.dumps(given))  # noqa: S301  (our own)
+    assert again.plan == plan
+    assert again.encode(photo) == given.encode(photo)
+    assert pickle.loads(pickle.dumps(chosen))._given_plan is None  # noqa: S301
+
+
+def test_unknown_names_are_told() -> None:
+    with pytest.raises(InputError, match="dtype is 'int8'; legal are auto, float32, bfloat16, float16"):
+        choose("cpu", "int8")
+    with pytest.raises(InputError, match="coder is 'numba'; legal are auto, cpu, gpu"):
+        choose("cpu", "auto", "numba")  # type: ignore[arg-type]
+
+
+def test_a_codec_on_a_cpu_loads_neither_triton_nor_numba() -> None:
+    code = (
+        f"import sys, vaecodec; codec = vaecodec.Codec({str(MODEL)!r}, device='cpu'); "
+        "print([name for name in ('triton', 'numba', 'vaecodec_kernels') if name in sys.modules])"
+    )
+    root = Path(__file__).parents[1]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
