@@ -20,12 +20,12 @@ from torch.utils.hooks import RemovableHandle
 
 from bench.records import RESULTS, environment, save
 from vaecodec.intnet.fixedpoint import Z_MAX, Z_MIN
+from vaecodec.intnet.layers import scale_index
 from vaecodec.levels import LEVELS
 from vaecodec.networks.config import ALIGNMENT, LATENT_MAX, PRIOR_MAX, PRODUCT_MAX, STREAM_MAX
 from vaecodec.networks.layers import DepthConvBlock
 from vaecodec.networks.network import CodecNetwork, level_position
 from vaecodec.networks.quantizers import clamp_through, ste_round
-from vaecodec.runtime.choice import scale_index
 from vaecodec.runtime.loading import LoadedModel, load_model
 from vaecodec.weights.manifest import entry_by_name, manifest
 from vaecodec.weights.store import read_model
