@@ -1,0 +1,181 @@
+"""What the networks are made of on a CPU: one interface, compiled by numba (here) or in NumPy (`plain`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vaecodec.errors import InputError
+from vaecodec.networks.config import PATCH
+from vaecodec.runtime.cpu.matrices import Floats, Matrix
+from vaecodec.runtime.cpu.threads import share
+
+Rows = NDArray[np.float32]
+"""[rows, columns, channels], C-contiguous."""
+Pixels = NDArray[np.uint8]
+UNBOUNDED = float("inf")
+
+
+@dataclass(frozen=True)
+class Block:
+    """The weights of a `networks.layers.DepthConvBlock`. depthwise [9, channels]."""
+
+    enter: Matrix
+    depthwise: Floats
+    depthwise_bias: Floats
+    leave: Matrix
+    gated: Matrix
+    back: Matrix
+
+
+class Kernels(Protocol):
+    """narrow: products of bfloat16, where the processor has them and the networks' type asks for them."""
+
+    def product(
+        self,
+        x: Rows,
+        matrix: Matrix,
+        *,
+        other: Rows | None = None,
+        corner: tuple[int, int] | None = None,
+        fold: int = 1,
+        spread: int = 1,
+        bound: float = UNBOUNDED,
+        narrow: bool = False,
+    ) -> Rows:
+        """A 1x1 convolution, its results clamped to -bound..bound.
+
+        other: more channels at the same positions. corner: only every second row and column, from these on. fold: the
+        inputs are squares of fold x fold positions, row by row. spread: so are the outputs.
+        """
+
+    def block(self, x: Rows, weights: Block, start: int, stop: int, *, narrow: bool) -> Rows:
+        """Rows start..stop of x through a block. Beyond the rows of x its depthwise convolution sees zeros."""
+
+    def unfold(self, pixels: Pixels) -> Rows:
+        """uint8 [8h, 8w, 3] -> [h, w, 192]: squares of 8 x 8 pixels, row by row."""
+
+    def to_bytes(self, shades: Rows, side: int) -> Pixels:
+        """[h, w, 3 side^2] of 0..255 -> uint8 [side h, side w, 3]: the inverse, rounded."""
+
+    def quantize(
+        self, y: Rows, mu: Rows, gain: Floats, index: Pixels, widths: Floats, y_hat: Rows, place: tuple[int, int, int]
+    ) -> None:
+        """A quarter of a context step, in place: r replaces y, and y_hat = mu + r / gain.
+
+        place: row, column, channel. mu [h, w, size] belongs to every second row and column from there on, and to `size`
+        channels; y, y_hat and index uint8 (the scale index; where it is 0, so is r) are [rows, columns, M]. widths
+        [256]: by how much (y - mu) * gain moves toward zero before it is rounded, for each index.
+        """
+
+    def dequantize(
+        self, r: NDArray[np.int32], mu: Rows, gain: Floats, y_hat: Rows, place: tuple[int, int, int]
+    ) -> None:
+        """The inverse."""
+
+
+class CompiledKernels:
+    """Imports numba, and compiles where no earlier process has."""
+
+    def __init__(self, threads: int) -> None:
+        from vaecodec.runtime.cpu import compiled, tiles
+
+        self._threads, self._loops, self._width, self._tiles = threads, compiled, tiles.WIDTH, tiles
+
+    def product(
+        self,
+        x: Rows,
+        matrix: Matrix,
+        *,
+        other: Rows | None = None,
+        corner: tuple[int, int] | None = None,
+        fold: int = 1,
+        spread: int = 1,
+        bound: float = UNBOUNDED,
+        narrow: bool = False,
+    ) -> Rows:
+        top, left, step = (*corner, 2) if corner is not None else (0, 0, fold)
+        height, width = (len(range(start, side, step)) for start, side in zip((top, left), x.shape, strict=False))
+        more = np.empty((1, 1, 0), np.float32) if other is None else other
+        self._check(x, np.float32, (None, None, None))
+        self._check(more, np.float32, (1, 1, 0) if other is None else (height, width, None))
+        depth = fold * fold * x.shape[2] + more.shape[2]
+        if (x.shape[0] % fold, x.shape[1] % fold, depth) != (0, 0, matrix.depth) or matrix.outputs % spread**2:
+            message = f"{x.shape} and {more.shape}, folded by {fold}, don't fit {matrix.depth} x {matrix.outputs}"
+            raise InputError(message)
+        out = np.empty((spread * height, spread * width, matrix.outputs // spread**2), np.float32)
+        packed = matrix.packed(self._width, narrow=narrow)
+        geometry, most = (width, top, left, step, fold, spread), np.float32(bound)
+
+        def work(start: int, stop: int) -> None:
+            self._loops.product(x, more, geometry, *packed, most, out, start, stop)
+
+        share(height, self._threads, work)
+        return out
+
+    def block(self, x: Rows, weights: Block, start: int, stop: int, *, narrow: bool) -> Rows:
+        self._check(x, np.float32, (None, None, weights.enter.depth))
+        out = np.empty((stop - start, *x.shape[1:]), np.float32)
+        matrices = [
+            matrix.packed(self._width, narrow=narrow) for matrix in (weights.leave, weights.gated, weights.back)
+        ]
+        rest = [array for packed in matrices for array in packed]
+        enter = weights.enter.packed(self._width, narrow=narrow)
+
+        def work(first: int, last: int) -> None:
+            parts = (x, out, start, start + first, start + last)
+            self._loops.block(*parts, *enter, weights.depthwise, weights.depthwise_bias, *rest)
+
+        share(stop - start, self._threads, work)
+        return out
+
+    def unfold(self, pixels: Pixels) -> Rows:
+        self._check(pixels, np.uint8, (None, None, 3))
+        height, width = (side // PATCH for side in pixels.shape[:2])
+        out = np.empty((height, width, 3 * PATCH**2), np.float32)
+        share(height, self._threads, lambda start, stop: self._loops.unfold(pixels, out, start, stop))
+        return out
+
+    def to_bytes(self, shades: Rows, side: int) -> Pixels:
+        self._check(shades, np.float32, (None, None, 3 * side**2))
+        out = np.empty((side * shades.shape[0], side * shades.shape[1], 3), np.uint8)
+        share(len(shades), self._threads, lambda start, stop: self._loops.to_bytes(shades, side, out, start, stop))
+        return out
+
+    def quantize(
+        self, y: Rows, mu: Rows, gain: Floats, index: Pixels, widths: Floats, y_hat: Rows, place: tuple[int, int, int]
+    ) -> None:
+        self._check_place(mu, gain, place, y.shape)
+        for array, dtype in ((y, np.float32), (index, np.uint8), (y_hat, np.float32)):
+            self._check(array, dtype, y.shape)
+        self._check(widths, np.float32, (256,))
+        self._loops.quantize(y, mu, gain, index, widths, y_hat, *place)
+
+    def dequantize(
+        self, r: NDArray[np.int32], mu: Rows, gain: Floats, y_hat: Rows, place: tuple[int, int, int]
+    ) -> None:
+        self._check_place(mu, gain, place, r.shape)
+        self._check(r, np.int32, r.shape)
+        self._check(y_hat, np.float32, r.shape)
+        self._loops.dequantize(r, mu, gain, y_hat, *place)
+
+    def _check_place(self, mu: Rows, gain: Floats, place: tuple[int, int, int], whole: tuple[int, ...]) -> None:
+        self._check(mu, np.float32, (None, None, None))
+        self._check(gain, np.float32, (whole[2],))
+        ends = [start + 2 * (size - 1) for start, size in zip(place[:2], mu.shape[:2], strict=True)]
+        if min(place) < 0 or ends[0] >= whole[0] or ends[1] >= whole[1] or place[2] + mu.shape[2] > whole[2]:
+            message = f"means {mu.shape} from {place} on lead out of {whole}"
+            raise InputError(message)
+
+    def _check(self, array: NDArray[np.generic], dtype: type[np.generic], shape: tuple[int | None, ...]) -> None:
+        """Raises InputError for what numba would read wrongly."""
+        fits = len(shape) == array.ndim and all(
+            side in (None, found) for side, found in zip(shape, array.shape, strict=True)
+        )
+        if array.dtype != dtype or not fits or not array.flags.c_contiguous:
+            form = f"{array.dtype} {array.shape}, strides {array.strides}"
+            message = f"a layer got {form}; it must be {dtype.__name__} {shape} in one piece"
+            raise InputError(message)

@@ -1,0 +1,279 @@
+"""The networks of one model on a CPU: each pass goes over the rows of an image in bands, see `streaming`.
+
+What is held of a whole image are its latents (y, y_hat, r and the prior features) as rows [h, w, channels]. Equal to
+`networks.network` in float32 up to rounding; see there for what each part is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vaecodec.networks.config import (
+    ALIGNMENT,
+    LATENT_MAX,
+    PATCH,
+    PRIOR_MAX,
+    STEPS,
+    step_positions,
+)
+from vaecodec.runtime.cpu.kernels import Block, Kernels, Pixels, Rows
+from vaecodec.runtime.cpu.matrices import Floats, Matrix
+from vaecodec.runtime.cpu.streaming import BlockRows, RowStream, RowWindow, SingleRows
+from vaecodec.runtime.cpu.weights import NetworkWeights
+from vaecodec.runtime.windows import Window, padded_rows, padded_size
+
+Y_CELL = 2 * PATCH
+"""Pixels along the side of a position of y."""
+Z_CELL = ALIGNMENT // Y_CELL
+"""Positions of y along the side of a position of z."""
+PREVIEW_REDUCTION = PATCH
+PREVIEW_FACTOR = Y_CELL // PREVIEW_REDUCTION
+
+NARROW_ANALYSIS = 31
+"""The level up to which all of g_a works in the blocks' type.
+
+In bfloat16 that costs about 0.01 dB up to there, and 0.1 dB at the highest level; in g_s it would cost twice that.
+"""
+
+
+@dataclass(frozen=True)
+class Region:
+    """A rectangle of pixels, and the rectangles of the latents that it depends on."""
+
+    pixels: Window
+    y: Window
+    """Positions of y (1/16) that g_s needs, or the preview head."""
+    context: Window
+    """Positions of z (1/64) over which the context runs."""
+    prior: Window
+    """Positions of z that h_mean needs for them."""
+
+
+class Networks:
+    """Those of one model at one level. narrow: the blocks' products are of bfloat16. band_pixels: about how many pixels
+    of the image go through them at once."""
+
+    def __init__(
+        self, weights: NetworkWeights, kernels: Kernels, level: int, *, narrow: bool, band_pixels: int
+    ) -> None:
+        self._weights, self._kernels, self._level = weights, kernels, level
+        self._narrow, self._band_pixels = narrow, band_pixels
+        self._config = weights.config
+
+    def region(self, pixels: Window, height: int, width: int, reduction: int = 1) -> Region:
+        """What the decoder must compute for a rectangle of an image of height * width pixels (padded)."""
+        y_size, z_size = (height // Y_CELL, width // Y_CELL), (height // ALIGNMENT, width // ALIGNMENT)
+        # Blocks reach one of their positions far: those of g_s have PATCH pixels, those of h_mean half and a quarter
+        # of a position of z, the preview head's and the context's are those of y.
+        y_reach = 1 if self._previews(reduction) else -(-self._config.blocks_s * PATCH // Y_CELL)
+        y = pixels.coarser(Y_CELL).grown(y_reach, *y_size)
+        context = y.grown((STEPS - 1) * self._config.blocks_context, *y_size).coarser(Z_CELL)
+        return Region(pixels, y, context, context.grown(1, *z_size))
+
+    def _bands(self, rows: int, pixels_per_row: int) -> Iterator[tuple[slice, bool]]:
+        """Bands of rows, and whether each is the last."""
+        step = max(1, self._band_pixels // pixels_per_row)
+        for start in range(0, rows, step):
+            stop = min(rows, start + step)
+            yield slice(start, stop), stop == rows
+
+    def _blocks(self, blocks: Iterable[Block]) -> list[BlockRows]:
+        return [BlockRows(self._kernels, block, narrow=self._narrow) for block in blocks]
+
+    def _product(self, matrix: Matrix, **how: int) -> SingleRows:
+        """A layer between blocks of the hyperprior, in the blocks' type: it costs nothing there. g_a and g_s need more
+        than 8 bits of mantissa at the high qualities, as do y, z, the means and the pixels."""
+        return self._stage(matrix, narrow=self._narrow, **how)
+
+    def _stage(self, matrix: Matrix, *, narrow: bool, fold: int = 1, spread: int = 1) -> SingleRows:
+        return SingleRows(
+            lambda rows: self._kernels.product(rows, matrix, fold=fold, spread=spread, narrow=narrow), fold
+        )
+
+    # Encoding
+
+    def features(self, pixels: Pixels) -> Rows:
+        """uint8 [H, W, 3] -> what g_a knows before it knows the level, at 1/8."""
+        height, width = padded_size(pixels)
+        whole = np.empty((height // PATCH, width // PATCH, self._config.C), np.float32)
+        return _filled(whole, self._feature_rows(pixels, narrow=False))
+
+    def analyse(self, pixels: Pixels) -> Rows:
+        """The same -> y [H/16, W/16, M]."""
+        narrow = self._narrow and self._level <= NARROW_ANALYSIS
+        return self._leave_analysis(self._feature_rows(pixels, narrow=narrow), padded_size(pixels), narrow=narrow)
+
+    def analyse_features(self, features: Rows) -> Rows:
+        """What `features` gave -> y."""
+        rows, width, _ = features.shape
+        bands = self._bands(rows // 2, width * PATCH * Y_CELL)
+        cut = (features[2 * band.start : 2 * band.stop] for band, _ in bands)
+        return self._leave_analysis(cut, (PATCH * rows, PATCH * width), narrow=False)
+
+    def _leave_analysis(self, features: Iterator[Rows], size: tuple[int, int], *, narrow: bool) -> Rows:
+        """size: height, width."""
+        down = self._weights.down("g_a.down", self._level, inputs="log_q_enc")
+        stage = SingleRows(lambda rows: self._kernels.product(rows, down, fold=2, bound=LATENT_MAX, narrow=narrow), 2)
+        y = np.empty((size[0] // Y_CELL, size[1] // Y_CELL, self._config.M), np.float32)
+        parts = (stage.push(rows, last=False) for rows in features)
+        return _filled(y, (part for part in parts if part is not None))
+
+    def _feature_rows(self, pixels: Pixels, *, narrow: bool) -> Iterator[Rows]:
+        height, width = padded_size(pixels)
+        stem = self._weights.stem()
+        stream = RowStream(self._blocks(self._weights.blocks("g_a.blocks", self._config.blocks_a)))
+        for band, last in self._bands(height // Y_CELL, width * Y_CELL):
+            x = padded_rows(pixels, Y_CELL * band.start, Y_CELL * band.stop, width)
+            entered = self._kernels.product(self._kernels.unfold(np.ascontiguousarray(x)), stem, narrow=narrow)
+            rows = stream.push(entered, last=last)
+            if rows is not None:
+                yield rows
+
+    def hyper_analyse(self, y: Rows) -> Rows:
+        """y -> z (not rounded) [h/4, w/4, N]."""
+        weights = self._weights
+        last_down = weights.down("h_a.4", self._level, outputs="log_z_gain")
+        stream = RowStream(
+            [
+                self._product(weights.matrix("h_a.0")),
+                *self._blocks([weights.block("h_a.1")]),
+                self._product(weights.down("h_a.2"), fold=2),
+                *self._blocks([weights.block("h_a.3")]),
+                self._stage(last_down, narrow=False, fold=2),
+            ]
+        )
+        height, width, _ = y.shape
+        whole = np.empty((height // Z_CELL, width // Z_CELL, self._config.N), np.float32)
+        parts = (stream.push(y[band], last=last) for band, last in self._bands(height, width * Y_CELL**2))
+        return _filled(whole, (part for part in parts if part is not None))
+
+    def prior(self, z_hat: Rows) -> Iterator[Rows]:
+        """z_hat [h, w, N] -> prior features p [rows, 4w, P], band by band from the top."""
+        weights = self._weights
+        scale = weights.vector("log_q_prior", self._level)
+        stream = RowStream(
+            [
+                self._product(weights.up("h_mean.0", self._level, divisors="log_z_gain"), spread=2),
+                *self._blocks([weights.block("h_mean.1")]),
+                self._product(weights.up("h_mean.2"), spread=2),
+                *self._blocks([weights.block("h_mean.3")]),
+            ]
+        )
+        height, width, _ = z_hat.shape
+        for band, last in self._bands(height, width * ALIGNMENT**2):
+            rows = stream.push(z_hat[band], last=last)
+            if rows is not None:
+                rows *= scale
+                yield np.clip(rows, -PRIOR_MAX, PRIOR_MAX, out=rows)
+
+    def quantize(self, p: Iterable[Rows], y: Rows, index: Pixels, widths: Floats) -> Rows:
+        """The four steps of the encoder -> y_hat; y becomes r, in whole numbers.
+
+        p: bands of rows, as `prior` gives them. index uint8 [h, w, M]: the scale index; where it is 0, so is r. widths
+        [256]: see `Kernels.quantize`.
+        """
+        gain, y_hat = self._weights.vector("log_gain", self._level), np.empty_like(y)
+        for place, mu in self._means(p, y_hat):
+            self._kernels.quantize(y, mu, gain, index, widths, y_hat, place)
+        return y_hat
+
+    # Decoding
+
+    def reconstruct(self, p: Iterable[Rows], r: NDArray[np.int32]) -> Rows:
+        """The four steps of the decoder: r int32 [h, w, M] and bands of p -> y_hat."""
+        gain, y_hat = self._weights.vector("log_gain", self._level), np.empty(r.shape, np.float32)
+        for place, mu in self._means(p, y_hat):
+            self._kernels.dequantize(r, mu, gain, y_hat, place)
+        return y_hat
+
+    def _means(self, p: Iterable[Rows], y_hat: Rows) -> Iterator[tuple[tuple[int, int, int], Rows]]:
+        """The four steps: a place (row, column, channel), from which on a quarter of the channels has the means mu, at
+        every second row and column of a band. y_hat need not be initialized."""
+        size = y_hat.shape[2] // STEPS
+        for step, rows, features in self._context_rows(p, y_hat):
+            for number, (row, column) in enumerate(step_positions(step)):
+                first = (row - rows.start) % 2
+                if first < len(features):
+                    matrix = self._weights.quarters(step)[number]
+                    mu = self._kernels.product(features, matrix, corner=(first, column), bound=LATENT_MAX)
+                    yield (rows.start + first, column, number * size), mu
+
+    def _context_rows(self, p: Iterable[Rows], y_hat: Rows) -> Iterator[tuple[int, slice, Rows]]:
+        """The four steps: the number of one, rows, and the features of the context there.
+
+        Every step follows on the heels of the one before, a few rows behind, so that p and y_hat stay in the cache. It
+        reads a row before it writes there: what it writes counts from the next step on.
+        """
+        trunk = self._weights.blocks("context.trunk", self._config.blocks_context)
+        adaptors = [self._weights.matrix(f"context.adaptors.{number}") for number in range(STEPS - 1)]
+        streams = [RowStream(self._blocks(trunk)) for _ in adaptors]
+        done, kept = [0] * STEPS, RowWindow()
+        for band in p:
+            rows = kept.push(band)
+            y_hat[rows] = 0
+            for step in range(STEPS):
+                features: Rows | None = kept.rows(rows)
+                if step:
+                    known = self._kernels.product(
+                        kept.rows(rows), adaptors[step - 1], other=y_hat[rows], narrow=self._narrow
+                    )
+                    features = streams[step - 1].push(known, last=rows.stop == len(y_hat))
+                if features is None:
+                    break
+                rows = slice(done[step], done[step] + len(features))
+                yield step, rows, features
+                done[step] = rows.stop
+            kept.drop(done[STEPS - 2])
+
+    def synthesize(self, y_hat: Rows, reduction: int = 1) -> Iterator[Pixels]:
+        """y_hat [h, w, M] -> pixels uint8 [rows, 16w / reduction, 3], band by band from the top.
+
+        reduction: 1, or 2, 4, 8 for the mean of each square of that many pixels. Of 8 it is the preview head's
+        estimate, where the model has one.
+        """
+        if self._previews(reduction):
+            yield from self._preview(y_hat)
+            return
+        up = self._weights.up("g_s.up", self._level, outputs="log_q_dec")
+        head, side = self._weights.head(reduction), PATCH // reduction
+        stream = RowStream(
+            [
+                self._stage(up, narrow=False, spread=2),
+                *self._blocks(self._weights.blocks("g_s.blocks", self._config.blocks_s)),
+                self._stage(head, narrow=False),
+            ]
+        )
+        for band, last in self._bands(len(y_hat), y_hat.shape[1] * Y_CELL**2):
+            shades = stream.push(y_hat[band], last=last)
+            if shades is not None:
+                yield self._kernels.to_bytes(shades, side)
+
+    def _previews(self, reduction: int) -> bool:
+        return reduction == PREVIEW_REDUCTION and self._weights.has_preview
+
+    def _preview(self, y_hat: Rows) -> Iterator[Pixels]:
+        """As `synthesize`. Beyond the edges are zeros, as for g_s: several dB better than the last positions again."""
+        weight, bias = self._weights.tensor("preview.weight"), self._weights.tensor("preview.bias")
+        for band, last in self._bands(len(y_hat), y_hat.shape[1] * Y_CELL**2):
+            above, below = int(band.start == 0), int(last)
+            near = y_hat[band.start - 1 + above : band.stop + 1 - below]
+            near = np.pad(near, ((above, below), (1, 1), (0, 0)))
+            rows, columns = band.stop - band.start, y_hat.shape[1]
+            shades = np.broadcast_to(bias, (rows, columns, len(bias))).copy()
+            for row, column in np.ndindex(weight.shape[2:]):
+                shades += near[row : row + rows, column : column + columns] @ weight[:, :, row, column].T
+            cells = shades.reshape(rows, columns, -1, PREVIEW_FACTOR**2).swapaxes(2, 3).reshape(rows, columns, -1)
+            yield self._kernels.to_bytes(np.ascontiguousarray(255 * cells + np.float32(127.5)), PREVIEW_FACTOR)
+
+
+def _filled(whole: Rows, parts: Iterator[Rows]) -> Rows:
+    """`whole` with parts of its rows, from the top."""
+    top = 0
+    for rows in parts:
+        whole[top : top + len(rows)] = rows
+        top += len(rows)
+    return whole

@@ -1,0 +1,118 @@
+"""The layers on a CPU in NumPy, for images that are coded sooner than numba is loaded. `compiled` has the same."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vaecodec.networks.config import PATCH, PRODUCT_MAX, STREAM_MAX
+from vaecodec.runtime.cpu.kernels import UNBOUNDED, Block, Pixels, Rows
+from vaecodec.runtime.cpu.matrices import Floats, Matrix
+
+_Number = TypeVar("_Number", bound=np.generic)
+
+
+class PlainKernels:
+    """`kernels.Kernels` in float32, whatever `narrow` says."""
+
+    def product(
+        self,
+        x: Rows,
+        matrix: Matrix,
+        *,
+        other: Rows | None = None,
+        corner: tuple[int, int] | None = None,
+        fold: int = 1,
+        spread: int = 1,
+        bound: float = UNBOUNDED,
+        narrow: bool = False,  # noqa: ARG002
+    ) -> Rows:
+        if corner is not None:
+            x = x[corner[0] :: 2, corner[1] :: 2]
+        if fold > 1:
+            x = _folded(x, fold)
+        if other is not None:
+            x = np.concatenate([x, other], 2)
+        out = _multiply(x, matrix)
+        if bound != UNBOUNDED:
+            np.clip(out, -bound, bound, out=out)
+        return out if spread == 1 else _spread(out, spread)
+
+    def block(self, x: Rows, weights: Block, start: int, stop: int, *, narrow: bool) -> Rows:  # noqa: ARG002
+        above, below = max(start - 1, 0), min(stop + 1, len(x))
+        entered = _silu(_multiply(x[above:below], weights.enter))
+        edges = (int(start == 0), int(stop == len(x)))
+        padded = np.pad(entered, (edges, (1, 1), (0, 0)))
+        mixed = np.empty((stop - start, *x.shape[1:]), np.float32)
+        mixed[...] = weights.depthwise_bias
+        for tap, weight in enumerate(weights.depthwise):
+            row, column = divmod(tap, 3)
+            mixed += padded[row : row + len(mixed), column : column + x.shape[1]] * weight
+        out: Rows = _multiply(mixed, weights.leave)
+        out += x[start:stop]
+        gates, values = np.split(_multiply(out, weights.gated), 2, axis=2)
+        inner = _silu(gates)
+        inner *= values
+        out += _multiply(np.clip(inner, -PRODUCT_MAX, PRODUCT_MAX, out=inner), weights.back)
+        return np.clip(out, -STREAM_MAX, STREAM_MAX, out=out)
+
+    def unfold(self, pixels: Pixels) -> Rows:
+        return _folded(pixels, PATCH).astype(np.float32)
+
+    def to_bytes(self, shades: Rows, side: int) -> Pixels:
+        return _spread(np.rint(np.clip(shades, 0, 255)).astype(np.uint8), side)
+
+    def quantize(
+        self, y: Rows, mu: Rows, gain: Floats, index: Pixels, widths: Floats, y_hat: Rows, place: tuple[int, int, int]
+    ) -> None:
+        at = _place(place, mu)
+        gains, indices = gain[at[2]], index[at]
+        v = (y[at] - mu) * gains
+        limits = widths[indices]
+        v -= np.clip(v, -limits, limits)
+        y[at] = np.rint(v) * (indices > 0)
+        y_hat[at] = y[at] / gains + mu
+
+    def dequantize(
+        self, r: NDArray[np.int32], mu: Rows, gain: Floats, y_hat: Rows, place: tuple[int, int, int]
+    ) -> None:
+        at = _place(place, mu)
+        y_hat[at] = r[at].astype(np.float32) / gain[at[2]] + mu
+
+
+def _place(place: tuple[int, int, int], mu: Rows) -> tuple[slice, slice, slice]:
+    top, left, first = place
+    return (
+        slice(top, top + 2 * mu.shape[0], 2),
+        slice(left, left + 2 * mu.shape[1], 2),
+        slice(first, first + mu.shape[2]),
+    )
+
+
+def _multiply(x: Rows, matrix: Matrix) -> Rows:
+    out: Rows = x @ matrix.weight
+    out += matrix.bias
+    return out
+
+
+def _silu(x: Rows) -> Rows:
+    with np.errstate(over="ignore"):  # exp(-x) beyond float32 gives x / inf, which is right
+        divisor: Rows = np.exp(-x)
+    divisor += 1
+    return np.divide(x, divisor, out=divisor)
+
+
+def _folded(x: NDArray[_Number], factor: int) -> NDArray[_Number]:
+    """[h f, w f, c] -> [h, w, f f c]."""
+    height, width, channels = x.shape
+    cells = x.reshape(height // factor, factor, width // factor, factor, channels).swapaxes(1, 2)
+    return np.ascontiguousarray(cells).reshape(height // factor, width // factor, -1)
+
+
+def _spread(x: NDArray[_Number], factor: int) -> NDArray[_Number]:
+    """The inverse."""
+    height, width, channels = x.shape
+    cells = x.reshape(height, width, factor, factor, channels // factor**2).swapaxes(1, 2)
+    return np.ascontiguousarray(cells).reshape(height * factor, width * factor, -1)

@@ -1,0 +1,113 @@
+"""Rows through a chain of layers, band by band: bounded memory, and results equal to those of the whole image.
+
+Of all layers only the depthwise 3x3 convolutions need neighbouring rows. Every block keeps the two rows that the next
+band will ask for, so its results come one row later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from vaecodec.runtime.cpu.kernels import Block, Kernels, Rows
+from vaecodec.runtime.windows import Window
+
+Layer = Callable[[Rows], Rows]
+
+
+class Stage(Protocol):
+    def push(self, x: Rows | None, *, last: bool) -> Rows | None:
+        """The next rows -> those results that are complete, None if none is. last: no rows follow."""
+
+
+class RowStream:
+    """Stages, fed with rows."""
+
+    def __init__(self, stages: Iterable[Stage]) -> None:
+        self._stages = list(stages)
+
+    def push(self, x: Rows, *, last: bool) -> Rows | None:
+        rows: Rows | None = x
+        for stage in self._stages:
+            rows = stage.push(rows, last=last)
+        return rows
+
+
+class SingleRows:
+    """A layer that treats each row alone, or `group` rows together."""
+
+    def __init__(self, layer: Layer, group: int = 1) -> None:
+        self._layer, self._group = layer, group
+        self._waiting: Rows | None = None
+
+    def push(self, x: Rows | None, *, last: bool) -> Rows | None:  # noqa: ARG002
+        rows = joined([self._waiting, x])
+        if rows is None:
+            return None
+        whole = len(rows) // self._group * self._group
+        self._waiting = rows[whole:].copy() if whole < len(rows) else None
+        return self._layer(rows[:whole]) if whole else None
+
+
+class BlockRows:
+    """A block. Row i of its result needs the rows i - 1 .. i + 1 of its input."""
+
+    def __init__(self, kernels: Kernels, block: Block, *, narrow: bool) -> None:
+        self._kernels, self._block, self._narrow = kernels, block, narrow
+        self._kept: Rows | None = None
+        self._done = 0  # of the rows that are kept
+
+    def push(self, x: Rows | None, *, last: bool) -> Rows | None:
+        rows = joined([self._kept, x])
+        if rows is None:
+            return None
+        start, stop = self._done, len(rows) if last else len(rows) - 1
+        self._kept, self._done = rows[-2:].copy(), min(1, len(rows) - 1)
+        if start >= stop:
+            return None
+        return self._kernels.block(rows, self._block, start, stop, narrow=self._narrow)
+
+
+def joined(parts: Sequence[Rows | None]) -> Rows | None:
+    """Rows one below the other."""
+    present = [part for part in parts if part is not None]
+    if len(present) < 2:
+        return present[0] if present else None
+    return np.concatenate(present)
+
+
+class RowWindow:
+    """The rows that are still needed of an image that comes in bands."""
+
+    def __init__(self) -> None:
+        self._rows: Rows | None = None
+        self._top, self._bottom = 0, 0
+
+    def push(self, band: Rows) -> slice:
+        """The next rows. Returns which ones they are."""
+        self._rows = joined([self._rows, band])
+        top, self._bottom = self._bottom, self._bottom + len(band)
+        return slice(top, self._bottom)
+
+    def rows(self, which: slice) -> Rows:
+        """A view of some of them."""
+        if self._rows is None or not self._top <= which.start <= which.stop <= self._bottom:
+            message = f"rows {which.start}..{which.stop} of a window of rows {self._top}..{self._bottom}"
+            raise IndexError(message)
+        return self._rows[which.start - self._top : which.stop - self._top]
+
+    def drop(self, before: int) -> None:
+        """Rows above `before` are no longer needed."""
+        self._rows, self._top = self.rows(slice(before, self._bottom)).copy(), before
+
+
+def cut_rows(bands: Iterable[Rows], window: Window) -> Iterator[Rows]:
+    """The rectangle of an image that comes in bands of rows; again in bands."""
+    top = 0
+    for rows in bands:
+        first, last = max(0, window.top - top), min(len(rows), window.bottom - top)
+        if first < last:
+            yield np.ascontiguousarray(rows[first:last, window.left : window.right])
+        top += len(rows)

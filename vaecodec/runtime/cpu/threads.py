@@ -1,0 +1,45 @@
+"""Rows of an image shared out to threads. numba's own threads can't be called from two threads at once everywhere."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+from functools import lru_cache
+from itertools import pairwise
+
+LIMIT = "OMP_NUM_THREADS"
+"""The environment variable that PyTorch, OpenBLAS and many others heed, too."""
+
+
+def thread_count() -> int:
+    """How many threads work on an image: those of OMP_NUM_THREADS, else one for each processor of this process."""
+    told = os.environ.get(LIMIT, "").partition(",")[0]
+    if told.isdecimal() and int(told) > 0:
+        return int(told)
+    affinity = getattr(os, "sched_getaffinity", None)  # not on macOS and Windows
+    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+
+
+@lru_cache(maxsize=1)
+def _pool(threads: int, process: int) -> ThreadPoolExecutor:  # noqa: ARG001
+    """process: a forked process has none of its parent's threads."""
+    return ThreadPoolExecutor(threads, thread_name_prefix="vaecodec")
+
+
+def share(rows: int, threads: int, work: Callable[[int, int], None]) -> None:
+    """work(start, stop) for parts of range(rows), one for each thread, at the same time."""
+    parts = min(threads, rows)
+    bounds = [rows * part // max(parts, 1) for part in range(parts + 1)]
+    ranges = list(pairwise(bounds))
+    if len(ranges) < 2:
+        for start, stop in ranges:
+            work(start, stop)
+        return
+    others = [_pool(threads, os.getpid()).submit(work, start, stop) for start, stop in ranges[1:]]
+    try:
+        work(*ranges[0])
+    finally:
+        wait(others)
+    for other in others:
+        other.result()
