@@ -24,6 +24,7 @@ import numpy as np
 from PIL import Image as PillowImage
 from rich.progress import Progress
 
+import vaecodec
 from bench.records import RESULTS, ROOT, Record, environment, save
 from checks.mutations import KINDS, SEED, SEEN_BY_CHECKSUMS, Case, make_case, model_is_edited
 from checks.roundtrip import stored_model
@@ -75,16 +76,18 @@ def good_files(codec: Codec, model: str) -> list[bytes]:
     """Every mode, low and high levels, one and several lane groups, outliers, metadata; small, to decode quickly."""
     with PillowImage.open(ROOT / "samples" / "osprey.jpg") as opened:
         photo = opened.convert("RGB").crop((440, 140, 760, 460))
-    files = [codec.encode(photo.resize((96, 64)), level=level) for level in (0, 30, 63)]
-    files += [codec.encode(photo.resize(size).convert("L"), level=20) for size in ((1, 1), (70, 33))]
+    files = [codec.encode(photo.resize((96, 64)), level=level, mode="neural") for level in (0, 30, 63)]
+    files += [codec.encode(photo.resize(size).convert("L"), level=20, mode="neural") for size in ((1, 1), (70, 33))]
     files += [
-        codec.encode(_tagged(photo.resize((90, 61))), level=40),
-        codec.encode(_tagged(photo.resize((64, 128))), 10),
+        codec.encode(_tagged(photo.resize((90, 61))), level=40, mode="neural"),
+        codec.encode(_tagged(photo.resize((64, 128))), 10, mode="neural"),
     ]
     gray = _tagged(photo.resize((40, 50)).convert("L"))
-    files += [codec.encode(replace(gray, mode="LA", icc=None, xmp=None), level=10)]
+    files += [codec.encode(replace(gray, mode="LA", icc=None, xmp=None), level=10, mode="neural")]
     files += [unusual(codec, model, photo.resize((130, 67)), outliers=OUTLIERS)]
     files += [unusual(codec, model, photo.resize((192, 160)), lanes=lanes) for lanes in (32, 64, 512)]
+    files += [vaecodec.encode(_tagged(photo.resize((60, 41))), lossless=True)]
+    files += [vaecodec.encode(photo.resize((33, 50)).convert("L"), lossless=True)]
     return files
 
 

@@ -191,7 +191,9 @@ def edit_section(rng: Generator, data: bytes) -> bytes:
     raw = Raw.of(data)
     # Half of them in the latents, where most of the logic is.
     number = 0 if rng.random() < 0.5 else int(rng.integers(len(raw.rows)))
-    kinds: tuple[Callable[[Generator, bytes], bytes], ...] = (flip, flip, cut, insert, _scramble, _extreme, _first_byte)
+    kinds: tuple[Callable[[Generator, bytes], bytes], ...] = (
+        flip, flip, cut, insert, _scramble, _extreme, _first_byte, _tile_size,
+    )  # fmt: skip
     content = kinds[int(rng.integers(len(kinds)))](rng, raw.contents[number])
     return raw.with_content(number, content).pack()
 
@@ -209,8 +211,14 @@ def _extreme(rng: Generator, data: bytes) -> bytes:
 
 
 def _first_byte(rng: Generator, data: bytes) -> bytes:
-    """log2(lanes) or the alpha filter."""
+    """log2(lanes), the alpha filter or the codec of lossless pixels."""
     return bytes([int(rng.integers(16))]) + data[1:]
+
+
+def _tile_size(rng: Generator, data: bytes) -> bytes:
+    """Other sizes in front of, or in, the first WebP file of lossless pixels."""
+    at = int(rng.integers(1, 5)) if rng.random() < 0.5 else int(rng.integers(8, 32))
+    return data[:at] + rng.bytes(min(int(rng.integers(1, 5)), max(0, len(data) - at))) + data[at + 4 :]
 
 
 KINDS: Mapping[str, Callable[[Generator, bytes, bytes], bytes]] = {

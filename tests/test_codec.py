@@ -305,7 +305,7 @@ def test_files_of_shipped_models_decode_with_any_codec(codec: Codec, lake: Image
 
 
 def test_module_level_functions(lake: Image.Image) -> None:
-    data = codec_module.encode(lake, 40, device="cpu", strip=True)
+    data = vaecodec.encode(lake, 40, device="cpu", strip=True)
     assert codec_module.decode(data, device="cpu").size == lake.size
     assert codec_module.decode(data, device="cpu", as_array=True).shape == (192, 256, 3)
 

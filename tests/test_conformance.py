@@ -18,7 +18,7 @@ from vaecodec.conformance import FOLDER, MANIFEST, MODEL, Expected, check, expec
 from vaecodec.container import Mode, Tag
 
 GOOD = [expected for expected in expectations() if expected.error is None]
-LARGEST = 400_000
+LARGEST = 420_000
 """Bytes of the set: it is in every wheel."""
 
 
@@ -53,7 +53,10 @@ def test_the_set_covers_the_format() -> None:
     assert {tag for _, file in files for tag in file.sections} == set(Tag)
     contents = [container.read_all(data, file) for data, file in files]
     assert {content[Tag.ALPHA][0] for content in contents if Tag.ALPHA in content} == {0, 1, 2}
-    assert {1 << content[Tag.LATENTS][0] for content in contents} >= {1, 32, 64, 256, 8192}
+    assert {1 << content[Tag.LATENTS][0] for content in contents if Tag.LATENTS in content} >= {1, 32, 64, 256, 8192}
+    lossless = [(file, content) for (_, file), content in zip(files, contents, strict=True) if Tag.LOSSLESS in content]
+    assert {file.header.mode for file, _ in lossless} == set(Mode)
+    assert max(len(container.parse_tiles(content[Tag.LOSSLESS], file.header)) for file, content in lossless) > 4
     assert {0, 63} <= {file.header.level for _, file in files}
     assert {(1, 1), (63, 65), (64, 64)} <= {(file.header.width, file.header.height) for _, file in files}
     refused = {expected.error for expected in expectations() if expected.error}
@@ -74,12 +77,16 @@ def test_faults_are_told(codec: Codec, monkeypatch: pytest.MonkeyPatch, tmp_path
     """Whatever differs is found: integers, pixels, a shape, a file that should or should not be refused."""
     by_name = {expected.name: expected for expected in expectations()}
     good, bad = by_name["level-31"], by_name["refuse-cut"]
+    lossless = by_name["lossless-rgb"]
+    assert "is refused" in check(dataclasses.replace(bad, error=None, peak=0), codec).fault
     assert "integers hash to" in check(dataclasses.replace(good, latents="0" * 64), codec).fault
     assert "is accepted" in check(dataclasses.replace(good, error="Truncated"), codec).fault
     assert "must raise BadMagic" in check(dataclasses.replace(bad, error="BadMagic"), codec).fault
     assert "is refused" in check(dataclasses.replace(bad, error=None), codec).fault
     monkeypatch.setattr(Expected, "pixels", property(lambda _: np.zeros((48, 72, 3), np.uint8)))
     assert "pixels differ by" in check(good, codec).fault
+    monkeypatch.setattr(Expected, "pixels", property(lambda _: np.zeros((30, 41, 3), np.uint8)))
+    assert "pixels differ by" in check(lossless, codec).fault
     monkeypatch.setattr(Expected, "pixels", property(lambda _: np.zeros((48, 72), np.uint8)))
     assert "has shape" in check(good, codec).fault
 

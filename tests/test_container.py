@@ -70,6 +70,10 @@ def fields(version: int = 1, flags: int = 0, model_id: int = 1, level: int = 0, 
     return start + pack_varint(width) + pack_varint(height)
 
 
+LOSSLESS = b"\2\0\0" + bytes(4) + b"\x3f\1\x08\x08"
+"""Fields of a lossless file."""
+
+
 # Round trips
 
 
@@ -163,7 +167,12 @@ def test_arbitrary_bytes_raise_format_errors_only(noise: bytes, with_magic: bool
         (b"", BadMagic, "magic is empty; a .vaec file starts with 8f 56 41 43"),
         (b"\x89PNG\r\n\x1a\n", BadMagic, "magic is 89 50 4e 47"),
         (container.MAGIC, Truncated, "version: needs bytes 0..4, the data have 4"),
-        (forge(fields(2), [(1, 1)]), UnsupportedVersion, "version is 2; this release reads version 1"),
+        (forge(fields(3), [(1, 1)]), UnsupportedVersion, "version is 3; this release reads versions 1 and 2"),
+        (forge(fields(2), [(4, 1)]), FormatError, "1, 68617368 and 0; they must be 0, 00000000 and 63 in version 2"),
+        (forge(LOSSLESS, [(16, 1)]), FormatError, "section tags are [16]; 4 (LOSSLESS) is mandatory"),
+        (forge(LOSSLESS, [(1, 1), (4, 1)]), FormatError, "section LATENTS is present in version 2; it takes 1"),
+        (forge(LOSSLESS, [(2, 1), (4, 1)]), FormatError, "section OUTLIERS is present in version 2; it takes 1"),
+        (forge(LOSSLESS, [(3, 1), (4, 1)]), FormatError, "section ALPHA is present in version 2; it takes 1"),
         (forge(fields(1, 1), [(1, 1)]), FormatError, "flags is 0x01; it must be 0"),
         (forge(fields(1, 0, 0), [(1, 1)]), FormatError, "model id is 0; it must be 1..4294967295"),
         (forge(fields(1, 0, 1, 64), [(1, 1)]), LimitExceeded, "level is 64; it must be 0..63"),
@@ -174,7 +183,8 @@ def test_arbitrary_bytes_raise_format_errors_only(noise: bytes, with_magic: bool
         (forge(fields(), []), FormatError, "1 (LATENTS) is mandatory"),
         (forge(fields(), [(2, 1)]), FormatError, "1 (LATENTS) is mandatory"),
         (forge(fields(), [(1, 0)]), FormatError, "section LATENTS has 0 bytes; it must have 1..4294967295"),
-        (forge(fields(), [(1, 1), (4, 1)]), FormatError, "section tag is 4; it must be one of 1 (LATENTS)"),
+        (forge(fields(), [(1, 1), (5, 1)]), FormatError, "section tag is 5; it must be one of 1 (LATENTS)"),
+        (forge(fields(), [(1, 1), (4, 1)]), FormatError, "section LOSSLESS is present in version 1; it takes 2"),
         (forge(fields(), [(0, 1), (1, 1)]), FormatError, "section tag is 0; it must be one of"),
         (forge(fields(), [(1, 1), (1, 1)]), FormatError, "section tag 1 follows 1; tags must ascend"),
         (forge(fields(), [(1, 1), (16, 1), (2, 1)]), FormatError, "section tag 2 follows 16; tags must ascend"),
@@ -288,10 +298,10 @@ def test_metadata_has_a_limit() -> None:
 # The page and the boundary
 
 
-def worked_example() -> bytes:
-    """The bytes of the last code block of FORMAT.md, left of its bars."""
+def worked_example(number: int = 0) -> bytes:
+    """The bytes of a code block under FORMAT.md's last heading, left of its bars."""
     page = Path(container.__file__).with_name("FORMAT.md").read_text(encoding="utf-8")
-    lines = page.rsplit("```", 2)[1].strip().splitlines()
+    lines = page.rpartition("## Worked examples")[2].split("```")[2 * number + 1].strip().splitlines()
     return bytes.fromhex("".join(line.partition("|")[0] for line in lines))
 
 
@@ -307,9 +317,25 @@ def test_the_worked_example_of_the_format_page() -> None:
     assert container.pack(file.header, [*contents.items(), (0x80, b"hello")]) == data
 
 
+def test_the_lossless_example_of_the_format_page() -> None:
+    data = worked_example(1)
+    file = container.parse(data)
+    assert file.header == Header.of_lossless(Mode.L, 3, 1)
+    assert (file.header.version, file.header.model_id, file.header.model_hash, file.header.level) == (
+        2,
+        0,
+        bytes(4),
+        63,
+    )
+    [tile] = container.parse_tiles(container.read_section(data, file, Tag.LOSSLESS), file.header)
+    assert (tile.left, tile.top, tile.width, tile.height) == (0, 0, 3, 1)
+    content = container.pack_tiles(3, 1, [tile.webp])
+    assert container.pack(file.header, [(Tag.LOSSLESS, content)]) == data
+
+
 def test_wire_values_are_those_of_the_page() -> None:
     assert {mode.name: mode.value for mode in Mode} == {"RGB": 1, "L": 2, "RGBA": 3, "LA": 4}
-    wire = {"LATENTS": 1, "OUTLIERS": 2, "ALPHA": 3, "ICC": 16, "EXIF": 17, "XMP": 18}
+    wire = {"LATENTS": 1, "OUTLIERS": 2, "ALPHA": 3, "LOSSLESS": 4, "ICC": 16, "EXIF": 17, "XMP": 18}
     assert {tag.name: tag.value for tag in Tag} == wire
 
 

@@ -41,7 +41,7 @@ def _header_for(width: int, height: int) -> bytes:
 
 
 def test_open_reads_no_pixels(vaec: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vaecodec.codec.decode", lambda *_, **__: pytest.fail("decoded"))
+    monkeypatch.setattr("vaecodec.api.decode", lambda *_, **__: pytest.fail("decoded"))
     image = Image.open(io.BytesIO(vaec))
     assert isinstance(image, VaecImageFile)
     assert (image.format, image.size, image.mode) == ("VAEC", (50, 40), "RGB")
@@ -139,7 +139,7 @@ def test_damage_behind_the_header_raises_oserror_on_load(vaec: bytes) -> None:
 
 
 def test_pillow_checks_for_bombs_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vaecodec.codec.decode", lambda *_, **__: pytest.fail("decoded"))
+    monkeypatch.setattr("vaecodec.api.decode", lambda *_, **__: pytest.fail("decoded"))
     with pytest.raises(Image.DecompressionBombError):
         Image.open(io.BytesIO(_header_for(65_535, 65_535)))
     with pytest.warns(Image.DecompressionBombWarning):

@@ -403,7 +403,7 @@ def test_regions_of_previews(lake: NDArray[np.uint8]) -> None:
 def _watched(monkeypatch: pytest.MonkeyPatch, decode: Callable[..., object]) -> list[int]:
     """Let the Pillow plugin decode with `decode`; the scales that it asks for."""
     asked: list[int] = []
-    monkeypatch.setattr("vaecodec.codec.decode", lambda *a, **k: (asked.append(k["scale"]), decode(*a, **k))[1])
+    monkeypatch.setattr("vaecodec.api.decode", lambda *a, **k: (asked.append(k["scale"]), decode(*a, **k))[1])
     vaecodec.register_pillow()
     return asked
 
@@ -428,7 +428,7 @@ def test_thumbnails_by_a_preview_head(
 
 def test_thumbnails_in_pillow_decode_a_preview(lake: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch) -> None:
     data = vaecodec.encode(lake)
-    asked = _watched(monkeypatch, vaecodec.codec.decode)
+    asked = _watched(monkeypatch, vaecodec.api.decode)
     with Image.open(io.BytesIO(data)) as image:
         image.thumbnail((25, 25))
         assert image.size == (25, 18)

@@ -5,7 +5,7 @@
     info = vaecodec.inspect(data)               # the header only: no torch, no numpy
 
 ``import vaecodec`` is cheap: a name is fetched from its module when it is first used, and torch comes in with the
-first picture that is encoded or decoded.
+first picture that a network encodes or decodes.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ from vaecodec.errors import (
 )
 
 if TYPE_CHECKING:
-    from vaecodec.codec import Codec, decode, encode
+    from vaecodec.api import decode, encode
+    from vaecodec.codec import Codec
     from vaecodec.entropy.coding import Latents
     from vaecodec.inspection import Info, inspect, verify
     from vaecodec.pillow import register as register_pillow
@@ -71,8 +72,8 @@ _LAZY = {
     "Codec": ("vaecodec.codec", "Codec"),
     "Info": ("vaecodec.inspection", "Info"),
     "Latents": ("vaecodec.entropy.coding", "Latents"),
-    "decode": ("vaecodec.codec", "decode"),
-    "encode": ("vaecodec.codec", "encode"),
+    "decode": ("vaecodec.api", "decode"),
+    "encode": ("vaecodec.api", "encode"),
     "inspect": ("vaecodec.inspection", "inspect"),
     "register_pillow": ("vaecodec.pillow", "register"),
     "verify": ("vaecodec.inspection", "verify"),

@@ -19,10 +19,12 @@ from PIL import Image
 from torch import Tensor
 
 from vaecodec import container
+from vaecodec import lossless as lossless_codec
 from vaecodec.container import Header
 from vaecodec.entropy.coding import CodedLatents, Latents
 from vaecodec.errors import FormatError, InputError, VaecodecError
 from vaecodec.levels import DEFAULT_QUALITY, LEVELS, check_level, quality_to_level
+from vaecodec.modes import Mode, chosen_mode
 from vaecodec.picture_file import (
     Crop,
     Item,
@@ -44,13 +46,11 @@ from vaecodec.runtime.memory import Memory
 from vaecodec.runtime.pipeline import Pipeline
 from vaecodec.runtime.windows import Window, padded_size
 from vaecodec.targets import Goal, Trial, bytes_of_bpp, meet
-from vaecodec.weights.manifest import DEFAULT_MODEL, entry_by_wire
+from vaecodec.weights.manifest import DEFAULT_MODEL
 
 __all__ = [
     "Codec",
     "Encoded",
-    "decode",
-    "encode",
     "shared_codec",
 ]
 
@@ -140,6 +140,8 @@ class Codec:
         target_bytes: int | None = None,
         target_psnr: float | None = None,
         target_bpp: float | None = None,
+        mode: Mode = "neural",
+        lossless: bool = False,
         strip: bool = False,
     ) -> bytes:
         """A picture -> the bytes of a .vaec file.
@@ -147,14 +149,18 @@ class Codec:
         picture: PIL.Image, uint8 array [H, W], [H, W, 1|2|3|4], or tensor [3, H, W]. quality 1..100, or `level` 0..63
         itself, or one target: target_bytes, the size of the whole file, never exceeded; target_bpp, the same in bits
         per pixel; target_psnr in dB over the colours, reached or exceeded by at most 0.05 (more where the lowest level
-        has more). strip=True leaves ICC, EXIF and XMP out. Raises InputError; TargetError for a target out of reach.
+        has more). mode: "neural", or "lossless" (also by lossless=True; quality doesn't matter then). strip=True leaves
+        ICC, EXIF and XMP out. Raises InputError; TargetError for a target out of reach.
         """
         goals = {"target_bytes": target_bytes, "target_psnr": target_psnr, "target_bpp": target_bpp, "level": level}
         given = [name for name, value in goals.items() if value is not None]
         if len(given) > 1:
             message = f"{' and '.join(given)} can't be combined; give one of them"
             raise InputError(message)
+        mode = chosen_mode(mode, lossless=lossless, targets=goals)
         source = make_source(as_it_is(picture), strip=strip)
+        if mode == "lossless":
+            return lossless_codec.encode(source, max_memory=self.max_memory)
         if given in ([], ["level"]):
             level = quality_to_level(quality) if level is None else check_level(level)
             [data] = self._encode_equal([source], level)
@@ -253,7 +259,12 @@ class Codec:
         part of the picture, in a time that goes with its size. scale=2, 4 or 8, without crop: 1/scale of the size,
         rounded up, the means of squares; for 8 close to them and faster, if the model has a preview head. Raises
         FormatError for a bad file, UnknownModel or HashMismatch if it needs other weights, InputError for a bad crop.
+        A lossless file needs no weights.
         """
+        if self._is_lossless(data, max_pixels):
+            return lossless_codec.decode(
+                data, as_array=as_array, max_pixels=max_pixels, crop=crop, scale=scale, max_memory=self.max_memory
+            )
         item = self._read_item(0, data, max_pixels)
         window = window_of(item.header, crop, scale)
         [rgb] = self._pipeline(item.header).pixels([item.stored], window, scale=scale)
@@ -277,7 +288,10 @@ class Codec:
         items: list[Item] = []
         for number, data in enumerate(datas):
             try:
-                items.append(self._read_item(number, data, max_pixels))
+                if self._is_lossless(data, max_pixels):
+                    results[number] = self.decode(data, as_array=as_array, max_pixels=max_pixels)  # type: ignore[call-overload]
+                else:
+                    items.append(self._read_item(number, data, max_pixels))
             except VaecodecError as error:
                 if on_error == "raise":
                     raise
@@ -295,9 +309,17 @@ class Codec:
         return [results[number] for number in range(len(datas))]
 
     def decode_latents(self, data: bytes, *, max_pixels: int | None = None) -> Latents:
-        """Only the entropy decoding: the integers of the file, equal on every machine."""
+        """Only the entropy decoding: the integers of the file, equal on every machine. A lossless file has none.
+
+        Raises as `decode`, and InputError for a lossless file.
+        """
         item = self._read_item(0, data, max_pixels)
         return self._pipeline(item.header).decode([item.stored]).checked().on_host(0)
+
+    @staticmethod
+    def _is_lossless(data: bytes, max_pixels: int | None) -> bool:
+        """Raises FormatError for what can be seen in the header."""
+        return container.parse(data, max_pixels=pixel_limit(max_pixels)).header.is_lossless
 
     def _read_item(self, number: int, data: bytes, max_pixels: int | None) -> Item:
         """All that can be checked of a file before it is decoded; loads the model that it needs."""
@@ -312,60 +334,5 @@ def _finish_whole(item: Item, rgb: NDArray[np.uint8], as_array: bool) -> Result:
 
 @lru_cache(maxsize=4)
 def shared_codec(model: str = DEFAULT_MODEL, device: str = "auto", max_memory: int | None = None) -> Codec:
-    """The codec that the module-level functions share."""
+    """The codec that `vaecodec.encode` and `vaecodec.decode` share."""
     return Codec(model, device=device, max_memory=max_memory)
-
-
-def encode(
-    picture: object,
-    quality: float = DEFAULT_QUALITY,
-    *,
-    model: str = DEFAULT_MODEL,
-    device: str = "auto",
-    target_bytes: int | None = None,
-    target_psnr: float | None = None,
-    target_bpp: float | None = None,
-    strip: bool = False,
-    max_memory: int | None = None,
-) -> bytes:
-    """A picture -> the bytes of a .vaec file; see `Codec.encode`."""
-    targets = {"target_bytes": target_bytes, "target_psnr": target_psnr, "target_bpp": target_bpp}
-    return shared_codec(model, device, max_memory).encode(picture, quality, strip=strip, **targets)  # type: ignore[arg-type]
-
-
-@overload
-def decode(
-    data: bytes,
-    *,
-    as_array: Literal[False] = False,
-    device: str = "auto",
-    max_pixels: int | None = None,
-    crop: Crop | None = None,
-    scale: int = 1,
-    max_memory: int | None = None,
-) -> Image.Image: ...
-@overload
-def decode(
-    data: bytes,
-    *,
-    as_array: Literal[True],
-    device: str = "auto",
-    max_pixels: int | None = None,
-    crop: Crop | None = None,
-    scale: int = 1,
-    max_memory: int | None = None,
-) -> NDArray[np.uint8]: ...
-def decode(
-    data: bytes,
-    *,
-    as_array: bool = False,
-    device: str = "auto",
-    max_pixels: int | None = None,
-    crop: Crop | None = None,
-    scale: int = 1,
-    max_memory: int | None = None,
-) -> Result:
-    """The bytes of a .vaec file -> image; see `Codec.decode`."""
-    header = container.parse(data, max_pixels=pixel_limit(max_pixels)).header  # no other model is loaded than its own
-    codec = shared_codec(entry_by_wire(header.model_id, header.model_hash).name, device, max_memory)
-    return codec.decode(data, as_array=as_array, max_pixels=max_pixels, crop=crop, scale=scale)  # type: ignore[call-overload,no-any-return]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from vaecodec import container
 from vaecodec.container import Tag
-from vaecodec.errors import HashMismatch
+from vaecodec.errors import HashMismatch, InputError
 from vaecodec.levels import level_to_quality
 from vaecodec.weights.manifest import manifest
 
@@ -23,7 +23,10 @@ DEFAULT_MAX_PIXELS = 2 * 89_478_485
 
 @dataclass(frozen=True)
 class Info:
-    """The header of a file. `sections`: bytes of each section; `model`: "unknown" if these weights aren't shipped."""
+    """The header of a file. `sections`: bytes of each section; `model`: "unknown" if these weights aren't shipped.
+
+    A lossless file has model "none", level 63 and quality 100.
+    """
 
     version: int
     model: str
@@ -34,6 +37,7 @@ class Info:
     width: int
     height: int
     mode: str
+    lossless: bool
     file_size: int
     bpp: float
     sections: dict[str, int]
@@ -44,7 +48,7 @@ def _describe(file: container.File) -> Info:
     names = [e.name for e in manifest() if e.model_id == header.model_id and e.sha256[:8] == header.model_hash.hex()]
     return Info(
         version=header.version,
-        model=names[0] if names else "unknown",
+        model="none" if header.is_lossless else names[0] if names else "unknown",
         model_id=header.model_id,
         model_hash=header.model_hash.hex(),
         level=header.level,
@@ -52,6 +56,7 @@ def _describe(file: container.File) -> Info:
         width=header.width,
         height=header.height,
         mode=header.mode.name,
+        lossless=header.is_lossless,
         file_size=file.size,
         bpp=8 * file.size / (header.width * header.height),
         sections={container.tag_name(tag).lower(): section.length for tag, section in file.sections.items()},
@@ -64,26 +69,38 @@ def inspect(data: bytes) -> Info:
 
 
 def verify(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS, model: Path | None = None) -> Info:
-    """All checksums, the whole entropy decoding and its end check; no torch, no pixels.
+    """All checksums, the whole entropy decoding and its end check; no torch, no pixels but those of a lossless file.
 
     max_pixels: largest legal width * height. model: a weights file to use instead of the shipped ones.
     Raises FormatError for a damaged file or one beyond the limit, UnknownModel or HashMismatch when its weights aren't
     installed (or aren't those of `model`).
     """
-    decode_integers(data, max_pixels=max_pixels, model=model)
-    return _describe(container.parse(data))
+    file = container.parse(data, max_pixels=max_pixels)
+    if file.header.is_lossless:
+        from vaecodec import lossless
+
+        lossless.check(container.read_all(data, file)[Tag.LOSSLESS], file.header)
+    else:
+        decode_integers(data, max_pixels=max_pixels, model=model)
+    return _describe(file)
 
 
 def decode_integers(
     data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS, model: Path | None = None, loops: Loops = "auto"
 ) -> Latents:
-    """The integers of a file, equal on every machine; checks and raises as `verify`. loops: see `rans.choice`."""
+    """The integers of a file, equal on every machine; checks and raises as `verify`. loops: see `rans.choice`.
+
+    Raises InputError for a lossless file, which has none.
+    """
     from vaecodec.entropy.coding import StoredLatents, decode_latents
     from vaecodec.entropy.model import from_tensors
     from vaecodec.rans.choice import rans_coder
     from vaecodec.runtime.windows import z_shape
 
     file = container.parse(data, max_pixels=max_pixels)
+    if file.header.is_lossless:
+        message = "a lossless file has no latents"
+        raise InputError(message)
     header, content = file.header, container.read_all(data, file)
     entropy = from_tensors(_weights_of(header, model).tensors)
     stored = StoredLatents(

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from vaecodec import container, lossless
 from vaecodec.levels import quality_to_level
-from vaecodec.picture_file import Crop, finish, make_source, pack_item, read_item, window_of
+from vaecodec.picture_file import Crop, finish, make_source, pack_item, pixel_limit, read_item, window_of
 from vaecodec.runtime.numpy_networks import LightNetworks
 from vaecodec.weights.manifest import entry_by_name, entry_by_wire
 from vaecodec.weights.store import read_model
@@ -29,7 +30,9 @@ def encode(picture: object, quality: float, *, model: str, strip: bool = False) 
 
 
 def decode(data: bytes, *, crop: Crop | None = None) -> Image.Image:
-    """As `vaecodec.decode`, for files of shipped models."""
+    """As `vaecodec.decode`, for files of shipped models and lossless ones."""
+    if container.parse(data, max_pixels=pixel_limit(None)).header.is_lossless:
+        return cast(Image.Image, lossless.decode(data, crop=crop))
     item = read_item(0, data, None, lambda header: entry_by_wire(header.model_id, header.model_hash))
     window = window_of(item.header, crop, 1)
     entry = entry_by_wire(item.header.model_id, item.header.model_hash)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,10 +27,19 @@ _MODES: dict[Mode, image.Mode] = {Mode.RGB: "RGB", Mode.L: "L", Mode.RGBA: "RGBA
 
 @dataclass(frozen=True)
 class Source:
-    """A picture to be coded, and the sections of its file beside the latents, in ascending order of tag."""
+    """A picture to be coded, and the sections of its metadata, in ascending order of tag."""
 
     picture: image.Picture
-    extras: list[tuple[Tag, bytes]]
+    metadata: list[tuple[Tag, bytes]]
+
+    @cached_property
+    def extras(self) -> list[tuple[Tag, bytes]]:
+        """The sections beside the latents: alpha, coded when it is first needed, and the metadata."""
+        picture = self.picture
+        if picture.alpha is None:
+            return self.metadata
+        alpha = container.pack_alpha(picture.alpha.tobytes(), picture.width, picture.height)
+        return [(Tag.ALPHA, alpha), *self.metadata]
 
     def psnr(self, rows: Iterable[NDArray[np.uint8]]) -> float:
         """Of a decoded picture, given in bands of rows [n, W or more, 3] from the top; in dB, over the colours."""
@@ -58,17 +68,8 @@ def make_source(picture: object, *, strip: bool) -> Source:
     """Raises InputError for what can't be coded."""
     source = image.to_picture(picture)
     container.check_size(source.width, source.height)
-    return Source(source, _extras(source, strip))
-
-
-def _extras(source: image.Picture, strip: bool) -> list[tuple[Tag, bytes]]:
-    sections = []
-    if source.alpha is not None:
-        sections.append((Tag.ALPHA, container.pack_alpha(source.alpha.tobytes(), source.width, source.height)))
-    if not strip:
-        named = ((Tag.ICC, source.icc), (Tag.EXIF, source.exif), (Tag.XMP, source.xmp))
-        sections += [(tag, content) for tag, content in named if content]
-    return sections
+    named = ((Tag.ICC, source.icc), (Tag.EXIF, source.exif), (Tag.XMP, source.xmp))
+    return Source(source, [] if strip else [(tag, content) for tag, content in named if content])
 
 
 def pack_item(source: Source, coded: CodedLatents, level: int, model_id: int, model_hash: bytes) -> bytes:
@@ -104,8 +105,14 @@ class Item:
 
 
 def read_item(number: int, data: bytes, max_pixels: int | None, need: Callable[[Header], object]) -> Item:
-    """All that can be checked of a file before it is decoded. need: finds the model that it needs, or raises."""
+    """All that can be checked of a file before it is decoded. need: finds the model that it needs, or raises.
+
+    Raises FormatError, and InputError for a lossless file, which has no latents.
+    """
     file = container.parse(data, max_pixels=pixel_limit(max_pixels))
+    if file.header.is_lossless:
+        message = "a lossless file has no latents"
+        raise InputError(message)
     need(file.header)
     contents = container.read_all(data, file)
     alpha = read_alpha(file.header, contents)
@@ -150,12 +157,21 @@ def window_of(header: Header, crop: Crop | None, scale: int) -> Window:
 
 def finish(item: Item, rgb: NDArray[np.uint8], window: Window, scale: int, *, as_array: bool) -> Result:
     """The decoded pixels of `window`, uint8 [h, w, 3], with all that rides along."""
-    alpha, extras = item.alpha, item.extras
-    if alpha is not None:
-        reduced = alpha if scale == 1 else np.asarray(Image.fromarray(alpha).reduce(scale))
-        alpha = window.cut(reduced)
-    mode = _MODES[item.header.mode]
-    picture = image.Picture(rgb, alpha, mode, extras.get(Tag.ICC), extras.get(Tag.EXIF), extras.get(Tag.XMP))
+    alpha = None if item.alpha is None else window.cut(image.box_means(item.alpha, scale))
+    return present(item.header, item.extras, rgb, alpha, as_array=as_array)
+
+
+def present(
+    header: Header,
+    contents: dict[Tag, bytes],
+    rgb: NDArray[np.uint8],
+    alpha: NDArray[np.uint8] | None,
+    *,
+    as_array: bool,
+) -> Result:
+    """Pixels uint8 [h, w, 3] and [h, w] with the mode and the metadata of their file."""
+    metadata = (contents.get(tag) for tag in (Tag.ICC, Tag.EXIF, Tag.XMP))
+    picture = image.Picture(rgb, alpha, _MODES[header.mode], *metadata)
     return image.to_array(picture) if as_array else image.to_pil(picture)
 
 

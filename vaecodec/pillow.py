@@ -5,8 +5,8 @@
     image.save("photo.vaec", quality=60)
 
 ``Image.open`` reads the header and the metadata, never a pixel: Pillow tests the size for a decompression bomb before
-``load()`` decodes. Options of ``save``: quality (1..100), model, device, icc_profile, exif, xmp; the last three are
-those of the image unless given, and None or empty bytes leaves them out.
+``load()`` decodes. Options of ``save``: quality (1..100), lossless, mode, model, device, icc_profile, exif, xmp; the
+last three are those of the image unless given, and None or empty bytes leaves them out.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from vaecodec.networks.config import REDUCTIONS
 FORMAT = "VAEC"
 EXTENSION = ".vaec"
 MIME = "image/x-vaec"
+_OPTIONS = ("quality", "lossless", "mode", "model", "device")
 
 
 def _accept(prefix: bytes) -> bool:
@@ -106,7 +107,7 @@ class VaecImageFile(ImageFile.ImageFile):
         return None
 
     def _decode(self) -> Image.Image:
-        from vaecodec.codec import decode
+        from vaecodec.api import decode
 
         self._stream.seek(0)
         width, height = self._file_size
@@ -124,9 +125,9 @@ class VaecImageFile(ImageFile.ImageFile):
 
 
 def _save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:  # noqa: ARG001
-    from vaecodec.codec import encode
+    from vaecodec.api import encode
 
-    options = {key: im.encoderinfo[key] for key in ("quality", "model", "device") if key in im.encoderinfo}
+    options = {key: im.encoderinfo[key] for key in _OPTIONS if key in im.encoderinfo}
     fp.write(encode(_with_metadata(to_picture(im), im.encoderinfo), **options))
 
 

@@ -34,7 +34,7 @@ def _files(target: str) -> Iterator[bytes]:
         if target == "container" and expected.error is None:
             file = container.parse(data)
             contents = container.read_all(data, file)
-            for tag in (Tag.ALPHA, Tag.OUTLIERS):
+            for tag in (Tag.ALPHA, Tag.OUTLIERS, Tag.LOSSLESS):
                 if len(contents.get(tag, b"")) in range(1, LARGEST):
                     yield b"\x11" + contents[tag]
 

@@ -93,8 +93,9 @@ def _read_container(data: bytes) -> None:
 
 
 def _read_contents(content: bytes, side: int) -> None:
-    """The two contents that have a structure of their own."""
+    """The contents that have a structure of their own."""
     width, height = side % 16 + 1, side // 16 + 1
+    _read_tiles(content, width, height)
     with contextlib.suppress(FormatError):
         require(len(container.unpack_alpha(content, width, height)) == width * height, "alpha of another size")
     try:
@@ -104,6 +105,18 @@ def _read_contents(content: bytes, side: int) -> None:
     require(
         container.pack_outliers([at for at, _ in pairs], [v for _, v in pairs]) == content, "outliers not canonical"
     )
+
+
+def _read_tiles(content: bytes, width: int, height: int) -> None:
+    if not content:
+        return
+    try:
+        tiles = container.parse_tiles(content, container.Header.of_lossless(container.Mode.RGBA, width, height))
+    except FormatError:
+        return
+    require(sum(tile.width * tile.height for tile in tiles) == width * height, "tiles leave something out")
+    packed = container.pack_tiles(tiles[0].width, tiles[0].height, [tile.webp for tile in tiles])
+    require(packed == content, "tiles are not canonical")
 
 
 def fuzz_rans(data: bytes) -> None:
@@ -178,7 +191,8 @@ def fuzz_decode(data: bytes) -> None:
 
 def _decode_file(data: bytes) -> None:
     codec = tiny()
-    _check_coders(data)
+    if not _is_lossless(data):
+        _check_coders(data)
     try:
         pixels = codec.decode(data, as_array=True, max_pixels=MAX_PIXELS)
     except FormatError:
@@ -194,8 +208,18 @@ def _decode_file(data: bytes) -> None:
     require(corner.shape[:2] == (1, 1), f"the corner is {corner.shape}")
     small = codec.decode(data, as_array=True, max_pixels=MAX_PIXELS, scale=8)
     require(small.shape[:2] == (-(-file.header.height // 8), -(-file.header.width // 8)), f"1/8 is {small.shape}")
-    if Tag.OUTLIERS not in file.sections and file.header.model_hash == codec.loaded_model().wire_hash:
+    if file.header.is_lossless:
+        again = codec.decode(codec.encode(pixels, lossless=True), as_array=True)
+        require(np.array_equal(again, pixels), "lossless pixels come back changed")
+    elif Tag.OUTLIERS not in file.sections and file.header.model_hash == codec.loaded_model().wire_hash:
         _check_payload(codec, data, file)
+
+
+def _is_lossless(data: bytes) -> bool:
+    try:
+        return container.parse(data).header.is_lossless
+    except FormatError:
+        return False
 
 
 def _check_coders(data: bytes) -> None:

@@ -2,6 +2,8 @@
 
     python tests/conformance/make.py
 
+Files that are there stay as they are; what is missing is added.
+
 The model of the set (model.safetensors there) is that of tests/golden/ at format version 1; it is kept.
 """
 
@@ -9,12 +11,14 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import io
 import json
 import struct
 import sys
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import click
@@ -25,9 +29,10 @@ from PIL import Image
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "kernels")]
 
+import vaecodec  # noqa: E402
 from vaecodec import container  # noqa: E402
 from vaecodec.codec import Codec  # noqa: E402
-from vaecodec.conformance import FOLDER, MANIFEST, MODEL, Expected, digest, errors_of  # noqa: E402
+from vaecodec.conformance import FOLDER, MANIFEST, MODEL, Expected, digest, errors_of, expectations  # noqa: E402
 from vaecodec.container import Header, Tag  # noqa: E402
 from vaecodec.container.alpha import Filter, _apply  # noqa: E402
 from vaecodec.entropy.coding import R_LIMIT, Latents, encode_latents  # noqa: E402
@@ -122,12 +127,12 @@ def see_through(maker: Maker, mode: str, kind: Filter, size: tuple[int, int]) ->
     base = to_picture(maker.photo(width, height, mode="RGB" if mode == "RGBA" else "L"))
     picture = Picture(base.rgb, alpha, "RGBA" if mode == "RGBA" else "LA", None, None, None)
     content = bytes([kind]) + zlib.compress(_apply(kind, alpha.tobytes(), width), 9)
-    return with_section(maker.codec.encode(picture, level=30), Tag.ALPHA, content)
+    return with_section(maker.codec.encode(picture, level=30, mode="neural"), Tag.ALPHA, content)
 
 
 def pictures(maker: Maker) -> list[Made]:
     """Sizes, levels, modes."""
-    encode, photo = maker.codec.encode, maker.photo
+    encode, photo = partial(maker.codec.encode, mode="neural"), maker.photo
     sizes = ((1, 1), (1, 70), (70, 1), (63, 65), (64, 64), (65, 63), (130, 61), (2, 257))
     found = [Made(f"size-{w}x{h}", f"{w} x {h} pixels", encode(photo(w, h), level=35)) for w, h in sizes]
     found += [
@@ -154,7 +159,7 @@ def pictures(maker: Maker) -> list[Made]:
 def extras(maker: Maker) -> list[Made]:
     """Metadata and sections of the future."""
     photo = maker.photo(48, 32)
-    plain = maker.codec.encode(photo, level=20)
+    plain = maker.codec.encode(photo, level=20, mode="neural")
     exif = Image.Exif()
     exif[0x0112] = 6  # Orientation: pixels stay as they are
     tags = {Tag.ICC: b"conformance profile", Tag.EXIF: exif.tobytes().removeprefix(b"Exif\0\0"), Tag.XMP: b"<x/>"}
@@ -201,6 +206,90 @@ def streams(maker: Maker) -> list[Made]:
     return found
 
 
+def lossless(maker: Maker) -> list[Made]:
+    """Lossless files: modes, tiles, metadata."""
+    photo = maker.photo
+    found = [
+        Made(f"lossless-{mode.lower()}", f"lossless, mode {mode}", encode_lossless(image))
+        for mode, image in (
+            ("L", photo(33, 20, mode="L")),
+            ("RGB", photo(41, 30)),
+            ("LA", with_soft_alpha(photo(30, 25, mode="L"))),
+            ("RGBA", with_soft_alpha(photo(28, 31))),
+        )
+    ]
+    found.append(Made("lossless-1x1", "lossless, 1 x 1 pixel", encode_lossless(photo(1, 1))))
+    opaque = photo(20, 10).convert("RGBA")
+    found.append(Made("lossless-opaque", "lossless, mode RGBA, no alpha in the WebP file", encode_lossless(opaque)))
+    tall = Image.fromarray(np.arange(16_384, dtype=np.uint16).astype(np.uint8)[:, None])
+    found.append(Made("lossless-tall", "lossless, a side beyond that of a WebP file: two tiles", encode_lossless(tall)))
+    steps = Image.fromarray((np.add.outer(np.arange(300) // 9, np.arange(520) // 7) % 5 * 60).astype(np.uint8))
+    tiles = container.Header.of_lossless(container.Mode.L, 520, 300)
+    places = [
+        webp_of(steps.crop((left, top, left + width, top + height)))
+        for left, top, width, height in container.tile_places(520, 300, 256, 257)
+    ]
+    content = container.pack_tiles(256, 257, places)
+    found.append(Made("lossless-tiles", "lossless, 3 x 2 tiles", container.pack(tiles, [(Tag.LOSSLESS, content)])))
+    everything = encode_lossless(photo(24, 16))
+    for tag, content in ((Tag.ICC, b"profile"), (Tag.EXIF, b"II*\0"), (Tag.XMP, b"<x/>"), (0x80, b"future")):
+        everything = with_section(everything, tag, content)
+    found.append(Made("lossless-all", "lossless, every section, an unknown optional one", everything))
+    return found
+
+
+def encode_lossless(image: Image.Image) -> bytes:
+    return vaecodec.encode(image, lossless=True)
+
+
+def webp_of(image: Image.Image, **options: object) -> bytes:
+    out = io.BytesIO()
+    image.save(out, "WEBP", **({"lossless": True, "exact": True} | options))
+    return out.getvalue()
+
+
+def with_soft_alpha(image: Image.Image) -> Image.Image:
+    rows, columns = np.mgrid[0 : image.height, 0 : image.width]
+    image.putalpha(Image.fromarray((rows * columns % 256).astype(np.uint8)))
+    return image
+
+
+def refused_lossless(maker: Maker) -> list[Made]:
+    """Lossless files that every reader must refuse."""
+    photo = maker.photo(20, 16)
+    good = encode_lossless(photo)
+    webp, head = webp_of(photo), bytes([1, 20, 16])
+    animated = webp_of(photo, save_all=True, append_images=[maker.photo(20, 16, "mountain-lake.jpg")])
+    contents = {
+        "codec": (b"\2" + head[1:] + counted(webp), "another codec than WebP"),
+        "tile": (bytes([1, 21, 16]) + counted(webp), "a tile wider than the picture"),
+        "size": (head + counted(webp_of(maker.photo(16, 20))), "a WebP file of another size"),
+        "lossy": (head + counted(webp_of(photo, lossless=False)), "a lossy WebP file"),
+        "animated": (head + counted(animated), "an animated WebP file"),
+        "alpha": (head + counted(webp_of(with_soft_alpha(maker.photo(20, 16)))), "alpha in mode RGB"),
+        "cut": (head + counted(webp)[:-1], "a tile cut off"),
+        "more": (head + counted(webp) + b"\0", "a byte behind the last tile"),
+        "pixels": (head + counted(webp[:25] + bytes(len(webp) - 25)), "no pixels in the WebP file"),
+    }
+    file = container.parse(good)
+    found = [
+        Made(f"refuse-lossless-{name}", f"lossless: {covers}", container.pack(file.header, [(Tag.LOSSLESS, content)]))
+        for name, (content, covers) in contents.items()
+    ]
+    cases = {
+        "model": (resealed(good, 6, 1), "a model in version 2"),
+        "level": (resealed(good, 11, 62), "level 62 in version 2"),
+        "latents": (resealed(good, 16, 1), "LATENTS in version 2"),
+        "version-1": (resealed(maker.codec.encode(photo, level=10, mode="neural"), 17, 4), "LOSSLESS in version 1"),
+        "version-255": (good[:4] + b"\xff" + good[5:], "version 255"),
+    }
+    return found + [Made(f"refuse-lossless-{name}", covers, data) for name, (data, covers) in cases.items()]
+
+
+def counted(webp: bytes) -> bytes:
+    return container.pack_varint(len(webp)) + webp
+
+
 def resealed(data: bytes, at: int, byte: int) -> bytes:
     """One byte of the header changed, its CRC right again."""
     end = container.parse(data).size - sum(s.length for s in container.parse(data).sections.values()) - 4
@@ -211,18 +300,18 @@ def resealed(data: bytes, at: int, byte: int) -> bytes:
 
 def refused(maker: Maker) -> list[Made]:
     """What every reader must refuse."""
-    good = maker.codec.encode(maker.photo(20, 20), level=10)
+    good = maker.codec.encode(maker.photo(20, 20), level=10, mode="neural")
     payload = container.read_section(good, container.parse(good), Tag.LATENTS)
     flipped = bytearray(good)
     flipped[-1] ^= 1
     cases = {
         "magic": (b"\x8fVAE" + good[4:], "another magic"),
-        "version": (good[:4] + b"\2" + good[5:], "version 2"),
+        "version": (good[:4] + b"\2" + good[5:], "version 2 under the checksum of version 1"),
         "flags": (resealed(good, 5, 1), "a reserved flag"),
         "level": (resealed(good, 12, 64), "level 64"),
         "mode": (resealed(good, 13, 5), "mode 5"),
         "width": (resealed(good, 14, 0), "width 0"),
-        "tag": (resealed(good, 17, 4), "an unknown mandatory section"),
+        "tag": (resealed(good, 17, 4), "LOSSLESS in version 1"),
         "header-crc": (good[:12] + b"\1" + good[13:], "a damaged header"),
         "cut": (good[:-1], "a byte is missing"),
         "more": (good + b"\0", "a byte too many"),
@@ -239,12 +328,16 @@ def describe(made: Made, maker: Maker) -> Expected:
     """Decode in float32 and bfloat16; write the file and its picture."""
     (FOLDER / f"{made.name}.vaec").write_bytes(made.data)
     try:
-        latents = digest(maker.codec.decode_latents(made.data))
+        is_lossless = container.parse(made.data).header.is_lossless
+        latents = None if is_lossless else digest(maker.codec.decode_latents(made.data))
+        pixels = maker.codec.decode(made.data, as_array=True)
     except FormatError as error:
         return Expected(made.name, made.covers, error=type(error).__name__)
+    if is_lossless:
+        Image.fromarray(pixels).save(FOLDER / f"{made.name}.png", optimize=True)
+        return Expected(made.name, made.covers, None, 0, 0.0, 0, 0.0)
     if not made.compare:
         return Expected(made.name, made.covers, latents)
-    pixels = maker.codec.decode(made.data, as_array=True)
     Image.fromarray(pixels).save(FOLDER / f"{made.name}.png", optimize=True)
     peak, rms = errors_of(maker.half.decode(made.data, as_array=True), pixels)
     room = round(HALF_ROOM * rms + RMS, 2)
@@ -253,16 +346,16 @@ def describe(made: Made, maker: Maker) -> Expected:
 
 def main() -> None:
     maker = Maker()
-    for path in (*FOLDER.glob("*.vaec"), *FOLDER.glob("*.png")):
-        path.unlink()
+    known = {expected.name: expected for expected in expectations()}
     found = []
-    for made in (*pictures(maker), *extras(maker), *streams(maker), *refused(maker)):
-        expected = describe(made, maker)
+    parts = (pictures, extras, streams, lossless, refused, refused_lossless)
+    for made in (made for part in parts for made in part(maker)):
+        expected = known.get(made.name) or describe(made, maker)
         if made.name.startswith("refuse-") != (expected.error is not None):
             message = f"{made.name}: {expected.error}"
             raise SystemExit(message)
         found.append({key: value for key, value in dataclasses.asdict(expected).items() if value is not None})
-        click.echo(f"{made.name}: {len(made.data)} bytes, {expected.error or ''} half {expected.half_peak}")
+        click.echo(f"{made.name}: {'kept' if made.name in known else f'{len(made.data)} bytes'} {expected.error or ''}")
     model = hashlib.sha256(MODEL.read_bytes()).hexdigest()
     lines = ",\n".join("  " + json.dumps(entry) for entry in found)
     MANIFEST.write_text(f'{{\n "version": 1,\n "model": "{model}",\n "files": [\n{lines}\n ]\n}}\n', encoding="utf-8")

@@ -1,5 +1,5 @@
-"""Makes the golden files of format version 1. Run by hand only, in a commit that says why: python tests/golden/make.py
-(with --keep-model only the files are made anew).
+"""Makes the golden files. Run by hand only, in a commit that says why: python tests/golden/make.py
+(with --keep-model only the files are made anew, with --lossless only those of format version 2).
 
 tiny-v1.safetensors is a very small model, trained for a moment on samples/; the .vaec files are coded with it, so they
 decode whatever weights the package ships. golden.json holds the SHA-256 of the integers of every file, and the PNGs
@@ -23,6 +23,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "kernels")]
 
+import vaecodec  # noqa: E402
 from vaecodec import container  # noqa: E402
 from vaecodec.codec import Codec  # noqa: E402
 from vaecodec.container import Header, Mode, Tag  # noqa: E402
@@ -138,7 +139,29 @@ def describe(golden: Golden, data: bytes, codec: Codec) -> dict[str, object]:
     }
 
 
+def make_lossless() -> None:
+    """A file of version 2 for each mode, its pixels as PNG; golden-lossless.json has the digests."""
+    bird = crop("osprey.jpg", 480, 180, 70, 50)
+    soft = Image.fromarray((np.add.outer(np.arange(50), np.arange(70)) * 2 % 256).astype(np.uint8))
+    found = {}
+    for mode in ("L", "RGB", "LA", "RGBA"):
+        picture = bird.convert(mode)
+        if mode in ("LA", "RGBA"):
+            picture.putalpha(soft)
+        picture.info["xmp"] = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>"
+        name = f"lossless-{mode.lower()}"
+        data = vaecodec.encode(picture, lossless=True)
+        (HERE / f"{name}-v2.vaec").write_bytes(data)
+        Image.fromarray(vaecodec.decode(data, as_array=True)).save(HERE / f"{name}-v2.png", optimize=True)
+        found[name] = {"mode": mode, "sha256": hashlib.sha256(data).hexdigest(), "pixels": digest(np.asarray(picture))}
+    text = json.dumps({"version": 2, "files": found}, indent=1)
+    (HERE / "golden-lossless.json").write_text(text + "\n", encoding="utf-8")
+
+
 def main() -> None:
+    if "--lossless" in sys.argv[1:]:
+        make_lossless()
+        return
     if "--keep-model" not in sys.argv[1:]:
         make_model()
     codec, model = Codec(MODEL, device="cpu", dtype="float32"), load_model(read_model(MODEL))

@@ -78,10 +78,18 @@ def info_lines(name: str, info: Info) -> list[str]:
         name,
         f"  size            {info.width} x {info.height}, {info.mode}",
         f"  file            {format_size(info.file_size)}, {info.bpp:.3f} bits per pixel",
-        f"  quality         {info.quality} (level {info.level})",
-        f"  model           {info.model} (id {info.model_id}, hash {info.model_hash})",
+        *_coding_lines(info),
         f"  format version  {info.version}",
         f"  sections        {sections}",
+    ]
+
+
+def _coding_lines(info: Info) -> list[str]:
+    if info.lossless:
+        return ["  coding          lossless (WebP), needs no model"]
+    return [
+        f"  coding          neural, quality {info.quality} (level {info.level})",
+        f"  model           {info.model} (id {info.model_id}, hash {info.model_hash})",
     ]
 
 

@@ -13,8 +13,14 @@ from vaecodec.levels import MAX_LEVEL
 # The first byte is no ASCII and no UTF-8 lead: text mode damage and text files are told apart at once.
 MAGIC = b"\x8fVAC"
 VERSION = 1
+"""Latents of a model."""
+LOSSLESS_VERSION = 2
+"""The pixels themselves; no model."""
+VERSIONS = (VERSION, LOSSLESS_VERSION)
 MODEL_HASH_BYTES = 4
 MAX_SIDE = 65_535
+NO_MODEL = 0
+NO_HASH = bytes(MODEL_HASH_BYTES)
 
 
 class Mode(IntEnum):
@@ -36,7 +42,7 @@ class Header:
 
     model_id: 1..2^32-1. model_hash: first 4 bytes of the SHA-256 of the model's tensors.
     level: quality level 0..63. width, height: pixels of the picture as shown, 1..65535.
-    version, flags: 1 and 0, nothing else exists yet.
+    version: 1, or 2 for a lossless file, which has model id 0, model hash 0 and level 63. flags: 0.
     """
 
     model_id: int
@@ -47,6 +53,15 @@ class Header:
     height: int
     version: int = VERSION
     flags: int = 0
+
+    @classmethod
+    def of_lossless(cls, mode: Mode, width: int, height: int) -> Header:
+        """The header of a lossless file."""
+        return cls(NO_MODEL, NO_HASH, MAX_LEVEL, mode, width, height, LOSSLESS_VERSION)
+
+    @property
+    def is_lossless(self) -> bool:
+        return self.version == LOSSLESS_VERSION
 
 
 # version, flags | model id (varint) | model hash, level, mode | width, height (varints)
@@ -83,8 +98,8 @@ def check_start(data: memoryview) -> None:
         message = f"magic is {start.hex(' ') or 'empty'}; a .vaec file starts with {MAGIC.hex(' ')}"
         raise BadMagic(message)
     version = take(data, 0, len(MAGIC) + 1, "version")[len(MAGIC)]
-    if version != VERSION:
-        message = f"version is {version}; this release reads version {VERSION}"
+    if version not in VERSIONS:
+        message = f"version is {version}; this release reads versions {VERSION} and {LOSSLESS_VERSION}"
         raise UnsupportedVersion(message)
 
 
@@ -117,18 +132,34 @@ def check_ranges(header: Header, mode: int) -> None:
 
 def violation(header: Header) -> tuple[type[FormatError], str] | None:
     """The first field outside its legal range, as (error class for a file, message), or None."""
-    if header.version != VERSION:
-        return UnsupportedVersion, f"version is {header.version}; it must be {VERSION}"
+    if header.version not in VERSIONS:
+        return UnsupportedVersion, f"version is {header.version}; it must be {VERSION} or {LOSSLESS_VERSION}"
     if header.flags != 0:
-        return FormatError, f"flags is {header.flags:#04x}; it must be 0, all bits are reserved in version {VERSION}"
+        return FormatError, f"flags is {header.flags:#04x}; it must be 0, all bits are reserved"
+    broken = _lossless_violation(header) if header.is_lossless else _model_violation(header)
+    if broken is not None:
+        return broken
+    message = _side_violation(header.width, header.height)
+    return None if message is None else (LimitExceeded, message)
+
+
+def _model_violation(header: Header) -> tuple[type[FormatError], str] | None:
     if not 1 <= header.model_id <= VARINT_MAX:
         return FormatError, f"model id is {header.model_id}; it must be 1..{VARINT_MAX}"
     if len(header.model_hash) != MODEL_HASH_BYTES:
         return FormatError, f"model hash has {len(header.model_hash)} bytes; it must have {MODEL_HASH_BYTES}"
     if not 0 <= header.level <= MAX_LEVEL:
         return LimitExceeded, f"level is {header.level}; it must be 0..{MAX_LEVEL}"
-    message = _side_violation(header.width, header.height)
-    return None if message is None else (LimitExceeded, message)
+    return None
+
+
+def _lossless_violation(header: Header) -> tuple[type[FormatError], str] | None:
+    if (header.model_id, header.model_hash, header.level) == (NO_MODEL, NO_HASH, MAX_LEVEL):
+        return None
+    return FormatError, (
+        f"model id, model hash and level are {header.model_id}, {header.model_hash.hex()} and {header.level}; "
+        f"they must be {NO_MODEL}, {NO_HASH.hex()} and {MAX_LEVEL} in version {LOSSLESS_VERSION}"
+    )
 
 
 def check_size(width: int, height: int) -> None:

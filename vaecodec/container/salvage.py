@@ -1,8 +1,8 @@
 """What can still be trusted of a damaged file: the picture, when its own sections are whole.
 
-Trusted is what a right CRC covers. Header, LATENTS and OUTLIERS are needed; a damaged or missing ALPHA leaves the
-picture opaque, damaged metadata is left out, and bytes behind the file are ignored. Decoders never do this by
-themselves: it takes an explicit call, or `vaecodec decompress --allow-partial`.
+Trusted is what a right CRC covers. Header, LATENTS, OUTLIERS and LOSSLESS are needed; a damaged or missing ALPHA
+leaves the picture opaque, damaged metadata is left out, and bytes behind the file are ignored. Decoders never do this
+by themselves: it takes an explicit call, or `vaecodec decompress --allow-partial`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from vaecodec.container.header import Mode
 from vaecodec.container.sections import Tag, pack, parse_header, read_section, tag_name
 from vaecodec.errors import FormatError
 
-NEEDED = (Tag.LATENTS, Tag.OUTLIERS)
+NEEDED = (Tag.LATENTS, Tag.OUTLIERS, Tag.LOSSLESS)
 _OPAQUE = {Mode.RGBA: Mode.RGB, Mode.LA: Mode.L}
 
 
@@ -28,7 +28,7 @@ class Salvaged:
 def salvage(data: bytes | bytearray | memoryview) -> Salvaged:
     """Rebuild a damaged file from its intact sections; an intact file comes back as it is, with nothing lost.
 
-    Raises FormatError when the header, LATENTS or OUTLIERS are damaged or missing.
+    Raises FormatError when the header, LATENTS, OUTLIERS or LOSSLESS are damaged or missing.
     """
     file, size = parse_header(data), memoryview(data).nbytes
     lost, contents = [], []
@@ -45,6 +45,6 @@ def salvage(data: bytes | bytearray | memoryview) -> Salvaged:
         lost.append(f"{size - file.size} bytes behind the end of the file are ignored")
     if not lost:
         return Salvaged(bytes(data), ())
-    has_alpha = Tag.ALPHA in dict(contents)
-    mode = file.header.mode if has_alpha else _OPAQUE.get(file.header.mode, file.header.mode)
+    keeps_mode = Tag.ALPHA in dict(contents) or file.header.is_lossless
+    mode = file.header.mode if keeps_mode else _OPAQUE.get(file.header.mode, file.header.mode)
     return Salvaged(pack(replace(file.header, mode=mode), contents), tuple(lost))

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from vaecodec.container.header import (
+    LOSSLESS_VERSION,
+    VERSION,
     Header,
     check_ranges,
     check_start,
@@ -37,6 +39,7 @@ class Tag(IntEnum):
     LATENTS = 1
     OUTLIERS = 2
     ALPHA = 3
+    LOSSLESS = 4
     ICC = 16
     EXIF = 17
     XMP = 18
@@ -154,11 +157,25 @@ def section_violation(header: Header, rows: Sequence[tuple[int, int]]) -> tuple[
         found = _row_violation(tag, length)
         if found is not None:
             return found
+    if header.is_lossless:
+        return _lossless_violation(tags)
     if Tag.LATENTS not in tags:
         return FormatError, f"section tags are {tags}; {Tag.LATENTS.value} (LATENTS) is mandatory"
+    if Tag.LOSSLESS in tags:
+        return FormatError, f"section LOSSLESS is present in version {header.version}; it takes {LOSSLESS_VERSION}"
     if (Tag.ALPHA in tags) != header.mode.has_alpha:
         state = "present" if Tag.ALPHA in tags else "missing"
         return FormatError, f"section ALPHA is {state} in mode {header.mode.name}; RGBA and LA have it, RGB and L not"
+    return None
+
+
+def _lossless_violation(tags: Sequence[int]) -> tuple[type[FormatError], str] | None:
+    """In version 2 LOSSLESS holds all of the pixels, alpha among them."""
+    if Tag.LOSSLESS not in tags:
+        return FormatError, f"section tags are {tags}; {Tag.LOSSLESS.value} (LOSSLESS) is mandatory"
+    for tag in (Tag.LATENTS, Tag.OUTLIERS, Tag.ALPHA):
+        if tag in tags:
+            return FormatError, f"section {tag.name} is present in version {LOSSLESS_VERSION}; it takes {VERSION}"
     return None
 
 

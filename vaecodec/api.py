@@ -1,0 +1,89 @@
+"""`vaecodec.encode` and `vaecodec.decode`: a codec is made, and PyTorch loaded, where an image needs one."""
+
+from __future__ import annotations
+
+from typing import Literal, overload
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from vaecodec import container
+from vaecodec import lossless as lossless_codec
+from vaecodec.levels import DEFAULT_QUALITY
+from vaecodec.modes import Mode, chosen_mode
+from vaecodec.picture_file import Crop, Result, as_it_is, make_source, pixel_limit
+from vaecodec.weights.manifest import DEFAULT_MODEL, entry_by_wire
+
+
+def encode(
+    picture: object,
+    quality: float = DEFAULT_QUALITY,
+    *,
+    model: str = DEFAULT_MODEL,
+    device: str = "auto",
+    mode: Mode = "neural",
+    lossless: bool = False,
+    target_bytes: int | None = None,
+    target_psnr: float | None = None,
+    target_bpp: float | None = None,
+    strip: bool = False,
+    max_memory: int | None = None,
+) -> bytes:
+    """A picture -> the bytes of a .vaec file; see `Codec.encode`. A lossless one is made without PyTorch."""
+    targets = {"target_bytes": target_bytes, "target_psnr": target_psnr, "target_bpp": target_bpp}
+    if chosen_mode(mode, lossless=lossless, targets=targets) == "lossless":
+        return _encode_lossless(picture, strip, max_memory)
+    from vaecodec.codec import shared_codec
+
+    codec = shared_codec(model, device, max_memory)
+    return codec.encode(picture, quality, mode=mode, strip=strip, **targets)  # type: ignore[arg-type]
+
+
+def _encode_lossless(picture: object, strip: bool, max_memory: int | None) -> bytes:
+    return lossless_codec.encode(make_source(as_it_is(picture), strip=strip), max_memory=max_memory)
+
+
+@overload
+def decode(
+    data: bytes,
+    *,
+    as_array: Literal[False] = False,
+    device: str = "auto",
+    max_pixels: int | None = None,
+    crop: Crop | None = None,
+    scale: int = 1,
+    max_memory: int | None = None,
+) -> Image.Image: ...
+@overload
+def decode(
+    data: bytes,
+    *,
+    as_array: Literal[True],
+    device: str = "auto",
+    max_pixels: int | None = None,
+    crop: Crop | None = None,
+    scale: int = 1,
+    max_memory: int | None = None,
+) -> NDArray[np.uint8]: ...
+def decode(
+    data: bytes,
+    *,
+    as_array: bool = False,
+    device: str = "auto",
+    max_pixels: int | None = None,
+    crop: Crop | None = None,
+    scale: int = 1,
+    max_memory: int | None = None,
+) -> Result:
+    """The bytes of a .vaec file -> image; see `Codec.decode`. A lossless one is read without PyTorch."""
+    header = container.parse(data, max_pixels=pixel_limit(max_pixels)).header
+    if header.is_lossless:
+        return lossless_codec.decode(
+            data, as_array=as_array, max_pixels=max_pixels, crop=crop, scale=scale, max_memory=max_memory
+        )
+    from vaecodec.codec import shared_codec
+
+    # No other model is loaded than the file's own.
+    codec = shared_codec(entry_by_wire(header.model_id, header.model_hash).name, device, max_memory)
+    return codec.decode(data, as_array=as_array, max_pixels=max_pixels, crop=crop, scale=scale)  # type: ignore[call-overload,no-any-return]
