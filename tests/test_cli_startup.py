@@ -6,32 +6,31 @@ import ast
 import sys
 from graphlib import TopologicalSorter
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from vaecodec import cli
 from vaecodec.cli import startup
+from vaecodec.cli.machine import Machine
 
-ONE: dict[str, Any] = {"files": 1, "device": "auto", "max_memory": None, "is_plain": True}
+CPU = Machine()
 
 
 def test_where_numpy_is_done_sooner(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", sys)
-    assert not startup.may_skip_torch(1, **ONE)  # PyTorch is loaded already
+    assert not startup.may_skip_torch(1, CPU, files=1, is_plain=True)  # PyTorch is loaded already
     monkeypatch.delitem(sys.modules, "torch")
-    assert startup.may_skip_torch(startup.NUMPY_PIXELS, **ONE)
-    assert not startup.may_skip_torch(startup.NUMPY_PIXELS + 1, **ONE)
+    assert startup.may_skip_torch(startup.NUMPY_PIXELS, CPU, files=1, is_plain=True)
+    assert not startup.may_skip_torch(startup.NUMPY_PIXELS + 1, CPU, files=1, is_plain=True)
 
 
-@pytest.mark.parametrize(
-    "task",
-    [{"files": 2}, {"device": "cuda"}, {"max_memory": 10**9}, {"is_plain": False}],
-    ids=lambda task: next(iter(task)),
-)
-def test_what_needs_pytorch(monkeypatch: pytest.MonkeyPatch, task: dict[str, Any]) -> None:
+def test_what_needs_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "torch", raising=False)
-    assert not startup.may_skip_torch(1, **(ONE | task))
+    assert not startup.may_skip_torch(1, CPU, files=2, is_plain=True)
+    assert not startup.may_skip_torch(1, CPU, files=1, is_plain=False)
+    assert not startup.may_skip_torch(1, Machine(max_memory=10**9), files=1, is_plain=True)
+    for device in ("cuda", "cuda:1", "foo"):
+        assert not startup.may_skip_torch(1, Machine(device), files=1, is_plain=True)
 
 
 def test_the_modules_of_the_command_line_form_no_circle() -> None:

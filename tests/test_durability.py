@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from vaecodec.cli.exits import Exit
-from vaecodec.cli.paths import Job
+from vaecodec.cli.jobs import Job
 from vaecodec.cli.program import cli
 from vaecodec.conformance import expectations
 from vaecodec.files import write_atomic

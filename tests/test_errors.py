@@ -23,6 +23,7 @@ TREE: dict[str, tuple[type, ...]] = {
     "BackendError": (errors.VaecodecError,),
     "DivergedError": (errors.VaecodecError,),
     "InputError": (errors.VaecodecError, ValueError),
+    "InputTypeError": (errors.InputError, TypeError),
     "TargetError": (errors.InputError,),
 }
 

@@ -65,7 +65,7 @@ def test_a_tree_is_mirrored(run: Run, jobs: str) -> None:
     assert done.code == 0
     assert _outputs() == _photos()
     lines = done.out.splitlines()
-    assert [line.partition(" ")[0] for line in lines[:-1]] == [f"photos/{name}.jpg" for name in _photos()]
+    assert sorted(line.partition(" ")[0] for line in lines[:-1]) == [f"photos/{name}.jpg" for name in _photos()]
     assert lines[-1].startswith("9 files: ")
     assert "saved" in lines[-1]
 
@@ -150,7 +150,7 @@ def test_targets_and_crops_on_the_command_line(run: Run) -> None:
     assert run(str(photo), "-o", "b.vaec", "--target-psnr", "80").code == 4
     assert run(str(photo), "-o", "b.vaec", "--target-bpp", "0.5", "-q", "30").code == 2
     assert run(str(photo), "-o", "b.vaec", "--target-size", "huge").code == 2
-    assert run(str(photo), "-o", "b.vaec", "--max-memory", "1KB").code == 4
+    assert run(str(photo), "-o", "b.vaec", "--max-memory", "1KB").code == 2
     Path("c.vaec").write_bytes(vaecodec.encode(np.full((70, 80, 3), 90, np.uint8)))
     for arguments, size in ((("--crop", "3,5,20,10"), (20, 10)), (("--scale", "8"), (10, 9))):
         assert (

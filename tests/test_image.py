@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageOps
 
 from vaecodec.errors import InputError
-from vaecodec.image import Picture, strip_exif_prefix, to_array, to_picture, to_pil
+from vaecodec.image import Picture, strip_exif_prefix, stripped, to_array, to_picture, to_pil, upright
 
 
 def _pil(photo: NDArray[np.uint8], mode: str) -> Image.Image:
@@ -112,23 +114,94 @@ def test_cmyk_is_converted_with_a_warning(photo: NDArray[np.uint8]) -> None:
     assert np.array_equal(to_array(picture), np.asarray(image.convert("RGB")))
 
 
-def test_cmyk_with_a_profile_that_does_not_fit_is_an_error(photo: NDArray[np.uint8]) -> None:
+def test_cmyk_with_a_profile_that_cannot_be_used_is_taken_as_plain_ink(photo: NDArray[np.uint8]) -> None:
     image = _pil(photo, "CMYK")
     image.info["icc_profile"] = b"not a profile"
-    with pytest.warns(UserWarning, match="CMYK"), pytest.raises(InputError, match="ICC profile"):
-        to_picture(image)
+    with pytest.warns(UserWarning, match="CMYK") as warned:
+        picture = to_picture(image)
+    assert any("profile of the CMYK image cannot be used" in str(warning.message) for warning in warned)
+    assert np.array_equal(picture.rgb, np.asarray(image.convert("RGB")))
+    assert picture.icc is None
 
 
-def test_lab_is_refused() -> None:
-    with pytest.raises(InputError, match="mode LAB"):
-        to_picture(Image.new("LAB", (2, 2)))
+def test_lab_becomes_srgb() -> None:
+    srgb, lab = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
+    colours = np.random.default_rng(1).integers(0, 256, (8, 8, 3), np.uint8)
+    image = ImageCms.profileToProfile(Image.fromarray(colours), srgb, lab, outputMode="LAB")
+    assert image is not None
+    with pytest.warns(UserWarning, match="LAB is converted to sRGB"):
+        picture = to_picture(image)
+    assert np.abs(picture.rgb.astype(int) - colours).mean() < 2  # 8 bits of L, a and b are coarse
 
 
-def test_second_frames_are_named(photo: NDArray[np.uint8]) -> None:
+def test_floats_up_to_one_are_shares_and_others_are_levels() -> None:
+    shares = np.linspace(0, 1, 256, dtype=np.float32).reshape(16, 16)
+    for values, top in ((shares, "0..1"), (shares * 255, "0..255")):
+        with pytest.warns(UserWarning, match=f"mode F is reduced to 8 bits, its values taken as {top}"):
+            picture = to_picture(Image.fromarray(values))
+        assert np.array_equal(picture.rgb[:, :, 0], np.arange(256).reshape(16, 16))
+    with pytest.raises(InputError, match="outside"):
+        to_picture(Image.fromarray(np.full((2, 2), np.nan, np.float32)))
+
+
+def test_the_frame_that_is_kept_is_named(photo: NDArray[np.uint8]) -> None:
     frames = [_pil(photo, "P"), _pil(photo[::-1], "P")]
     animation = _reopen(frames[0], "GIF", save_all=True, append_images=frames[1:])
-    with pytest.warns(UserWarning, match="frames"):
-        to_picture(animation)
+    for number in (0, 1):
+        animation.seek(number)
+        with pytest.warns(UserWarning, match=f"only frame {number + 1} of 2 is kept"):
+            to_picture(animation)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_upright_turns_as_pillow_does(photo: NDArray[np.uint8], orientation: int, order: str) -> None:
+    exif = Image.Exif()
+    exif.endian = order
+    exif[0x010F], exif[0x0112] = "Maker", orientation
+    image = Image.fromarray(photo).convert("RGBA")
+    image.putalpha(Image.fromarray(photo[:, :, 1]))
+    image.info["exif"] = exif.tobytes()
+    turned = to_pil(upright(to_picture(image)))
+    assert np.array_equal(np.asarray(turned), np.asarray(ImageOps.exif_transpose(image)))
+    left = turned.getexif()
+    assert left[0x010F] == "Maker"
+    assert left.get(0x0112, 1) == 1
+
+
+@given(st.binary(max_size=80), st.sampled_from([b"", b"II*\0", b"MM\0*", b"II*\0\x08\0\0\0\x01\0\x12\x01"]))
+def test_upright_takes_any_exif(rest: bytes, start: bytes) -> None:
+    picture = Picture(np.zeros((2, 3, 3), np.uint8), exif=start + rest)
+    assert upright(picture).rgb.size == 18
+
+
+def test_stripping_keeps_the_look(photo: NDArray[np.uint8]) -> None:
+    """A profile that is sRGB goes without a trace; one with red and blue exchanged is seen in the pixels."""
+    plain = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image = Image.fromarray(photo)
+    image.info.update(icc_profile=plain, exif=exif.tobytes(), xmp=b"<x/>")
+    bare = stripped(to_picture(image))
+    assert (bare.icc, bare.exif, bare.xmp) == (None, None, None)
+    assert np.array_equal(bare.rgb, np.rot90(photo, -1))
+    swapped = bytearray(plain)
+    places = [plain.index(name, 128) + 4 for name in (b"rXYZ", b"bXYZ")]  # of their entries in the tag table
+    red, blue = (slice(place, place + 8) for place in places)
+    swapped[red], swapped[blue] = swapped[blue], swapped[red]
+    image.info["icc_profile"] = bytes(swapped)
+    converted = stripped(to_picture(image)).rgb
+    assert np.abs(converted.astype(int) - np.rot90(photo[:, :, ::-1], -1)).max() <= 2
+    image.info["icc_profile"] = b"no profile"
+    with pytest.warns(UserWarning, match="colour profile cannot be used"):
+        assert np.array_equal(stripped(to_picture(image)).rgb, np.rot90(photo, -1))
+
+
+def test_exif_that_cannot_be_read_is_left_out(photo: NDArray[np.uint8]) -> None:
+    image = Image.fromarray(photo)
+    image.info["Raw profile type exif"] = "\nexif\n       8\n4d4d4d4d4d4d4d4d"  # where a PNG may keep it
+    with pytest.warns(UserWarning, match="EXIF data cannot be read"):
+        assert to_picture(image).exif is None
 
 
 @pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (2, "LA"), (3, "RGB"), (4, "RGBA")])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal, overload
 
 import numpy as np
@@ -13,14 +14,16 @@ from vaecodec import lossless as lossless_codec
 from vaecodec.levels import DEFAULT_QUALITY
 from vaecodec.modes import Mode, chosen_mode
 from vaecodec.picture_file import Crop, Result, as_it_is, make_source, pixel_limit
-from vaecodec.weights.manifest import DEFAULT_MODEL, entry_by_wire
+from vaecodec.reading import Data, read_data
+from vaecodec.weights.lookup import find_model
+from vaecodec.weights.manifest import DEFAULT_MODEL, manifest
 
 
 def encode(
     picture: object,
     quality: float = DEFAULT_QUALITY,
     *,
-    model: str = DEFAULT_MODEL,
+    model: str | Path = DEFAULT_MODEL,
     device: str = "auto",
     mode: Mode = "neural",
     lossless: bool = False,
@@ -46,9 +49,10 @@ def _encode_lossless(picture: object, strip: bool, max_memory: int | None) -> by
 
 @overload
 def decode(
-    data: bytes,
+    data: Data,
     *,
     as_array: Literal[False] = False,
+    model: str | Path | None = None,
     device: str = "auto",
     max_pixels: int | None = None,
     crop: Crop | None = None,
@@ -57,9 +61,10 @@ def decode(
 ) -> Image.Image: ...
 @overload
 def decode(
-    data: bytes,
+    data: Data,
     *,
     as_array: Literal[True],
+    model: str | Path | None = None,
     device: str = "auto",
     max_pixels: int | None = None,
     crop: Crop | None = None,
@@ -67,23 +72,31 @@ def decode(
     max_memory: int | None = None,
 ) -> NDArray[np.uint8]: ...
 def decode(
-    data: bytes,
+    data: Data,
     *,
     as_array: bool = False,
+    model: str | Path | None = None,
     device: str = "auto",
     max_pixels: int | None = None,
     crop: Crop | None = None,
     scale: int = 1,
     max_memory: int | None = None,
 ) -> Result:
-    """The bytes of a .vaec file -> image; see `Codec.decode`. A lossless one is read without PyTorch."""
-    header = container.parse(data, max_pixels=pixel_limit(max_pixels)).header
+    """A .vaec file (bytes, path or open file) -> image; see `Codec.decode`. A lossless one is read without PyTorch.
+
+    model: the weights file of an own model; those of shipped models, and of models in the folder that the environment
+    variable VAECODEC_MODELS names, are found without.
+    """
+    content = read_data(data)
+    header = container.parse(content, max_pixels=pixel_limit(max_pixels)).header
     if header.is_lossless:
         return lossless_codec.decode(
-            data, as_array=as_array, max_pixels=max_pixels, crop=crop, scale=scale, max_memory=max_memory
+            content, as_array=as_array, max_pixels=max_pixels, crop=crop, scale=scale, max_memory=max_memory
         )
     from vaecodec.codec import shared_codec
 
-    # No other model is loaded than the file's own.
-    codec = shared_codec(entry_by_wire(header.model_id, header.model_hash).name, device, max_memory)
-    return codec.decode(data, as_array=as_array, max_pixels=max_pixels, crop=crop, scale=scale)  # type: ignore[call-overload,no-any-return]
+    if model is None:  # no other model is loaded than the file's own
+        entry = find_model(header.model_id, header.model_hash)
+        model = entry.name if entry in manifest() else entry.path
+    codec = shared_codec(model, device, max_memory)
+    return codec.decode(content, as_array=as_array, max_pixels=max_pixels, crop=crop, scale=scale)  # type: ignore[call-overload,no-any-return]

@@ -6,7 +6,8 @@ decode: file -> z_hat -> scale index (integers) -> r, all in one pass of the ent
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +21,7 @@ from torch import Tensor
 
 from vaecodec import container
 from vaecodec import lossless as lossless_codec
+from vaecodec.arguments import check_integer, check_real
 from vaecodec.container import Header
 from vaecodec.entropy.coding import CodedLatents, Latents
 from vaecodec.errors import FormatError, InputError, VaecodecError
@@ -39,6 +41,7 @@ from vaecodec.picture_file import (
     read_item,
     window_of,
 )
+from vaecodec.reading import Content, Data, read_data
 from vaecodec.runtime.choice import Coder, Plan, choose
 from vaecodec.runtime.engines import Engines
 from vaecodec.runtime.loading import LoadedModel
@@ -157,6 +160,12 @@ class Codec:
         if len(given) > 1:
             message = f"{' and '.join(given)} can't be combined; give one of them"
             raise InputError(message)
+        if target_bytes is not None:
+            target_bytes = check_integer("target_bytes", target_bytes)
+        target_psnr, target_bpp = (
+            value if value is None else check_real(name, value)
+            for name, value in (("target_psnr", target_psnr), ("target_bpp", target_bpp))
+        )
         mode = chosen_mode(mode, lossless=lossless, targets=goals)
         source = make_source(as_it_is(picture), strip=strip)
         if mode == "lossless":
@@ -169,7 +178,7 @@ class Codec:
             target_bytes = bytes_of_bpp(target_bpp, source.picture.width * source.picture.height)
         if target_bytes is not None:
             return self._encode_to(Goal.of_bytes(target_bytes), source)
-        return self._encode_to(Goal.of_psnr(float(target_psnr or 0)), source)
+        return self._encode_to(Goal.of_psnr(target_psnr or 0), source)
 
     def encode_with_latents(
         self,
@@ -187,17 +196,48 @@ class Codec:
         [coded] = pipeline.encode(quantized)
         return Encoded(self._pack(source, coded, level), quantized.latents.on_host(0), coded, quantized.y_hat)
 
+    @overload
     def encode_batch(
-        self, pictures: Sequence[object], quality: float = DEFAULT_QUALITY, *, strip: bool = False
-    ) -> list[bytes]:
-        """Several pictures of any sizes -> their files; those of (nearly) equal size share passes of the networks."""
+        self,
+        pictures: Sequence[object],
+        quality: float = DEFAULT_QUALITY,
+        *,
+        strip: bool = False,
+        on_error: Literal["raise"] = "raise",
+    ) -> list[bytes]: ...
+    @overload
+    def encode_batch(
+        self,
+        pictures: Sequence[object],
+        quality: float = DEFAULT_QUALITY,
+        *,
+        strip: bool = False,
+        on_error: Literal["collect"],
+    ) -> list[bytes | VaecodecError]: ...
+    def encode_batch(
+        self,
+        pictures: Sequence[object],
+        quality: float = DEFAULT_QUALITY,
+        *,
+        strip: bool = False,
+        on_error: OnError = "raise",
+    ) -> Sequence[bytes | VaecodecError]:
+        """Several pictures of any sizes -> their files; those of (nearly) equal size share passes of the networks.
+
+        With on_error="collect" the place of a picture that can't be encoded holds its error instead of a file.
+        """
         level = quality_to_level(quality)
-        sources = [make_source(as_it_is(picture), strip=strip) for picture in pictures]
-        files: dict[int, bytes] = {}
-        keys = [(*padded_size(source.picture.rgb), b"") for source in sources]
-        for numbers in batches(keys, self._memory.batch_pixels):
-            files |= zip(numbers, self._encode_equal([sources[n] for n in numbers], level), strict=True)
-        return [files[number] for number in range(len(sources))]
+        results: dict[int, bytes | VaecodecError] = {}
+        sources: dict[int, Source] = {}
+        for number, picture in enumerate(pictures):
+            with _collected(results, number, on_error):
+                sources[number] = make_source(as_it_is(picture), strip=strip)
+        numbers = list(sources)
+        keys = [(*padded_size(sources[number].picture.rgb), b"") for number in numbers]
+        for places in batches(keys, self._memory.batch_pixels):
+            batch = [numbers[place] for place in places]
+            results |= zip(batch, self._encode_equal([sources[n] for n in batch], level), strict=True)
+        return [results[number] for number in range(len(pictures))]
 
     def _encode_equal(self, sources: Sequence[Source], level: int) -> list[bytes]:
         """The files of pictures that are equal in size once padded."""
@@ -227,7 +267,7 @@ class Codec:
     @overload
     def decode(
         self,
-        data: bytes,
+        data: Data,
         *,
         as_array: Literal[False] = False,
         max_pixels: int | None = None,
@@ -237,7 +277,7 @@ class Codec:
     @overload
     def decode(
         self,
-        data: bytes,
+        data: Data,
         *,
         as_array: Literal[True],
         max_pixels: int | None = None,
@@ -246,7 +286,7 @@ class Codec:
     ) -> NDArray[np.uint8]: ...
     def decode(
         self,
-        data: bytes,
+        data: Data,
         *,
         as_array: bool = False,
         max_pixels: int | None = None,
@@ -261,11 +301,12 @@ class Codec:
         FormatError for a bad file, UnknownModel or HashMismatch if it needs other weights, InputError for a bad crop.
         A lossless file needs no weights.
         """
-        if self._is_lossless(data, max_pixels):
+        content = read_data(data)
+        if self._is_lossless(content, max_pixels):
             return lossless_codec.decode(
-                data, as_array=as_array, max_pixels=max_pixels, crop=crop, scale=scale, max_memory=self.max_memory
+                content, as_array=as_array, max_pixels=max_pixels, crop=crop, scale=scale, max_memory=self.max_memory
             )
-        item = self._read_item(0, data, max_pixels)
+        item = self._read_item(0, content, max_pixels)
         window = window_of(item.header, crop, scale)
         [rgb] = self._pipeline(item.header).pixels([item.stored], window, scale=scale)
         if isinstance(rgb, FormatError):
@@ -274,28 +315,26 @@ class Codec:
 
     def decode_batch(
         self,
-        datas: Sequence[bytes],
+        datas: Sequence[Data],
         *,
         as_array: bool = False,
-        on_error: Literal["raise", "collect"] = "raise",
+        on_error: OnError = "raise",
         max_pixels: int | None = None,
-    ) -> list[Result | VaecodecError]:
+    ) -> list[Result | VaecodecError | OSError]:
         """Several files of any sizes; pictures of (nearly) equal size go through the networks together.
 
-        With on_error="collect" a bad file's place holds its error instead of an image.
+        With on_error="collect" a bad file's place holds its error instead of an image: a VaecodecError, or the OSError
+        of one that can't be read.
         """
-        results: dict[int, Result | VaecodecError] = {}
+        results: dict[int, Result | VaecodecError | OSError] = {}
         items: list[Item] = []
         for number, data in enumerate(datas):
-            try:
-                if self._is_lossless(data, max_pixels):
-                    results[number] = self.decode(data, as_array=as_array, max_pixels=max_pixels)  # type: ignore[call-overload]
+            with _collected(results, number, on_error):
+                content = read_data(data)
+                if self._is_lossless(content, max_pixels):
+                    results[number] = self.decode(content, as_array=as_array, max_pixels=max_pixels)  # type: ignore[call-overload]
                 else:
-                    items.append(self._read_item(number, data, max_pixels))
-            except VaecodecError as error:
-                if on_error == "raise":
-                    raise
-                results[number] = error
+                    items.append(self._read_item(number, content, max_pixels))
         keys = [(*item.padded_size, item.header.model_hash) for item in items]
         for places in batches(keys, self._memory.batch_pixels):
             batch = [items[place] for place in places]
@@ -308,7 +347,7 @@ class Codec:
                 results[item.number] = rgb if isinstance(rgb, FormatError) else _finish_whole(item, rgb, as_array)
         return [results[number] for number in range(len(datas))]
 
-    def decode_latents(self, data: bytes, *, max_pixels: int | None = None) -> Latents:
+    def decode_latents(self, data: Data, *, max_pixels: int | None = None) -> Latents:
         """Only the entropy decoding: the integers of the file, equal on every machine. A lossless file has none.
 
         Raises as `decode`, and InputError for a lossless file.
@@ -317,13 +356,30 @@ class Codec:
         return self._pipeline(item.header).decode([item.stored]).checked().on_host(0)
 
     @staticmethod
-    def _is_lossless(data: bytes, max_pixels: int | None) -> bool:
+    def _is_lossless(data: Content, max_pixels: int | None) -> bool:
         """Raises FormatError for what can be seen in the header."""
         return container.parse(data, max_pixels=pixel_limit(max_pixels)).header.is_lossless
 
-    def _read_item(self, number: int, data: bytes, max_pixels: int | None) -> Item:
+    def _read_item(self, number: int, data: Data, max_pixels: int | None) -> Item:
         """All that can be checked of a file before it is decoded; loads the model that it needs."""
-        return read_item(number, data, max_pixels, self._engines.of)
+        return read_item(number, read_data(data), max_pixels, self._engines.of)
+
+
+OnError = Literal["raise", "collect"]
+
+
+@contextlib.contextmanager
+def _collected(results: dict[int, Any], number: int, on_error: OnError) -> Iterator[None]:
+    """Keeps the error of one of several, or lets it pass. Raises InputError for another `on_error`."""
+    if on_error not in ("raise", "collect"):
+        message = f"on_error is {on_error!r}; legal are 'raise' and 'collect'"
+        raise InputError(message)
+    try:
+        yield
+    except (VaecodecError, OSError) as error:
+        if on_error == "raise":
+            raise
+        results[number] = error
 
 
 def _finish_whole(item: Item, rgb: NDArray[np.uint8], as_array: bool) -> Result:
@@ -333,6 +389,6 @@ def _finish_whole(item: Item, rgb: NDArray[np.uint8], as_array: bool) -> Result:
 
 
 @lru_cache(maxsize=4)
-def shared_codec(model: str = DEFAULT_MODEL, device: str = "auto", max_memory: int | None = None) -> Codec:
+def shared_codec(model: str | Path = DEFAULT_MODEL, device: str = "auto", max_memory: int | None = None) -> Codec:
     """The codec that `vaecodec.encode` and `vaecodec.decode` share."""
     return Codec(model, device=device, max_memory=max_memory)

@@ -14,6 +14,7 @@
     ├── DivergedError                 training: the loss was not finite several times in a row
     ├── BackendError                  an explicitly requested device or backend does not work
     └── InputError (ValueError)       a bad argument or an image that cannot be coded
+        ├── InputTypeError (TypeError)  an argument of a type that is not taken
         └── TargetError               no quality gives this picture the size or PSNR that was asked for
 
 Messages name the field, its value and the legal range. A bad file never raises anything outside ``FormatError``
@@ -77,6 +78,10 @@ class DivergedError(VaecodecError):
 
 class InputError(VaecodecError, ValueError):
     """A bad argument, or an image that cannot be coded."""
+
+
+class InputTypeError(InputError, TypeError):
+    """An argument of a type that is not taken."""
 
 
 class TargetError(InputError):

@@ -7,16 +7,18 @@ mode, so that a gray image comes back gray, and the metadata.
 from __future__ import annotations
 
 import io
+import struct
 import sys
 import warnings
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from vaecodec.errors import InputError
+from vaecodec.errors import InputError, InputTypeError
 
 Mode = Literal["RGB", "L", "RGBA", "LA"]
 Pixels = NDArray[np.uint8]
@@ -53,6 +55,39 @@ _TIFF_CAMERA_TAGS = (
 )
 
 
+_ORIENTATION = 0x0112
+_INTEGER_FORMATS = {3: "H", 4: "I"}
+"""TIFF types of the orientation: SHORT, and LONG as some programs write it."""
+_TURNS: dict[int, Callable[[Pixels], Pixels]] = {
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.swapaxes(0, 1),
+    6: lambda a: a[::-1].swapaxes(0, 1),
+    7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
+    8: lambda a: a.swapaxes(0, 1)[::-1],
+}
+"""EXIF orientation -> what turns the pixels upright."""
+
+_PROBE = np.stack(np.meshgrid(*[np.arange(0, 256, 51, dtype=np.uint8)] * 3, indexing="ij"), axis=-1).reshape(36, 6, 3)
+"""Colours from all over the cube [36, 6, 3], to see what a profile does."""
+_SAME_COLOUR = 2
+"""Levels that a profile may change a colour by and still be sRGB."""
+_PROFILE_ERRORS = (ImageCms.PyCMSError, OSError, ValueError, TypeError)
+_METADATA_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    IndexError,
+    KeyError,
+    EOFError,
+    OverflowError,
+    struct.error,
+)
+"""What Pillow raises on EXIF that is none."""
+
+
 @dataclass(frozen=True, eq=False)
 class Picture:
     """One image, taken apart.
@@ -80,8 +115,9 @@ class Picture:
 def to_picture(image: object) -> Picture:
     """Read a PIL image, a uint8 array or a torch tensor.
 
-    * PIL: L, LA, RGB, RGBA, and P, PA, 1, RGBa, La, RGBX, YCbCr, HSV, CMYK; I;16 and I (0..65535) and F (0..255) are
-      reduced to 8 bits with a ``UserWarning``. ICC profile, EXIF and XMP are kept; pixels are not rotated.
+    * PIL: L, LA, RGB, RGBA, and P, PA, 1, RGBa, La, RGBX, YCbCr, HSV; CMYK and LAB become sRGB with a ``UserWarning``;
+      I;16 and I (0..65535) and F (0..255, or 0..1 if no value is more) are reduced to 8 bits with one. ICC profile,
+      EXIF and XMP are kept; pixels are not rotated.
     * numpy: uint8 [H, W] or [H, W, C], C = 1 L, 2 LA, 3 RGB, 4 RGBA.
     * torch: [C, H, W], uint8 or floating point in 0..1.
     * A ``Picture`` is returned as it is.
@@ -101,7 +137,73 @@ def to_picture(image: object) -> Picture:
     message = f"image: expected a PIL image, a uint8 array or a torch tensor, got {type(image).__name__}"
     if isinstance(image, str | bytes) or hasattr(image, "__fspath__"):
         message += "; open it first: PIL.Image.open(path)"
-    raise InputError(message)
+    raise InputTypeError(message)
+
+
+def stripped(picture: Picture) -> Picture:
+    """The picture without metadata, looking the same: turned as its EXIF says, in sRGB."""
+    return replace(in_srgb(upright(picture)), exif=None, xmp=None)
+
+
+def upright(picture: Picture) -> Picture:
+    """The picture with its pixels turned as its EXIF says, and an EXIF that says they are upright."""
+    place = _orientation_place(picture.exif)
+    if picture.exif is None or place is None:
+        return picture
+    offset, form = place
+    (orientation,) = struct.unpack_from(form, picture.exif, offset)
+    turn = _TURNS.get(orientation)
+    if turn is None:
+        return picture
+    exif = bytearray(picture.exif)
+    struct.pack_into(form, exif, offset, 1)
+    alpha = None if picture.alpha is None else np.ascontiguousarray(turn(picture.alpha))
+    return replace(picture, rgb=np.ascontiguousarray(turn(picture.rgb)), alpha=alpha, exif=bytes(exif))
+
+
+def in_srgb(picture: Picture) -> Picture:
+    """The picture without a colour profile, its colours converted to sRGB where the profile means others.
+
+    A profile that cannot be used is left out with a UserWarning.
+    """
+    if picture.icc is None:
+        return picture
+    is_gray = picture.mode in ("L", "LA")
+    try:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(picture.icc))
+        has_gray = profile.profile.xcolor_space.strip() == "GRAY"
+        transform = ImageCms.buildTransform(
+            profile, ImageCms.createProfile("sRGB"), "L" if has_gray and is_gray else "RGB", "RGB"
+        )
+        if np.abs(_transformed(_PROBE, transform, has_gray).astype(int) - _PROBE).max() <= _SAME_COLOUR:
+            return replace(picture, icc=None)
+        rgb = _transformed(picture.rgb, transform, has_gray)
+    except _PROFILE_ERRORS as error:
+        warnings.warn(f"the colour profile cannot be used and is left out: {error}", UserWarning, stacklevel=2)
+        return replace(picture, icc=None)
+    return replace(picture, rgb=rgb, icc=None)
+
+
+def _transformed(rgb: Pixels, transform: ImageCms.ImageCmsTransform, is_gray: bool) -> Pixels:
+    source = Image.fromarray(rgb[:, :, 1] if is_gray else rgb)
+    converted = cast(Image.Image, ImageCms.applyTransform(source, transform))
+    return np.asarray(converted)
+
+
+def _orientation_place(exif: bytes | None) -> tuple[int, str] | None:
+    """Where the orientation stands in a TIFF structure, with the format to unpack it; None where it does not."""
+    form = {b"II*\0": "<", b"MM\0*": ">"}.get((exif or b"")[:4])
+    if exif is None or form is None or len(exif) < 8:
+        return None
+    (start,) = struct.unpack_from(f"{form}I", exif, 4)
+    if start + 2 > len(exif):
+        return None
+    (count,) = struct.unpack_from(f"{form}H", exif, start)
+    for entry in range(start + 2, min(start + 2 + 12 * count, len(exif) - 11), 12):
+        tag, kind, values = struct.unpack_from(f"{form}HHI", exif, entry)
+        if tag == _ORIENTATION and values == 1 and kind in _INTEGER_FORMATS:
+            return entry + 8, form + _INTEGER_FORMATS[kind]
+    return None
 
 
 def to_pil(picture: Picture) -> Image.Image:
@@ -181,6 +283,9 @@ def _tensor_to_array(tensor: Any) -> NDArray[np.uint8]:
     if tensor.ndim != 3 or tensor.shape[0] not in MODE_OF_CHANNELS:
         message = f"image: tensor shape {list(tensor.shape)} is not [C, H, W] with C in 1..4"
         raise InputError(message)
+    if tensor.is_meta or tensor.layout != sys.modules["torch"].strided:
+        message = "image: a tensor without dense values (meta or sparse) has no pixels"
+        raise InputError(message)
     values = tensor.detach().cpu()
     if values.is_floating_point():
         array = values.double().numpy()
@@ -199,24 +304,34 @@ def _from_pil(image: Image.Image) -> Picture:
         raise InputError(message)
     image.load()  # some formats keep their metadata behind the pixels
     _warn_of_frames(image)
-    icc: bytes | None = image.info.get("icc_profile") or None
-    if image.mode == "CMYK":
-        pixels, icc = _cmyk_to_rgb(image, icc), None
+    icc = _metadata_bytes(image, "icc_profile")
+    if image.mode in ("CMYK", "LAB"):
+        pixels, icc = _to_srgb(image, icc), None
     else:
         pixels = _to_own_mode(image)
     array = np.asarray(pixels)
     picture = _from_planes(array if array.ndim == 3 else array[:, :, None], cast(Mode, pixels.mode))
-    return Picture(picture.rgb, picture.alpha, picture.mode, icc, _exif_of(image), image.info.get("xmp") or None)
+    return replace(picture, icc=icc, exif=_exif_of(image), xmp=_metadata_bytes(image, "xmp"))
+
+
+def _metadata_bytes(image: Image.Image, key: str) -> bytes | None:
+    """An entry of Image.info, None for an empty one. Raises InputTypeError for what is no bytes."""
+    value = image.info.get(key)
+    if value and not isinstance(value, bytes):
+        message = f"image: info[{key!r}] is of type {type(value).__name__}; it must be bytes"
+        raise InputTypeError(message)
+    return value or None
 
 
 def _warn_of_frames(image: Image.Image) -> None:
     # An MPO is a photograph whose further frames are the camera's own previews.
     if getattr(image, "is_animated", False) and image.format != "MPO":
-        warnings.warn("image has several frames: only the current one is kept", UserWarning, stacklevel=2)
+        frame, frames = image.tell() + 1, getattr(image, "n_frames", "several")
+        warnings.warn(f"only frame {frame} of {frames} is kept", UserWarning, stacklevel=2)
 
 
 def _to_own_mode(image: Image.Image) -> Image.Image:
-    """Any supported mode but CMYK -> L, LA, RGB or RGBA."""
+    """Any supported mode but CMYK and LAB -> L, LA, RGB or RGBA."""
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         return _reduce_to_8_bits(image)
     if image.mode == "P":
@@ -232,37 +347,51 @@ def _to_own_mode(image: Image.Image) -> Image.Image:
 
 
 def _reduce_to_8_bits(image: Image.Image) -> Image.Image:
-    """I;16 and I hold 0..65535, F holds 0..255 as everywhere in Pillow."""
-    top = 255 if image.mode == "F" else 65535
+    """I;16 and I hold 0..65535; F holds 0..255 as everywhere in Pillow, or 0..1 if nothing in it is more.
+
+    Taken as 0..255, values up to 1 would be black: nobody means that.
+    """
     values = np.asarray(image).astype(np.float64)
+    top = 65535 if image.mode != "F" else 1 if values.max() <= 1 else 255
     if not ((values >= 0) & (values <= top)).all():
         message = f"image: mode {image.mode} has values outside 0..{top}"
         raise InputError(message)
-    warnings.warn(f"mode {image.mode} is reduced to 8 bits", UserWarning, stacklevel=2)
+    meaning = f", its values taken as 0..{top}" if image.mode == "F" else ""
+    warnings.warn(f"mode {image.mode} is reduced to 8 bits{meaning}", UserWarning, stacklevel=2)
     return Image.fromarray(np.rint(values * (255 / top)).astype(np.uint8))
 
 
-def _cmyk_to_rgb(image: Image.Image, icc: bytes | None) -> Image.Image:
-    """Ink values to sRGB, through the image's own profile where it has one."""
-    warnings.warn("CMYK is converted to sRGB", UserWarning, stacklevel=2)
+def _to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
+    """Ink values (CMYK) or LAB to sRGB, through the image's own profile where it has one that can be used."""
+    warnings.warn(f"{image.mode} is converted to sRGB", UserWarning, stacklevel=2)
+    srgb = ImageCms.createProfile("sRGB")
+    if image.mode == "LAB":
+        lab = ImageCms.createProfile("LAB")
+        return cast(Image.Image, ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB"))
     if icc is None:
         return image.convert("RGB")
     try:
-        converted = ImageCms.profileToProfile(
-            image, ImageCms.ImageCmsProfile(io.BytesIO(icc)), ImageCms.createProfile("sRGB"), outputMode="RGB"
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+        return cast(Image.Image, ImageCms.profileToProfile(image, profile, srgb, outputMode="RGB"))
+    except _PROFILE_ERRORS as error:
+        warnings.warn(
+            f"the profile of the CMYK image cannot be used, inks are taken as they are: {error}",
+            UserWarning,
+            stacklevel=2,
         )
-    except (ImageCms.PyCMSError, OSError) as error:
-        message = f"image: the ICC profile of the CMYK image cannot be used: {error}"
-        raise InputError(message) from error
-    return cast(Image.Image, converted)
+        return image.convert("RGB")
 
 
 def _exif_of(image: Image.Image) -> bytes | None:
-    raw = image.info.get("exif")
+    raw = _metadata_bytes(image, "exif")
     if raw:
-        return strip_exif_prefix(raw)
-    exif = _camera_tags(image.getexif())  # TIFF files and PNG text chunks keep it elsewhere
-    return strip_exif_prefix(exif.tobytes()) if len(exif) else None
+        return strip_exif_prefix(raw) or None
+    try:
+        exif = _camera_tags(image.getexif())  # TIFF files and PNG text chunks keep it elsewhere
+        return strip_exif_prefix(exif.tobytes()) if len(exif) else None
+    except _METADATA_ERRORS as error:
+        warnings.warn(f"the EXIF data cannot be read and are left out: {error}", UserWarning, stacklevel=2)
+        return None
 
 
 def _camera_tags(exif: Image.Exif) -> Image.Exif:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from vaecodec import container
 from vaecodec.container import Tag
-from vaecodec.errors import HashMismatch, InputError
+from vaecodec.errors import HashMismatch, InputError, UnknownModel
 from vaecodec.levels import level_to_quality
+from vaecodec.reading import Data, read_data
 from vaecodec.weights.manifest import manifest
 
 if TYPE_CHECKING:
@@ -63,30 +64,35 @@ def _describe(file: container.File) -> Info:
     )
 
 
-def inspect(data: bytes) -> Info:
-    """Header and section table, checked; no torch, no numpy. Raises FormatError for a bad file."""
-    return _describe(container.parse(data, max_pixels=None))
+def inspect(data: Data) -> Info:
+    """Header and section table of a file (its bytes, path, or open), checked; no torch, no numpy.
 
-
-def verify(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS, model: Path | None = None) -> Info:
-    """All checksums, the whole entropy decoding and its end check; no torch, no pixels but those of a lossless file.
-
-    max_pixels: largest legal width * height. model: a weights file to use instead of the shipped ones.
-    Raises FormatError for a damaged file or one beyond the limit, UnknownModel or HashMismatch when its weights aren't
-    installed (or aren't those of `model`).
+    Raises FormatError for a bad file, InputTypeError for what is no file, OSError for one that cannot be read.
     """
-    file = container.parse(data, max_pixels=max_pixels)
+    return _describe(container.parse(read_data(data), max_pixels=None))
+
+
+def verify(data: Data, *, max_pixels: int = DEFAULT_MAX_PIXELS, model: str | Path | None = None) -> Info:
+    """All checksums of a file, the whole entropy decoding and its end check; no torch, pixels of lossless files only.
+
+    data: as for `inspect`. max_pixels: largest legal width * height. model: the weights file of an own model; those of
+    shipped models, and of models in the folder that VAECODEC_MODELS names, are found without.
+    Raises FormatError for a damaged file or one beyond the limit, UnknownModel or HashMismatch when its weights aren't
+    installed (or aren't those of `model`), and what `inspect` raises.
+    """
+    content = read_data(data)
+    file = container.parse(content, max_pixels=max_pixels)
     if file.header.is_lossless:
         from vaecodec import lossless
 
-        lossless.check(container.read_all(data, file)[Tag.LOSSLESS], file.header)
+        lossless.check(container.read_all(content, file)[Tag.LOSSLESS], file.header)
     else:
-        decode_integers(data, max_pixels=max_pixels, model=model)
+        decode_integers(content, max_pixels=max_pixels, model=model)
     return _describe(file)
 
 
 def decode_integers(
-    data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS, model: Path | None = None, loops: Loops = "auto"
+    data: Data, *, max_pixels: int = DEFAULT_MAX_PIXELS, model: str | Path | None = None, loops: Loops = "auto"
 ) -> Latents:
     """The integers of a file, equal on every machine; checks and raises as `verify`. loops: see `rans.choice`.
 
@@ -97,6 +103,7 @@ def decode_integers(
     from vaecodec.rans.choice import rans_coder
     from vaecodec.runtime.windows import z_shape
 
+    data = read_data(data)
     file = container.parse(data, max_pixels=max_pixels)
     if file.header.is_lossless:
         message = "a lossless file has no latents"
@@ -112,16 +119,24 @@ def decode_integers(
     return latents
 
 
-def _weights_of(header: container.Header, path: Path | None) -> StoredModel:
-    """The weights that a file names. Raises UnknownModel or HashMismatch."""
-    from vaecodec.weights.manifest import entry_by_wire
+def weights_of(data: Data, path: str | Path) -> StoredModel:
+    """The weights in an own model's file, if they are those that a .vaec file names; else HashMismatch."""
+    return _weights_of(container.parse(read_data(data)).header, path)
+
+
+def _weights_of(header: container.Header, path: str | Path | None) -> StoredModel:
+    """The weights that a file names: shipped ones, or those at `path`. Raises UnknownModel or HashMismatch."""
+    from vaecodec.weights.lookup import find_model
     from vaecodec.weights.store import read_model
 
-    if path is None:
-        entry = entry_by_wire(header.model_id, header.model_hash)
-        return read_model(entry.path, entry.sha256)
-    stored = read_model(path)
-    if stored.wire_hash != header.model_hash:
-        message = f"the file needs weights {header.model_hash.hex()}; {path} is {stored.wire_hash.hex()}"
-        raise HashMismatch(message)
-    return stored
+    own = None if path is None else read_model(Path(path))
+    if own is not None and own.wire_hash == header.model_hash:
+        return own
+    try:
+        entry = find_model(header.model_id, header.model_hash)
+    except UnknownModel as error:
+        if own is None or header.model_id != own.card["model_id"]:
+            raise
+        message = f"the file needs weights {header.model_hash.hex()}; {path} is {own.wire_hash.hex()}"
+        raise HashMismatch(message) from error
+    return read_model(entry.path, entry.sha256)

@@ -5,6 +5,7 @@ Standard library only: the command line and the container know the scale without
 
 from __future__ import annotations
 
+from vaecodec.arguments import check_integer, check_real
 from vaecodec.errors import InputError
 
 LEVELS = 64
@@ -21,6 +22,7 @@ LAMBDA_MAX = 0.8
 
 def check_level(level: int) -> int:
     """Returns the level itself. Raises InputError outside of 0..63."""
+    level = check_integer("level", level)
     if not 0 <= level <= MAX_LEVEL:
         message = f"level is {level}; it must be 0..{MAX_LEVEL}"
         raise InputError(message)
@@ -29,6 +31,7 @@ def check_level(level: int) -> int:
 
 def quality_to_level(quality: float) -> int:
     """The level 0..63 of a quality 1..100: the scale is linear. Raises InputError outside of it."""
+    quality = check_real("quality", quality)
     if not QUALITY_MIN <= quality <= QUALITY_MAX:
         message = f"quality is {quality}; it must be {QUALITY_MIN}..{QUALITY_MAX}"
         raise InputError(message)

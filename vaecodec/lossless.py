@@ -19,6 +19,7 @@ from vaecodec import container, image
 from vaecodec.container import Header, Tag, Tile
 from vaecodec.errors import BackendError, CorruptStream, InputError
 from vaecodec.picture_file import Crop, Result, Source, pixel_limit, present, window_of
+from vaecodec.reading import Content
 from vaecodec.runtime.windows import Window
 
 Pixels = NDArray[np.uint8]
@@ -49,7 +50,7 @@ def encode(source: Source, *, max_memory: int | None = None, limit: int | None =
 
 
 def decode(
-    data: bytes,
+    data: Content,
     *,
     as_array: bool = False,
     max_pixels: int | None = None,

@@ -17,7 +17,8 @@ from vaecodec import container, lossless
 from vaecodec.levels import quality_to_level
 from vaecodec.picture_file import Crop, finish, make_source, pack_item, pixel_limit, read_item, window_of
 from vaecodec.runtime.numpy_networks import LightNetworks
-from vaecodec.weights.manifest import entry_by_name, entry_by_wire
+from vaecodec.weights.lookup import find_model
+from vaecodec.weights.manifest import entry_by_name
 from vaecodec.weights.store import read_model
 
 
@@ -33,9 +34,9 @@ def decode(data: bytes, *, crop: Crop | None = None) -> Image.Image:
     """As `vaecodec.decode`, for files of shipped models and lossless ones."""
     if container.parse(data, max_pixels=pixel_limit(None)).header.is_lossless:
         return cast(Image.Image, lossless.decode(data, crop=crop))
-    item = read_item(0, data, None, lambda header: entry_by_wire(header.model_id, header.model_hash))
+    item = read_item(0, data, None, lambda header: find_model(header.model_id, header.model_hash))
     window = window_of(item.header, crop, 1)
-    entry = entry_by_wire(item.header.model_id, item.header.model_hash)
+    entry = find_model(item.header.model_id, item.header.model_hash)
     networks = LightNetworks(read_model(entry.path, entry.sha256))
     whole: NDArray[np.uint8] = networks.pixels(networks.decode(item.stored))
     rgb = whole[window.top : window.bottom, window.left : window.right]

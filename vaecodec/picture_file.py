@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vaecodec import container, image
+from vaecodec.arguments import check_integer
 from vaecodec.container import Header, Mode, Tag
 from vaecodec.entropy.coding import CodedLatents, StoredLatents
-from vaecodec.errors import InputError
+from vaecodec.errors import InputError, InputTypeError
 from vaecodec.metrics import psnr_of, squared_error
 from vaecodec.networks.config import ALIGNMENT, REDUCTIONS
 from vaecodec.runtime.windows import Window, z_shape
@@ -67,6 +68,8 @@ def as_it_is(picture: object) -> object:
 def make_source(picture: object, *, strip: bool) -> Source:
     """Raises InputError for what can't be coded."""
     source = image.to_picture(picture)
+    if strip:
+        source = image.stripped(source)
     container.check_size(source.width, source.height)
     named = ((Tag.ICC, source.icc), (Tag.EXIF, source.exif), (Tag.XMP, source.xmp))
     return Source(source, [] if strip else [(tag, content) for tag, content in named if content])
@@ -104,7 +107,9 @@ class Item:
         return height, width
 
 
-def read_item(number: int, data: bytes, max_pixels: int | None, need: Callable[[Header], object]) -> Item:
+def read_item(
+    number: int, data: bytes | bytearray | memoryview, max_pixels: int | None, need: Callable[[Header], object]
+) -> Item:
     """All that can be checked of a file before it is decoded. need: finds the model that it needs, or raises.
 
     Raises FormatError, and InputError for a lossless file, which has no latents.
@@ -136,6 +141,7 @@ def read_alpha(header: Header, contents: dict[Tag, bytes]) -> NDArray[np.uint8] 
 
 def window_of(header: Header, crop: Crop | None, scale: int) -> Window:
     """The part of the (reduced) picture that is asked for. Raises InputError for what it doesn't have."""
+    scale = check_integer("scale", scale)
     if scale not in REDUCTIONS:
         message = f"scale is {scale}; legal are {', '.join(map(str, REDUCTIONS))}"
         raise InputError(message)
@@ -145,7 +151,7 @@ def window_of(header: Header, crop: Crop | None, scale: int) -> Window:
     if scale != 1:
         message = "crop and scale can't be combined"
         raise InputError(message)
-    x, y, crop_width, crop_height = crop
+    x, y, crop_width, crop_height = _check_crop(crop)
     if min(crop_width, crop_height) < 1 or min(x, y) < 0 or x + crop_width > width or y + crop_height > height:
         message = (
             f"crop is x {x}, y {y}, {crop_width} x {crop_height}; "
@@ -153,6 +159,18 @@ def window_of(header: Header, crop: Crop | None, scale: int) -> Window:
         )
         raise InputError(message)
     return Window(y, y + crop_height, x, x + crop_width)
+
+
+def _check_crop(crop: Crop) -> Crop:
+    """The four numbers of a crop. Raises InputTypeError for others than whole ones, InputError for more or fewer."""
+    if not isinstance(crop, Sequence) or isinstance(crop, str | bytes):
+        message = f"crop is {crop!r}; it must be x, y, width and height"
+        raise InputTypeError(message)
+    if len(crop) != 4:
+        message = f"crop has {len(crop)} numbers; it must have four: x, y, width and height"
+        raise InputError(message)
+    x, y, width, height = (check_integer("crop", value) for value in crop)
+    return x, y, width, height
 
 
 def finish(item: Item, rgb: NDArray[np.uint8], window: Window, scale: int, *, as_array: bool) -> Result:

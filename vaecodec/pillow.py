@@ -5,8 +5,10 @@
     image.save("photo.vaec", quality=60)
 
 ``Image.open`` reads the header and the metadata, never a pixel: Pillow tests the size for a decompression bomb before
-``load()`` decodes. Options of ``save``: quality (1..100), lossless, mode, model, device, icc_profile, exif, xmp; the
-last three are those of the image unless given, and None or empty bytes leaves them out.
+``load()`` decodes. Options of ``save`` are those of `vaecodec.encode` (quality, lossless, mode, target_bytes,
+target_psnr, target_bpp, strip, model, device), tune ("psnr" or "perceptual"), and icc_profile, exif, xmp; the last
+three are those of the image unless given, and None or empty bytes leaves them out. Others are refused.
+``ImageFile.LOAD_TRUNCATED_IMAGES`` makes ``load()`` take what is intact of a damaged file.
 """
 
 from __future__ import annotations
@@ -19,14 +21,28 @@ from PIL import Image, ImageFile
 
 from vaecodec import container
 from vaecodec.container import Tag
-from vaecodec.errors import FormatError, VaecodecError
+from vaecodec.errors import FormatError, InputTypeError, VaecodecError
 from vaecodec.image import Picture, pillow_info, strip_exif_prefix, to_picture
 from vaecodec.networks.config import REDUCTIONS
+from vaecodec.weights.manifest import chosen_name
 
+ENCODE_OPTIONS = (
+    "quality", "lossless", "mode", "target_bytes", "target_psnr", "target_bpp", "strip", "model", "device",
+)  # fmt: skip
+    "quality",
+    "lossless",
+    "mode",
+    "target_bytes",
+    "target_psnr",
+    "target_bpp",
+    "strip",
+    "model",
+    "device",
+)
+METADATA_OPTIONS = ("icc_profile", "exif", "xmp")
 FORMAT = "VAEC"
 EXTENSION = ".vaec"
 MIME = "image/x-vaec"
-_OPTIONS = ("quality", "lossless", "mode", "model", "device")
 
 
 def _accept(prefix: bytes) -> bool:
@@ -113,7 +129,10 @@ class VaecImageFile(ImageFile.ImageFile):
         width, height = self._file_size
         try:
             # Image.open has tested this size against Pillow's limit, with a warning or an error.
-            return decode(self._stream.read(), max_pixels=width * height, scale=self._scale)
+            data = self._stream.read()
+            if ImageFile.LOAD_TRUNCATED_IMAGES:
+                data = container.salvage(data).data
+            return decode(data, max_pixels=width * height, scale=self._scale)
         except VaecodecError as error:
             raise OSError(str(error)) from error
 
@@ -127,15 +146,31 @@ class VaecImageFile(ImageFile.ImageFile):
 def _save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:  # noqa: ARG001
     from vaecodec.api import encode
 
-    options = {key: im.encoderinfo[key] for key in _OPTIONS if key in im.encoderinfo}
-    fp.write(encode(_with_metadata(to_picture(im), im.encoderinfo), **options))
+    options = dict(im.encoderinfo)
+    unknown = sorted(set(options) - {*ENCODE_OPTIONS, *METADATA_OPTIONS, "tune"})
+    if unknown:
+        legal = ", ".join((*ENCODE_OPTIONS, "tune", *METADATA_OPTIONS))
+        message = f"save has no option {', '.join(unknown)} for .vaec; legal are {legal}"
+        raise InputTypeError(message)
+    picture = _with_metadata(to_picture(im), options)
+    tune = options.pop("tune", None)
+    if tune is not None:
+        options["model"] = chosen_name(options.get("model"), tune)
+    fp.write(encode(picture, **{key: value for key, value in options.items() if key in ENCODE_OPTIONS}))
 
 
 def _with_metadata(picture: Picture, options: dict[str, Any]) -> Picture:
     """The picture with the metadata that the caller of ``save`` asked for instead of its own."""
+    for key in ("icc_profile", "xmp"):
+        if not isinstance(options.get(key), bytes | None):
+            message = f"{key} is of type {type(options[key]).__name__}; it must be bytes"
+            raise InputTypeError(message)
     exif = options.get("exif", picture.exif)
     if isinstance(exif, Image.Exif):
         exif = exif.tobytes()
+    if not isinstance(exif, bytes | None):
+        message = f"exif is of type {type(exif).__name__}; it must be bytes or an Image.Exif"
+        raise InputTypeError(message)
     return dataclasses.replace(
         picture,
         icc=options.get("icc_profile", picture.icc) or None,

@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
 
 from vaecodec.cli import options, report
-from vaecodec.cli.paths import PHOTO_SUFFIXES, Job, find, page_job
+from vaecodec.cli.console import Console
+from vaecodec.cli.help import Command
+from vaecodec.cli.jobs import Job
+from vaecodec.cli.machine import Machine
+from vaecodec.cli.paths import extra_job, find_jobs
 from vaecodec.cli.results import Record
-from vaecodec.cli.run import finish, run
-from vaecodec.cli.startup import codec_maker
-from vaecodec.levels import DEFAULT_QUALITY
+from vaecodec.cli.run import Task, finish, run
+from vaecodec.cli.sources import Selection, photo_suffixes
+from vaecodec.cli.startup import codec_maker, limit_threads
 
 
-@click.command()
-@options.combined(options.photos, options.quality)
-@click.option("--html", metavar="FILE", help="Write a page that shows the photos through every codec at equal bytes.")
-@options.combined(options.recursive, options.overwrite, options.device, options.model)
-@options.combined(options.tune, options.as_json)
+@click.command(cls=Command)
+@options.combined(options.selection("PHOTO"), options.quality)
+@click.option("--html", metavar="FILE", help="Write a page with the photos through every codec at equal bytes.")
+@options.combined(options.overwrite, options.model, options.machine, options.console)
 def compare(
-    photos: tuple[str, ...],
-    quality: int | None,
+    selection: Selection,
+    quality: float,
     html: str | None,
-    recursive: bool,
     overwrite: bool,
-    device: str,
-    model: str | None,
-    tune: str | None,
-    as_json: bool,
+    model: str | Path,
+    machine: Machine,
+    console: Console,
 ) -> None:
     """Compare the size with that of a JPEG of equal PSNR.
 
@@ -41,15 +43,17 @@ def compare(
     vaecodec compare -r samples -q 40
     vaecodec compare photo.jpg --html page.html
     """
-    make_codec = codec_maker(options.chosen_model(model, tune), device)
-    page = page_job(html, overwrite=overwrite)
+    jobs = find_jobs(selection, photo_suffixes())
+    page = extra_job(html, "--html", jobs, overwrite=overwrite)
+    limit_threads(machine.threads)
+    make_codec = codec_maker(model, machine)
     shown: list[tuple[str, Any]] = []
 
     def work(job: Job) -> Record:
         from vaecodec.cli.comparison import compare_one, open_rgb
 
         image, upright = open_rgb(job)
-        record = compare_one(image, make_codec(), quality or DEFAULT_QUALITY)
+        record = compare_one(image, make_codec(), quality)
         if page is not None:
             shown.append((job.name, upright))
         return record
@@ -57,11 +61,11 @@ def compare(
     def make_page(job: Job) -> Record:
         from vaecodec.cli.comparison import write_page
 
-        return write_page(job, shown, make_codec(), quality or DEFAULT_QUALITY, overwrite=overwrite)
+        return write_page(job, jobs, shown, make_codec(), quality, overwrite=overwrite)
 
-    results = run(find(photos, PHOTO_SUFFIXES, recursive=recursive), work, "comparing")
-    lines = report.compare_lines(results.records)
-    if page is not None and shown:
-        results.page = run([page], make_page, "page").ordered[0]
+    results = run(jobs, Task(work, "comparing", lines=report.compare_lines(jobs)), console)
+    lines = report.compare_summary(results)
+    if page is not None and shown and results.stop is None:
+        results.page = run([page], Task(make_page, "page"), console).ordered[0]
         lines += report.page_lines(results.page.record)
-    finish(results, lines, as_json=as_json)
+    finish(results, console, lines)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +13,10 @@ from PIL import Image, ImageOps
 
 import vaecodec
 from vaecodec.cli.image_files import open_photo
-from vaecodec.cli.paths import Job
+from vaecodec.cli.jobs import Job
 from vaecodec.cli.progress import steps_of
 from vaecodec.cli.results import Record
+from vaecodec.files import write_atomic
 from vaecodec.metrics import psnr
 
 Pixels = NDArray[np.uint8]  # [H, W, 3] RGB
@@ -25,7 +28,7 @@ def open_rgb(job: Job) -> tuple[Image.Image, Pixels]:
     return opened.convert("RGB"), np.asarray(ImageOps.exif_transpose(opened).convert("RGB"))
 
 
-def compare_one(image: Image.Image, codec: vaecodec.Codec, quality: int) -> Record:
+def compare_one(image: Image.Image, codec: vaecodec.Codec, quality: float) -> Record:
     """Code the colours of one photo both ways; alpha and metadata would cost both the same and are left out."""
     pixels = np.asarray(image)
     data = codec.encode(pixels, quality=quality)
@@ -43,15 +46,23 @@ def compare_one(image: Image.Image, codec: vaecodec.Codec, quality: int) -> Reco
 
 
 def write_page(
-    job: Job, photos: list[tuple[str, Pixels]], codec: vaecodec.Codec, quality: int, *, overwrite: bool
+    page: Job,
+    jobs: Sequence[Job],
+    photos: list[tuple[str, Pixels]],
+    codec: vaecodec.Codec,
+    quality: float,
+    *,
+    overwrite: bool,
 ) -> Record:
-    """Write the page of these photos to the job's output."""
+    """Write the page of these photos, as private as the most private of them (`jobs`)."""
     from vaecodec.compare import compare_photos, steps
 
     with steps_of("page", steps(len(photos))) as advance:
-        page = compare_photos(photos, codec, quality, advance=advance).encode()
-    job.write(page, overwrite=overwrite)
-    return {"output": job.output, "bytes": len(page), "photos": [name for name, _ in photos]}
+        content = compare_photos(photos, codec, quality, advance=advance).encode()
+    path = Path(str(page.output))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, content, overwrite=overwrite, like=[state for job in jobs for state in job.source_stat()])
+    return {"output": page.output, "bytes": len(content), "photos": [name for name, _ in photos]}
 
 
 def smallest_jpeg(image: Image.Image, target: float) -> tuple[int | None, int | None]:

@@ -2,45 +2,66 @@
 
 from __future__ import annotations
 
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+
 import click
 
 import vaecodec
 from vaecodec.cli import options, report
-from vaecodec.cli.paths import PHOTO_SUFFIXES, Job, check_stdout, plan, prepare, skipper
-from vaecodec.cli.results import Record, Results
-from vaecodec.cli.run import finish, run
-from vaecodec.cli.startup import codec_maker, may_skip_torch
+from vaecodec.cli.console import Console
+from vaecodec.cli.help import BareOption, Command, grouped
+from vaecodec.cli.jobs import Job
+from vaecodec.cli.machine import Machine
+from vaecodec.cli.paths import Placement, check_stdout
+from vaecodec.cli.results import Record
+from vaecodec.cli.resuming import check_vaec, made_before
+from vaecodec.cli.run import Task, finish, run
+from vaecodec.cli.sources import Selection, photo_suffixes
+from vaecodec.cli.startup import codec_maker, limit_threads, may_skip_torch
+from vaecodec.cli.table import Table
 from vaecodec.cli.target import Target
 
 
-@click.command()
-@options.combined(options.photos, options.output, options.quality)
-@click.option("--target-size", "target_bytes", type=options.Size(), metavar="SIZE", help="At most this large, as 20KB.")
-@click.option("--target-psnr", type=float, metavar="DB", help="At least this PSNR, by 0.05 dB.")
-@click.option("--target-bpp", type=float, metavar="BPP", help="At most so many bits per pixel.")
-@options.recursive
-@click.option("--strip", is_flag=True, help="Leave out metadata: EXIF, XMP and colour profile.")
-@options.combined(options.overwrite, options.resume, options.jobs)
-@click.option("--report", "report_path", metavar="CSV", help="Write a table: what became of every file.")
-@options.combined(options.device, options.model, options.tune, options.max_memory, options.as_json)
+@dataclass(frozen=True)
+class Changes:
+    """What is changed of the photo before it is coded: metadata left out, sides of at most so many pixels."""
+
+    strip: bool = False
+    max_dimension: int | None = None
+
+
+changes = grouped(
+    "changes",
+    lambda strip, max_dimension: Changes(strip, max_dimension),
+    click.option("--strip", is_flag=True, help="Leave EXIF, XMP and profile out; turned upright, in sRGB."),
+    options.rare(
+        "--max-dimension", type=click.IntRange(1, 65535), metavar="N", help="Scale down to N pixels a side, at most."
+    ),
+)
+
+
+@click.command(cls=Command)
+@options.combined(options.placement, options.target, options.selection("PHOTO"), options.jobs, changes)
+@options.rare("--report", "report_path", metavar="CSV", help="Write a table: what became of every file.")
+@click.option(
+    "--keep-smaller", cls=BareOption, bare="skip", type=click.Choice(["skip", "copy"]), metavar="[=copy]",
+    help="Make no .vaec file that is larger than its photo (=copy: copy the photo to -o DIR instead).",
+)  # fmt: skip
+@options.combined(options.dry_run, options.model, options.machine, options.console)
 def compress(
-    photos: tuple[str, ...],
-    output: str | None,
-    quality: int | None,
-    target_bytes: int | None,
-    target_psnr: float | None,
-    target_bpp: float | None,
-    recursive: bool,
-    strip: bool,
-    overwrite: bool,
-    skip_existing: bool,
+    selection: Selection,
+    target: Target,
+    placement: Placement,
     jobs: int,
+    changes: Changes,
     report_path: str | None,
-    device: str,
-    model: str | None,
-    tune: str | None,
-    max_memory: int | None,
-    as_json: bool,
+    keep_smaller: str | None,
+    dry_run: bool,
+    model: str | Path,
+    machine: Machine,
+    console: Console,
 ) -> None:
     """Make .vaec files from photos.
 
@@ -51,42 +72,76 @@ def compress(
     vaecodec compress photo.jpg                  photo.vaec, beside it
     vaecodec compress *.jpg -o small -q 40       into the folder small, smaller files
     vaecodec compress photo.jpg --target-size 20KB
-    vaecodec compress photo.jpg --tune psnr
     vaecodec compress -r photos -o small -j 4    a whole tree; --resume goes on after an interruption
     cat photo.png | vaecodec compress - > photo.vaec
     """
-    planned = plan(photos, output, PHOTO_SUFFIXES, ".vaec", recursive=recursive)
-    piped = check_stdout(planned, as_json=as_json)
-    target = Target.of_options(quality, target_bytes, target_psnr, target_bpp)
-    name = options.chosen_model(model, tune)
-    make_codec = codec_maker(name, device, jobs=jobs, max_memory=max_memory)
-    is_plain = target.is_quality and not name.endswith(".safetensors")
+    sources = selection.find(photo_suffixes())
+    planned = placement.plan(sources, ".vaec", has_folder=selection.has_folder)
+    console.lines_to_stderr = check_stdout(planned, as_json=console.as_json)
+    selection.say_left_alone(console)
+    own_weights = model if isinstance(model, Path) else None
+    check = check_vaec(
+        thoroughly=placement.resume == "verify", model=own_weights, may_differ_in_size=changes.max_dimension is not None
+    )
+    skip = made_before(placement, check)
+    if dry_run:
+        finish(run(planned, options.planning(placement, skip), console), console)
+    limit_threads(machine.threads)
+    coder = _Coder(target, changes, model, machine, len(planned), jobs)
 
     def work(job: Job) -> Record:
-        from vaecodec import numpy_codec
-        from vaecodec.cli.image_files import open_photo
-
-        prepare(job, overwrite=overwrite, skip_existing=skip_existing)
+        placement.prepare(job)
         source = job.read()
-        image = open_photo(source)
-        pixels = image.width * image.height
-        if may_skip_torch(pixels, files=len(planned), device=device, max_memory=max_memory, is_plain=is_plain):
-            data = numpy_codec.encode(image, target.quality, model=name, strip=strip)
-        else:
-            data = target.encode(make_codec(), image, strip=strip)
-        job.write(data, overwrite=overwrite)
-        return {
+        data, (width, height) = coder.encode(source)
+        facts: Record = {
             "output": job.output,
             "source_bytes": len(source),
             "bytes": len(data),
             "quality": vaecodec.inspect(data).quality,
-            "width": image.width,
-            "height": image.height,
-            "bpp": round(8 * len(data) / pixels, 4),
+            "width": width,
+            "height": height,
+            "bpp": round(8 * len(data) / (width * height), 4),
         }
+        if keep_smaller is not None and len(data) >= len(source):
+            return facts | _keep(job, source, placement, copy=keep_smaller == "copy")
+        placement.write(job, data)
+        return facts
 
-    results = Results()
-    with report.csv_report(report_path, results):
-        run(planned, work, "compressing", workers=jobs, skip=skipper(skip_existing), results=results)
-    lines = [*report.compress_lines(results.records), *report.skipped_lines(results.skipped)]
-    finish(results, lines, as_json=as_json, to_stderr=piped)
+    with contextlib.closing(Table(report_path, planned, placement)) as table:
+        task = Task(work, "compressing", skip, report.compress_lines, table.add)
+        results = run(planned, task, console, workers=jobs)
+    finish(results, console, report.compress_summary(results), can_resume=placement.can_resume)
+
+
+class _Coder:
+    """Codes the photos of one run, one small one without PyTorch."""
+
+    def __init__(
+        self, target: Target, changes: Changes, model: str | Path, machine: Machine, files: int, jobs: int
+    ) -> None:
+        self._target, self._changes, self._model, self._machine, self._files = target, changes, model, machine, files
+        self._make_codec = codec_maker(model, machine, jobs=jobs)
+
+    def encode(self, source: bytes) -> tuple[bytes, tuple[int, int]]:
+        """An image file -> the .vaec file, and width and height of the image in it."""
+        from vaecodec import numpy_codec
+        from vaecodec.cli.image_files import open_photo, scaled_down
+
+        image, strip = scaled_down(open_photo(source), self._changes.max_dimension), self._changes.strip
+        is_plain = self._target.is_quality and isinstance(self._model, str)
+        if may_skip_torch(image.width * image.height, self._machine, files=self._files, is_plain=is_plain):
+            data = numpy_codec.encode(image, self._target.quality, model=str(self._model), strip=strip)
+        else:
+            data = self._target.encode(self._make_codec(), image, strip=strip)
+        header = vaecodec.inspect(data)  # stripping may have turned the image
+        return data, (header.width, header.height)
+
+
+def _keep(job: Job, source: bytes, placement: Placement, *, copy: bool) -> Record:
+    """The photo is smaller than its .vaec file: leave it alone, or copy it to where that would be."""
+    copied = job.beside_output(Path(job.source).suffix)
+    if not copy or copied is None:
+        return {"output": None, "kept": "skipped"}
+    placement.prepare(copied)
+    placement.write(copied, source)
+    return {"output": copied.output, "kept": "copied"}

@@ -2,35 +2,104 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import click
 
 import vaecodec
 from vaecodec.cli import options, report
-from vaecodec.cli.paths import VAEC_SUFFIXES, Job, check_stdout, plan, prepare, skipper
+from vaecodec.cli.console import Console
+from vaecodec.cli.help import Command, grouped
+from vaecodec.cli.jobs import Job
+from vaecodec.cli.machine import Machine
+from vaecodec.cli.paths import Placement, check_stdout
 from vaecodec.cli.results import Record
-from vaecodec.cli.run import finish, run
-from vaecodec.cli.startup import load_codec, may_skip_torch, share_cores
+from vaecodec.cli.resuming import check_picture, made_before
+from vaecodec.cli.run import Task, finish, run
+from vaecodec.cli.sources import VAEC_SUFFIXES, Selection
+from vaecodec.cli.startup import codec_maker, limit_threads, load_codec, may_skip_torch, share_cores
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+Crop = tuple[int, int, int, int]
 
 
-@click.command()
-@options.combined(options.files, options.output, options.recursive)
-@click.option("--crop", type=options.Rectangle(), metavar="X,Y,W,H", help="Only this part of the picture.")
-@click.option("--scale", type=click.Choice(["1", "2", "4", "8"]), default="1", help="1/SCALE of the size: a preview.")
-@click.option("--allow-partial", is_flag=True, help="Take what is intact of damaged files, and say what is missing.")
-@options.combined(options.overwrite, options.resume, options.jobs, options.device, options.max_memory, options.as_json)
+@dataclass(frozen=True)
+class Part:
+    """What is decoded of a file: a rectangle, or all of it at 1/scale of its size; damaged ones as far as they go."""
+
+    crop: Crop | None = None
+    scale: int = 1
+    allow_partial: bool = False
+
+    @classmethod
+    def of_options(cls, crop: Crop | None, scale: str, allow_partial: bool) -> Part:
+        """Raises UsageError for a crop at a reduced size."""
+        if crop is not None and scale != "1":
+            message = "--crop and --scale cannot be combined: give one of them."
+            raise click.UsageError(message)
+        return cls(crop, int(scale), allow_partial)
+
+
+@dataclass(frozen=True)
+class Finish:
+    """How the image is written. form: an extension, for folders and standard output; quality: of a lossy format."""
+
+    form: str | None = None
+    quality: int | None = None
+    strip: bool = False
+    auto_rotate: bool = False
+
+    @property
+    def suffix(self) -> str:
+        return f".{(self.form or 'png').lower().removeprefix('.')}"
+
+    def format_of(self, job: Job) -> str:
+        """The Pillow format of the job's output. Raises InputError."""
+        from vaecodec.cli.image_files import format_of
+
+        return format_of(self.suffix if self.form or job.output_path is None else job.output_path.suffix)
+
+
+part = grouped(
+    "part",
+    Part.of_options,
+    click.option("--crop", type=options.Rectangle(), metavar="X,Y,W,H", help="Only this part of the picture."),
+    click.option("--scale", type=click.Choice(["1", "2", "4", "8"]), default="1", help="1/SCALE of the size."),
+    options.rare(
+        "--allow-partial", is_flag=True, help="Take what is intact of damaged files, and say what is missing."
+    ),
+)
+finishing = grouped(
+    "finishing",
+    lambda form, output_quality, strip, auto_rotate: Finish(form, output_quality, strip, auto_rotate),
+    click.option("--format", "form", metavar="EXT", help="png (default), jpg, webp, tif, avif, ...; else as -o FILE."),
+    options.rare(
+        "--output-quality", type=click.IntRange(1, 100), metavar="Q",
+        help="Of .jpg, .webp and .avif; else 95, and .webp without loss.",
+    ),
+    options.rare("--strip", is_flag=True, help="Leave EXIF, XMP and profile out; turned upright, in sRGB."),
+    options.rare("--auto-rotate", is_flag=True, help="Turn the pixels upright, as the EXIF says."),
+)  # fmt: skip
+
+
+@click.command(cls=Command)
+@options.combined(options.placement, finishing, options.selection("FILE"), options.jobs, part, options.dry_run)
+@options.combined(options.own_model, options.machine, options.console)
 def decompress(
-    files: tuple[str, ...],
-    output: str | None,
-    recursive: bool,
-    crop: tuple[int, int, int, int] | None,
-    scale: str,
-    allow_partial: bool,
-    overwrite: bool,
-    skip_existing: bool,
+    selection: Selection,
+    placement: Placement,
+    part: Part,
+    finishing: Finish,
     jobs: int,
-    device: str,
-    max_memory: int | None,
-    as_json: bool,
+    dry_run: bool,
+    own_model: Path | None,
+    machine: Machine,
+    console: Console,
 ) -> None:
     """Turn .vaec files back into pictures.
 
@@ -45,36 +114,63 @@ def decompress(
     vaecodec decompress -r small -o pictures     a whole tree, as PNG
     vaecodec decompress - < photo.vaec > photo.png
     """
-    planned = plan(files, output, VAEC_SUFFIXES, ".png", recursive=recursive)
-    piped = check_stdout(planned, as_json=as_json)
+    sources = selection.find(VAEC_SUFFIXES)
+    planned = placement.plan(sources, finishing.suffix, has_folder=selection.has_folder)
+    console.lines_to_stderr = check_stdout(planned, as_json=console.as_json)
+    selection.say_left_alone(console)
+    is_whole = part.crop is None and part.scale == 1
+    skip = made_before(
+        placement, check_picture(thoroughly=placement.resume == "verify", may_differ_in_size=not is_whole)
+    )
+    if dry_run:
+        finish(run(planned, options.planning(placement, skip), console), console)
+    limit_threads(machine.threads)
+    decode = _decoder(part, own_model, machine, len(planned), jobs)
 
     def work(job: Job) -> Record:
-        from vaecodec import numpy_codec
-        from vaecodec.cli.image_files import format_of, salvaged, save_photo
+        from vaecodec.cli.image_files import salvaged, save_photo
 
-        prepare(job, overwrite=overwrite, skip_existing=skip_existing)
+        placement.prepare(job)
         source = job.read()
-        data = salvaged(source) if allow_partial else source
-        info = vaecodec.inspect(data)  # a foreign file is declined before anything slow is loaded
-        form = format_of(str(job.output))
-        pixels, is_plain = info.width * info.height, scale == "1"
-        if may_skip_torch(pixels, files=len(planned), device=device, max_memory=max_memory, is_plain=is_plain):
-            image = numpy_codec.decode(data, crop=crop)
-        else:
-            load_codec()
-            share_cores(jobs)
-            image = vaecodec.decode(data, device=device, crop=crop, scale=int(scale), max_memory=max_memory)
-        picture = save_photo(image, form)
-        job.write(picture, overwrite=overwrite)
+        data = salvaged(source) if part.allow_partial else source
+        vaecodec.inspect(data)  # a foreign file is declined before anything slow is loaded
+        form = finishing.format_of(job)
+        image = decode(data)
+        picture = save_photo(
+            image, form, quality=finishing.quality, strip=finishing.strip, auto_rotate=finishing.auto_rotate
+        )
+        placement.write(job, picture.data)
         return {
             "output": job.output,
             "source_bytes": len(source),
-            "bytes": len(picture),
-            "width": image.width,
-            "height": image.height,
+            "bytes": len(picture.data),
+            "width": picture.width,
+            "height": picture.height,
             "mode": image.mode,
         }
 
-    results = run(planned, work, "decompressing", workers=jobs, skip=skipper(skip_existing))
-    lines = [*report.decompress_lines(results.records), *report.skipped_lines(results.skipped)]
-    finish(results, lines, as_json=as_json, to_stderr=piped)
+    results = run(planned, Task(work, "decompressing", skip, report.decompress_lines), console, workers=jobs)
+    finish(results, console, report.skipped_summary(results), can_resume=placement.can_resume)
+
+
+def _decoder(
+    part: Part, own_model: Path | None, machine: Machine, files: int, jobs: int
+) -> Callable[[bytes], Image.Image]:
+    """A function that decodes the files of one run, one small one without PyTorch."""
+    make_codec = None if own_model is None else codec_maker(own_model, machine, jobs=jobs)
+
+    def decode(data: bytes) -> Image.Image:
+        from vaecodec import numpy_codec
+
+        if make_codec is not None:
+            return make_codec().decode(data, crop=part.crop, scale=part.scale)
+        info = vaecodec.inspect(data)
+        if may_skip_torch(info.width * info.height, machine, files=files, is_plain=part.scale == 1):
+            return numpy_codec.decode(data, crop=part.crop)
+        load_codec()
+        share_cores(jobs, machine.threads)
+        return vaecodec.decode(
+            data, device=machine.device, crop=part.crop, scale=part.scale, max_memory=machine.max_memory
+        )
+
+    return decode

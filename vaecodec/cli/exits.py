@@ -24,6 +24,37 @@ class Exit(IntEnum):
     TERMINATED = 143
 
 
+MEANINGS: dict[Exit, str] = {
+    Exit.OK: "everything worked",
+    Exit.SEVERAL: "several files failed in different ways",
+    Exit.USAGE: "wrong usage: nothing was done",
+    Exit.BAD_FILE: "a .vaec file is damaged or of an unknown version",
+    Exit.BAD_IMAGE: "an image cannot be read, cannot be made as asked, or misses its target",
+    Exit.FILE_SYSTEM: "a file cannot be read or written",
+    Exit.EXISTS: "an output exists already (see --overwrite)",
+    Exit.WEIGHTS: "the weights of a model are missing or do not match (see --model)",
+    Exit.BACKEND: "the device cannot be used or does not decode exactly, or memory ran out",
+    Exit.INTERRUPTED: "interrupted by Ctrl-C",
+    Exit.BROKEN_PIPE: "the reader of the output is gone",
+    Exit.TERMINATED: "terminated (SIGTERM)",
+}
+"""Each code in words, for the help page and docs/cli.md."""
+
+SHORT: dict[Exit, str] = {
+    Exit.BAD_FILE: "damaged",
+    Exit.BAD_IMAGE: "cannot be read or made as asked",
+    Exit.FILE_SYSTEM: "cannot be read or written",
+    Exit.EXISTS: "exist already",
+    Exit.WEIGHTS: "for want of weights",
+    Exit.BACKEND: "for want of device or memory",
+}
+"""What failed files are counted as."""
+
+
+class NotWholeError(FileExistsError):
+    """An output that --resume meets is not what this run would have made. strerror says why."""
+
+
 # What may happen to one file without stopping the others.
 EXPECTED = (FormatError, InputError, WeightsError, BackendError, OSError, MemoryError)
 
@@ -45,7 +76,9 @@ def exit_of(error: BaseException) -> Exit:
 
 
 def message_of(error: BaseException) -> str:
-    """One line for a person."""
+    """The error as one line for a person."""
+    if isinstance(error, NotWholeError):
+        return f"{error.filename} {error.strerror}; --overwrite makes it anew"
     if isinstance(error, FileExistsError):
         return f"{error.filename} exists; --overwrite replaces it"
     if isinstance(error, OSError) and error.strerror:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vaecodec.cli.exits import EXPECTED, Fatal
+from vaecodec.cli.help import Command
 from vaecodec.cli.sizes import format_size
 from vaecodec.cli.train import FOLDER
 
@@ -18,7 +19,7 @@ PREVIEW_LEVELS = (0, 20, 40, 63)
 """Levels at which previews are judged."""
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("run", metavar="RUN", type=click.Path(exists=True, path_type=Path))
 @click.argument("folder", metavar="DIR", type=FOLDER)
 @click.option(

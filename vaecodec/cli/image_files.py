@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import io
 import struct
 import warnings
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
+from vaecodec.cli.sources import PLUGINS
 from vaecodec.container import salvage
 from vaecodec.errors import InputError
+from vaecodec.image import stripped, to_picture, to_pil, upright
 
 # What the plugins of Pillow raise on damaged files, over all formats.
 _PILLOW_ERRORS = (
@@ -37,21 +42,85 @@ _SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     "TIFF": {"compression": "tiff_adobe_deflate"},
 }
 _KEEPS_METADATA = ("AVIF", "JPEG", "PNG", "TIFF", "WEBP")
+_HAS_QUALITY = ("AVIF", "JPEG", "WEBP")
 _XMP_TAG_OF_TIFF = 700
+
+
+@dataclass(frozen=True)
+class Saved:
+    """An image file, and the size of the image in it."""
+
+    data: bytes
+    width: int
+    height: int
 
 
 def open_photo(data: bytes) -> Image.Image:
     """The image in ``data``, decoded. Raises ``InputError`` with Pillow's reason when it cannot be read."""
+    _load_plugin_for(data)
     try:
         image = Image.open(io.BytesIO(data))
         image.load()
     except UnidentifiedImageError as error:
         message = "not an image that Pillow can read"
+        name = _plugin_for(data)
+        if name is not None:
+            message += f"; pip install {name.replace('_', '-')}{'-plugin' if name == 'pillow_jxl' else ''} teaches it"
         raise InputError(message) from error
     except _PILLOW_ERRORS as error:
         message = f"the image cannot be read: {error}"
         raise InputError(message) from error
     return image
+
+
+def size_of(path: str) -> tuple[int, int]:
+    """Width and height of an image file, from its header. Raises InputError and OSError."""
+    with Path(path).open("rb") as file:
+        _load_plugin_for(file.read(_START))
+        file.seek(0)
+        try:
+            with Image.open(file) as image:
+                return image.width, image.height
+        except _PILLOW_ERRORS as error:
+            message = f"the image cannot be read: {error}"
+            raise InputError(message) from error
+
+
+def scaled_down(image: Image.Image, max_dimension: int | None) -> Image.Image:
+    """The image with sides of `max_dimension` pixels at most, its metadata kept; None: as it is."""
+    if max_dimension is None or max(image.size) <= max_dimension:
+        return image
+    whole = to_pil(to_picture(image))
+    factor = max_dimension / max(whole.size)
+    width, height = (max(1, round(side * factor)) for side in whole.size)
+    smaller = whole.resize((width, height), Image.Resampling.LANCZOS)
+    smaller.info.update(whole.info)
+    return smaller
+
+
+_START = 16
+"""Bytes that tell the formats of plugins."""
+
+
+def _plugin_for(data: bytes) -> str | None:
+    """The module that reads this format, where Pillow alone does not."""
+    if data.startswith((b"\xff\x0a", b"\0\0\0\x0cJXL ")):
+        return PLUGINS[".jxl"]
+    return PLUGINS[".heic"] if data[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypmsf1") else None
+
+
+def _load_plugin_for(data: bytes) -> None:
+    name = _plugin_for(data)
+    if name is not None:
+        _load(name)
+
+
+def _load(name: str) -> None:
+    """Load a plugin if it is installed."""
+    if importlib.util.find_spec(name):
+        module = importlib.import_module(name)
+        if hasattr(module, "register_heif_opener"):
+            module.register_heif_opener()
 
 
 def salvaged(data: bytes) -> bytes:
@@ -62,44 +131,67 @@ def salvaged(data: bytes) -> bytes:
     return found.data
 
 
-def format_of(output: str) -> str:
-    """The Pillow format for an output file, by its extension; PNG for standard output. Raises ``InputError``."""
-    suffix = Path(output).suffix.lower()
-    if output == "-":
-        return "PNG"
+def format_of(suffix: str) -> str:
+    """The Pillow format for files with an extension, such as ".png". Raises ``InputError``."""
+    suffix = suffix.lower()
+    if suffix in PLUGINS:
+        _load(PLUGINS[suffix])
     Image.preinit()  # the common formats; the others' plugins only where they are asked for
     if suffix not in Image.EXTENSION:
         Image.init()
     form = Image.EXTENSION.get(suffix)
     if form is None or form not in Image.SAVE:
-        message = (
-            f"{output}: no image format is known by the extension {suffix!r}; try .png, .jpg, .webp, .tif or .avif"
-        )
+        message = f"no image format is known by the extension {suffix!r}; try .png, .jpg, .webp, .tif or .avif"
         raise InputError(message)
     return form
 
 
-def save_photo(image: Image.Image, form: str) -> bytes:
-    """``image`` with its metadata as a file of a Pillow format. Raises ``InputError`` for what it cannot hold."""
-    options = dict(_SAVE_OPTIONS.get(form, {}))
-    if form in _KEEPS_METADATA:
-        options |= _metadata_options(image, form)
-    elif image.info:
-        warnings.warn(
-            f"{form} cannot hold the metadata: {', '.join(sorted(map(str, image.info)))}", UserWarning, stacklevel=2
-        )
+def save_photo(
+    image: Image.Image, form: str, *, quality: int | None = None, strip: bool = False, auto_rotate: bool = False
+) -> Saved:
+    """``image`` with its metadata as a file of a Pillow format. Raises ``InputError`` for what it cannot hold.
+
+    quality: of a lossy format. strip: no metadata; then, and in a format without metadata, the pixels are turned
+    upright and converted to sRGB, so that they look the same. auto_rotate: turned upright, with metadata.
+    """
+    if quality is not None and form not in _HAS_QUALITY:
+        message = f"--output-quality: {form} has none; {', '.join(_HAS_QUALITY)} have"
+        raise InputError(message)
+    options = dict(_SAVE_OPTIONS.get(form, {})) if quality is None else _SAVE_OPTIONS[form] | {"quality": quality}
+    if form == "WEBP" and quality is not None:
+        options["lossless"] = False
+    if strip or form not in _KEEPS_METADATA:
+        lost = sorted(map(str, image.info))
+        image = to_pil(stripped(to_picture(image)))
+        if lost and not strip:
+            text = f"{form} cannot hold the metadata: {', '.join(lost)}; the picture is turned upright, in sRGB"
+            warnings.warn(text, UserWarning, stacklevel=2)
+    elif auto_rotate:
+        image = to_pil(upright(to_picture(image)))
+    options |= _metadata_options(image, form)
     buffer = io.BytesIO()
     try:
         image.save(buffer, form, **options)
-    except (OSError, ValueError) as error:
+    except _PILLOW_ERRORS as error:
         message = f"cannot be written as {form}: {error}"
+        if image.info:
+            message += "; --strip leaves the metadata out"
         raise InputError(message) from error
-    return buffer.getvalue()
+    return Saved(buffer.getvalue(), image.width, image.height)
 
 
 def _metadata_options(image: Image.Image, form: str) -> dict[str, Any]:
-    keys = ("icc_profile", "exif")
-    options: dict[str, Any] = {key: image.info[key] for key in keys if key in image.info}
+    options: dict[str, Any] = {key: image.info[key] for key in ("icc_profile", "exif") if key in image.info}
+    profile = options.get("icc_profile", b"")
+    if form == "PNG" and len(profile) > PngImagePlugin.MAX_TEXT_CHUNK:
+        most = PngImagePlugin.MAX_TEXT_CHUNK
+        message = f"the colour profile has {len(profile)} bytes; Pillow reads no PNG with more than {most}"
+        message += ": --strip leaves it out, .tif holds it"
+        raise InputError(message)
+    exif = _readable_exif(image) if form in ("TIFF", "AVIF") and "exif" in options else None
+    if form in ("TIFF", "AVIF") and "exif" in options and exif is None:
+        del options["exif"]
+        warnings.warn("the EXIF data are damaged and left out", UserWarning, stacklevel=2)
     xmp = image.info.get("xmp")
     if not xmp:
         return options
@@ -107,8 +199,19 @@ def _metadata_options(image: Image.Image, form: str) -> dict[str, Any]:
         options["pnginfo"] = PngImagePlugin.PngInfo()
         options["pnginfo"].add_itxt("XML:com.adobe.xmp", xmp.decode("utf-8", "replace"))
     elif form == "TIFF":
-        options["exif"] = image.getexif()  # a TIFF file holds XMP as one of its tags
+        options["exif"] = Image.Exif() if exif is None else exif  # a TIFF file holds XMP as one of its tags
         options["exif"][_XMP_TAG_OF_TIFF] = xmp
     else:
         options["xmp"] = xmp
     return options
+
+
+def _readable_exif(image: Image.Image) -> Image.Exif | None:
+    """The EXIF of the image for those formats of which Pillow takes it apart; None where it cannot."""
+    try:
+        exif = Image.Exif()
+        exif.load(image.info["exif"])
+        exif.tobytes()
+    except _PILLOW_ERRORS:
+        return None
+    return exif

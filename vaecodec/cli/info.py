@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import click
 
 import vaecodec
 from vaecodec.cli import options, report
-from vaecodec.cli.paths import VAEC_SUFFIXES, Job, find
+from vaecodec.cli.console import Console
+from vaecodec.cli.help import Command
+from vaecodec.cli.jobs import Job
+from vaecodec.cli.paths import find_jobs
 from vaecodec.cli.results import Record
-from vaecodec.cli.run import finish, run
+from vaecodec.cli.run import Task, finish, run
+from vaecodec.cli.sources import VAEC_SUFFIXES, Selection
+from vaecodec.inspection import weights_of
 
 
-@click.command()
-@options.combined(options.files, options.recursive, options.as_json)
-def info(files: tuple[str, ...], recursive: bool, as_json: bool) -> None:
+@click.command(cls=Command)
+@options.combined(options.selection("FILE"), options.own_model, options.console)
+def info(selection: Selection, own_model: Path | None, console: Console) -> None:
     """Show what .vaec files say about themselves.
 
     Only the headers are read: no picture is decoded and no model is loaded.
@@ -24,11 +30,13 @@ def info(files: tuple[str, ...], recursive: bool, as_json: bool) -> None:
     vaecodec info photo.vaec
     vaecodec info --json -r small
     """
-    lines: list[str] = []
 
     def work(job: Job) -> Record:
-        header = vaecodec.inspect(job.read())
-        lines.extend(report.info_lines(job.name, header))
-        return dataclasses.asdict(header)
+        data = job.read()
+        facts = vaecodec.inspect(data)
+        if own_model is not None and facts.model == "unknown":
+            weights_of(data, own_model)  # raises where these are others
+            facts = dataclasses.replace(facts, model=own_model.stem)
+        return dataclasses.asdict(facts)
 
-    finish(run(find(files, VAEC_SUFFIXES, recursive=recursive), work, "reading"), lines, as_json=as_json)
+    finish(run(find_jobs(selection, VAEC_SUFFIXES), Task(work, "reading", lines=report.info_lines), console), console)

@@ -8,11 +8,12 @@ import click
 
 from vaecodec.cli import options
 from vaecodec.cli.exits import EXPECTED, Fatal
+from vaecodec.cli.help import Command
 from vaecodec.cli.sizes import format_size
 from vaecodec.cli.train import FOLDER
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("folder", metavar="DIR", type=FOLDER)
 @click.option("-o", "--output", required=True, type=click.Path(file_okay=False, path_type=Path), help="Where to write.")
 @click.option(

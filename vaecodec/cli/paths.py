@@ -1,120 +1,116 @@
-"""What goes where: from the names on the command line to one `Job` per file."""
+"""What goes where: from the files that were found to one `Job` for each."""
 
 from __future__ import annotations
 
 import errno
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import click
 
 from vaecodec.cli.exits import Fatal
-from vaecodec.files import discard_leftovers, refuse_existing, write_atomic
+from vaecodec.cli.jobs import STDIO, Job
+from vaecodec.cli.sources import PHOTO_SUFFIXES, PLUGINS, VAEC_SUFFIXES, Selection, Source
+from vaecodec.files import discard_leftovers
 
-STDIO = "-"
-
-VAEC_SUFFIXES = (".vaec",)
-
-# What `compress -r` picks out of a folder. A file named on the command line is tried whatever its name.
-PHOTO_SUFFIXES = (
-    ".avif",
-    ".bmp",
-    ".gif",
-    ".jp2",
-    ".jpe",
-    ".jpeg",
-    ".jpg",
-    ".pgm",
-    ".png",
-    ".pnm",
-    ".ppm",
-    ".tga",
-    ".tif",
-    ".tiff",
-    ".webp",
-)
+Resume = Literal["no", "header", "verify"]
 
 
 @dataclass(frozen=True)
-class Job:
-    """One file: ``source`` and ``output`` are paths or ``-``; ``output`` is None where nothing is written."""
+class Placement:
+    """Where outputs go, and what happens to files that are there.
 
-    source: str
+    output: a file, a folder, "-", or None for beside the source. resume: outputs of an earlier run are kept, once their
+    header and size ("header") or all of them ("verify") were looked at. keep_extension: photo.jpg.vaec.
+    preserve: outputs have mode and times of their sources.
+    """
+
     output: str | None = None
+    overwrite: bool = False
+    resume: Resume = "no"
+    keep_extension: bool = False
+    preserve: bool = False
+
+    def plan(self, sources: Sequence[Source], new_suffix: str, *, has_folder: bool) -> list[Job]:
+        """The jobs of a command that writes one file for each it reads. Raises UsageError.
+
+        Without ``output`` a file goes beside its source and standard input to standard output. ``output`` is a file for
+        one source, and a folder for several sources, for a source that is a folder (its tree is mirrored), or when it
+        is a folder already or ends with a slash.
+        """
+        jobs = self._place(sources, new_suffix, has_folder=has_folder)
+        for job in jobs:
+            if job.output_path is not None and _is_same(job.output_path, job.source):
+                message = f"{job.output} is the source itself: it would be lost."
+                raise click.UsageError(message)
+        return jobs
+
+    def _place(self, sources: Sequence[Source], new_suffix: str, *, has_folder: bool) -> list[Job]:
+        output = self.output
+        if output is None:
+            return [
+                Job(s.path, STDIO if s.path == STDIO else str(self._renamed(Path(s.path), new_suffix))) for s in sources
+            ]
+        if not output:
+            message = "-o '' names neither a file nor a folder."
+            raise click.UsageError(message)
+        if len(sources) == 1 and not has_folder and (output == STDIO or not _names_folder(output)):
+            _refuse_foreign_name(output, new_suffix)
+            return [Job(sources[0].path, output)]
+        if output == STDIO or (Path(output).exists() and not Path(output).is_dir()):
+            message = f"several files cannot go to {output!r}: name a folder."
+            raise click.UsageError(message)
+        if not _names_folder(output) and Path(output).suffix.lower() in _FILE_SUFFIXES:
+            message = f"several files cannot go to one file {output!r}: name a folder ({output}/ if that is its name)."
+            raise click.UsageError(message)
+        if any(source.path == STDIO for source in sources):
+            message = "standard input has no name: give -o a file, not a folder."
+            raise click.UsageError(message)
+        return [Job(s.path, str(Path(output) / self._renamed(s.relative, new_suffix))) for s in sources]
+
+    def _renamed(self, path: Path, new_suffix: str) -> Path:
+        return path.with_name(path.name + new_suffix) if self.keep_extension else path.with_suffix(new_suffix)
 
     @property
-    def name(self) -> str:
-        return "<stdin>" if self.source == STDIO else self.source
+    def can_resume(self) -> bool:
+        """True where --resume would find what a stopped run has made."""
+        return self.output != STDIO
 
-    def check_output(self, *, overwrite: bool) -> None:
-        """Before the work: raise ``FileExistsError`` when the output is there already."""
-        if self.output not in (None, STDIO):
-            refuse_existing(str(self.output), overwrite=overwrite)
+    def prepare(self, job: Job) -> None:
+        """Before the work: the output must be free. Of a killed run that is continued, no temporary file stays."""
+        job.check_output(overwrite=self.overwrite)
+        if self.resume != "no" and job.output_path is not None:
+            discard_leftovers(job.output_path)
 
-    def read(self) -> bytes:
-        if self.source == STDIO:
-            return sys.stdin.buffer.read()
-        return Path(self.source).read_bytes()
-
-    def write(self, data: bytes, *, overwrite: bool) -> None:
-        if self.output is None:
-            return
-        if self.output == STDIO:
-            stream = sys.stdout.buffer
-            stream.write(data)
-            stream.flush()
-            return
-        Path(self.output).parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(self.output, data, overwrite=overwrite)
+    def write(self, job: Job, data: bytes) -> None:
+        """Write the output of a job. Raises OSError."""
+        job.write(data, overwrite=self.overwrite, preserve=self.preserve)
 
 
-def find(sources: Sequence[str], suffixes: Sequence[str], *, recursive: bool) -> list[Job]:
-    """The jobs of a command that writes nothing: files as named, folders with ``recursive``."""
-    return [Job(path) for path, _ in _expand(sources, suffixes, recursive=recursive)]
+def find_jobs(selection: Selection, suffixes: Sequence[str]) -> list[Job]:
+    """The jobs of a command that writes nothing."""
+    return [Job(source.path) for source in selection.find(suffixes)]
 
 
-def plan(
-    sources: Sequence[str], output: str | None, suffixes: Sequence[str], new_suffix: str, *, recursive: bool
-) -> list[Job]:
-    """The jobs of a command that writes one file for each it reads.
+_FILE_SUFFIXES = {*PHOTO_SUFFIXES, *PLUGINS, *VAEC_SUFFIXES}
 
-    Without ``output`` a file goes beside its source and standard input to standard output. ``output`` is a file for
-    one source, and a folder for several sources, for a source that is a folder (its tree is mirrored), or when it is
-    a folder already or ends with a slash.
-    """
-    found = _expand(sources, suffixes, recursive=recursive)
-    if STDIO in sources and len(sources) > 1:
-        message = "'-' (standard input) must be the only source."
+
+def _refuse_foreign_name(output: str, new_suffix: str) -> None:
+    """A .vaec file is not given the name of a JPEG; of pictures, the name chooses the format."""
+    if new_suffix == ".vaec" and Path(output).suffix.lower() in _FILE_SUFFIXES - set(VAEC_SUFFIXES):
+        message = f"-o {output}: what is written is a .vaec file, not one of that kind."
         raise click.UsageError(message)
-    if output is None:
-        return [Job(path, STDIO if path == STDIO else str(Path(path).with_suffix(new_suffix))) for path, _ in found]
-    into_folder = len(sources) > 1 or any(_is_folder(source) for source in sources)
-    if not into_folder and (output == STDIO or not _names_folder(output)):
-        return [Job(found[0][0], output)]
-    if output == STDIO or (Path(output).exists() and not Path(output).is_dir()):
-        message = f"several files cannot go to {output!r}: name a folder."
-        raise click.UsageError(message)
-    if STDIO in sources:
-        message = "standard input has no name: give -o a file, not a folder."
-        raise click.UsageError(message)
-    return [Job(path, str(Path(output) / relative.with_suffix(new_suffix))) for path, relative in found]
 
 
-def prepare(job: Job, *, overwrite: bool, skip_existing: bool) -> None:
-    """Before the work: the output must be free. Of a killed run that is continued, no temporary file stays."""
-    job.check_output(overwrite=overwrite)
-    if skip_existing and job.output not in (None, STDIO):
-        discard_leftovers(str(job.output))
-
-
-def skipper(skip_existing: bool) -> Callable[[Job], bool]:
-    """A function that is true for jobs whose output exists: under its final name a file is complete."""
-    if not skip_existing:
-        return lambda _: False
-    return lambda job: job.output not in (None, STDIO) and Path(str(job.output)).is_file()
+def _is_same(path: Path, source: str) -> bool:
+    try:
+        return source != STDIO and path.is_file() and path.samefile(source)
+    except OSError:
+        return False
 
 
 def check_stdout(jobs: Iterable[Job], *, as_json: bool) -> bool:
@@ -124,63 +120,41 @@ def check_stdout(jobs: Iterable[Job], *, as_json: bool) -> bool:
     if as_json:
         message = "--json and the file cannot both go to standard output: give -o FILE."
         raise click.UsageError(message)
-    if sys.stdout.isatty():
+    if sys.stdout is not None and sys.stdout.isatty():
         message = "standard output is a terminal: give -o FILE, or send it to a file or pipe."
         raise click.UsageError(message)
     return True
 
 
-def page_job(output: str | None, *, overwrite: bool) -> Job | None:
-    """The job of a page made of all photos, None without a name for it. Raises Fatal where the name cannot be used."""
+def extra_job(output: str | None, option: str, jobs: Sequence[Job], *, overwrite: bool) -> Job | None:
+    """The job of one file beside those of the run, such as a page or a table; None without a name for it.
+
+    Raises UsageError and Fatal where the name cannot be used: it is taken, or belongs to a file of the run.
+    """
     if output is None:
         return None
-    if output == STDIO:
-        message = "the page needs a file of its own: --html page.html"
+    if output in ("", STDIO):
+        message = f"{option} needs a file of its own, not {output!r}."
         raise click.UsageError(message)
-    job = Job(output, output)
+    extra = Job(output, output)
+    for job in jobs:
+        if _is_same(Path(output), job.source) or (
+            job.output_path and job.output_path.absolute() == Path(output).absolute()
+        ):
+            message = f"{option} {output}: that is a file of this run."
+            raise click.UsageError(message)
     try:
-        job.check_output(overwrite=overwrite)
+        extra.check_output(overwrite=overwrite)
         _refuse_file_as_folder(Path(output).parent)
     except OSError as error:
         raise Fatal(error) from error
-    return job
+    return extra
 
 
 def _refuse_file_as_folder(folder: Path) -> None:
     nearest = next(parent for parent in (folder, *folder.parents) if parent.exists())
     if not nearest.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(nearest))
-
-
-def _expand(sources: Sequence[str], suffixes: Sequence[str], *, recursive: bool) -> list[tuple[str, Path]]:
-    """Each file, and where it lies below the folder it was found in."""
-    found: list[tuple[str, Path]] = []
-    for source in sources:
-        if not _is_folder(source):
-            found.append((source, Path(Path(source).name)))
-            continue
-        if not recursive:
-            message = f"{source} is a folder: -r takes the files in it."
-            raise click.UsageError(message)
-        inside = [(str(path), path.relative_to(source)) for path in _walk(Path(source), suffixes)]
-        if not inside:
-            message = f"{source} holds no file to work on ({' '.join(suffixes)})."
-            raise click.UsageError(message)
-        found += inside
-    return found
-
-
-def _walk(folder: Path, suffixes: Sequence[str]) -> Iterator[Path]:
-    """The files below a folder in a stable order; hidden ones are left alone, links to folders are not followed."""
-    for root, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            if not name.startswith(".") and name.lower().endswith(tuple(suffixes)):
-                yield Path(root) / name
-
-
-def _is_folder(source: str) -> bool:
-    return source != STDIO and Path(source).is_dir()
 
 
 def _names_folder(output: str) -> bool:

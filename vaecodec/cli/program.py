@@ -13,31 +13,27 @@ import vaecodec
 from vaecodec.cli.compare import compare
 from vaecodec.cli.compress import compress
 from vaecodec.cli.decompress import decompress
-from vaecodec.cli.exits import Exit, Fatal
+from vaecodec.cli.exits import MEANINGS, Exit, Fatal, message_of
 from vaecodec.cli.export import export
+from vaecodec.cli.help import WIDTH
 from vaecodec.cli.info import info
 from vaecodec.cli.pack import pack
 from vaecodec.cli.startup import leave
 from vaecodec.cli.train import train
 from vaecodec.cli.verify import verify
 
-_EXIT_CODES = """\b
-Exit codes:
-  0  everything worked
-  1  several files failed in different ways
-  2  wrong usage
-  3  a .vaec file is damaged or of an unknown version
-  4  an image cannot be read, not meet its target, or not be written in that format
-  5  a file cannot be read or written
-  6  an output exists already (see --overwrite)
-  7  the weights of a model are missing or do not match
-  8  the device cannot be used or does not decode exactly, or memory ran out
-  130, 141, 143  interrupted, reader of the output gone, terminated
+_LAST_STREAM = 2
+"""The number of standard error."""
+_EPILOG = (
+    "\b\nExit codes:\n"
+    + "\n".join(f"  {code:>3}  {meaning}" for code, meaning in MEANINGS.items())
+    + """
 
 \b
 Shell completion (bash; zsh and fish alike):
   eval "$(_VAECODEC_COMPLETE=bash_source vaecodec)"
 """
+)
 
 
 class _Program(click.Group):
@@ -48,7 +44,8 @@ class _Program(click.Group):
             try:
                 return super().invoke(ctx)
             finally:
-                sys.stdout.flush()
+                if sys.stdout is not None:
+                    sys.stdout.flush()
         except Fatal as error:
             click.echo(f"vaecodec: {error}", err=True)
             ctx.exit(error.exit_code)
@@ -58,17 +55,20 @@ class _Program(click.Group):
             ctx.exit(Exit.BROKEN_PIPE)
         except OSError as error:  # the report itself cannot be written, as on a full disk
             _silence_stdout()
-            click.echo(f"vaecodec: {error}", err=True)
+            click.echo(f"vaecodec: {message_of(error)}", err=True)
             ctx.exit(Exit.FILE_SYSTEM)
 
 
 def _silence_stdout() -> None:
     """Drop what is left in the buffer of standard output."""
+    if sys.stdout is None:
+        return
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def main() -> NoReturn:
     """Run the command line and leave the process with one of the exit codes of ``Exit``."""
+    _occupy_closed_streams()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(Exit.TERMINATED))  # so that temporary files are removed
     try:
         code = cli.main(prog_name="vaecodec", standalone_mode=False)
@@ -81,7 +81,18 @@ def main() -> NoReturn:
     leave(code)
 
 
-@click.group(cls=_Program, context_settings={"help_option_names": ["-h", "--help"]}, epilog=_EXIT_CODES)
+def _occupy_closed_streams() -> None:
+    """Where a standard stream is closed, its number would be given to the next file opened, and be written into."""
+    while True:
+        descriptor = os.open(os.devnull, os.O_RDWR)
+        if descriptor > _LAST_STREAM:
+            os.close(descriptor)
+            return
+
+
+@click.group(
+    cls=_Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDTH}, epilog=_EPILOG
+)
 @click.version_option(vaecodec.__version__, prog_name="vaecodec")
 def cli() -> None:
     """Photographs far smaller than JPEG, as .vaec files.

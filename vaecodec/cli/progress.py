@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
-from vaecodec.cli.paths import STDIO, Job
+from vaecodec.cli.console import Console
+from vaecodec.cli.jobs import STDIO, Job
 from vaecodec.cli.sizes import format_size
 
 if TYPE_CHECKING:
@@ -83,12 +84,12 @@ def steps_of(verb: str, steps: int) -> Iterator[Callable[[str], None]]:
 
 
 @contextlib.contextmanager
-def progress_of(verb: str, jobs: Sequence[Job]) -> Iterator[Progress]:
+def progress_of(verb: str, jobs: Sequence[Job], console: Console) -> Iterator[Progress]:
     """A bar on standard error for several jobs, where that is a terminal; else silence."""
-    if len(jobs) < 2 or not sys.stderr.isatty():
+    if len(jobs) < 2 or console.quiet or sys.stderr is None or not sys.stderr.isatty():
         yield _Silent()
         return
-    from rich.console import Console
+    from rich.console import Console as Terminal
     from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as RichProgress
 
@@ -99,5 +100,13 @@ def progress_of(verb: str, jobs: Sequence[Job]) -> Iterator[Progress]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[name]}", markup=False),
     )
-    with RichProgress(*columns, console=Console(stderr=True), transient=True) as shown:
-        yield _Bar(shown, verb, jobs)
+    terminal = Terminal(stderr=True)
+    # Standard output may be a file: what is printed there must not go to the terminal instead.
+    with RichProgress(
+        *columns, console=terminal, transient=True, redirect_stdout=False, redirect_stderr=False
+    ) as shown:
+        console.above_bar = lambda text: terminal.print(text, markup=False, highlight=False, soft_wrap=True)
+        try:
+            yield _Bar(shown, verb, jobs)
+        finally:
+            console.above_bar = None

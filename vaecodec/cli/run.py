@@ -1,4 +1,4 @@
-"""The loop over files, one at a time or several: a failure is kept for the end and does not stop the rest."""
+"""The loop over files, one at a time or several: a failure is said and does not stop the rest."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from vaecodec.cli.console import Console
 from vaecodec.cli.exits import EXPECTED, Exit, exit_of, message_of
-from vaecodec.cli.paths import Job
+from vaecodec.cli.jobs import Job
 from vaecodec.cli.progress import Progress, progress_of
 from vaecodec.cli.results import Outcome, Record, Results
 
@@ -23,29 +24,40 @@ if TYPE_CHECKING:
 Work = Callable[[Job], Record]
 
 
-def run(
-    jobs: Sequence[Job],
-    work: Work,
-    verb: str,
-    *,
-    workers: int = 1,
-    skip: Callable[[Job], bool] = lambda _: False,
-    results: Results | None = None,
-) -> Results:
-    """Do ``work`` on every job. ``verb`` labels the progress bar, which a terminal gets and a pipe does not.
+@dataclass(frozen=True)
+class Task:
+    """What a command does with each file.
 
-    workers: jobs at a time, in threads. skip: jobs that need no work. results: filled as the work goes on, for a
-    caller who wants to know after an interruption.
+    verb: labels the progress bar, which a terminal gets and a pipe does not. skip: true for jobs that need no work.
+    lines: what a person reads of a record, as soon as it is there. done: told of every outcome, one at a time.
     """
-    results = Results() if results is None else results
-    with progress_of(verb, jobs) as progress, _kept_warnings() as notes:
-        runner = _Runner(work, skip, progress, notes, results)
+
+    work: Work
+    verb: str
+    skip: Callable[[Job], bool] = lambda _: False
+    lines: Callable[[Record], Sequence[str]] = lambda _: ()
+    done: Callable[[Outcome], None] = lambda _: None
+
+
+def run(jobs: Sequence[Job], task: Task, console: Console, *, workers: int = 1) -> Results:
+    """Do the work on every job, `workers` at a time in threads, and say what became of each as soon as it is known.
+
+    Ctrl-C and SIGTERM end the run: files under way in threads are finished, and the results say what is left.
+    """
+    results = Results(len(jobs))
+    with progress_of(task.verb, jobs, console) as progress, _kept_warnings() as notes:
+        runner = _Runner(task, console, progress, notes, results)
         chains = _chains(jobs)
-        if workers == 1 or len(chains) < 2:
-            for chain in chains:
-                runner.run_chain(chain)
-        else:
-            _run_parallel(runner, chains, workers)
+        try:
+            if workers == 1 or len(chains) < 2:
+                for chain in chains:
+                    runner.run_chain(chain)
+            else:
+                _run_parallel(runner, chains, workers)
+        except KeyboardInterrupt:
+            results.stop = Exit.INTERRUPTED
+        except SystemExit as stop:
+            results.stop = Exit(int(stop.code or 0))
     return results
 
 
@@ -76,37 +88,53 @@ def _run_parallel(runner: _Runner, chains: Sequence[list[tuple[int, Job]]], work
 
 @dataclass
 class _Runner:
-    work: Work
-    skip: Callable[[Job], bool]
+    task: Task
+    console: Console
     progress: Progress
     notes: threading.local
     results: Results
     stopped: threading.Event = field(default_factory=threading.Event)
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     def run_chain(self, chain: Sequence[tuple[int, Job]]) -> None:
-        """The first success of a chain makes its output; what follows would replace it."""
-        made_from = ""
+        """The first job of a chain that has an output, new or old, owns it; what follows would replace it."""
+        owner = ""
         for number, job in chain:
             if self.stopped.is_set():
                 return
             self.progress.begin(job)
-            if made_from:
-                outcome = Outcome(job, failure=(Exit.EXISTS, f"{job.output} is already made from {made_from}"))
+            if owner:
+                message = f"{job.output} is already made from {owner}; --keep-extension gives both a name of their own"
+                outcome = Outcome(job, failure=(Exit.EXISTS, message))
             else:
                 outcome = self._run_one(job)
-            if outcome.record is not None and job.output is not None:
-                made_from = job.name
-            self.results.outcomes[number] = outcome
-            self.progress.end(job, outcome.record if not outcome.skipped else None)
+            if outcome.record is not None or (outcome.failure is not None and outcome.failure[0] is Exit.EXISTS):
+                owner = owner or job.name
+            with self.lock:
+                self._finish(number, outcome)
+
+    def _finish(self, number: int, outcome: Outcome) -> None:
+        """Keep an outcome and say it, together: after an interruption nothing is done that was not said."""
+        self.results.outcomes[number] = outcome
+        self.task.done(outcome)
+        self.progress.end(outcome.job, outcome.record if not outcome.skipped else None)
+        if outcome.record is not None and not outcome.skipped:
+            for line in self.task.lines(outcome.record):
+                self.console.line(line)
+            if "seconds" in outcome.record:
+                self.console.detail(f"{outcome.job.name}: {outcome.record['seconds']} s")
+        if outcome.skipped:
+            self.console.detail(f"{outcome.job.name}: made before")
+        say_outcome(self.console, outcome)
 
     def _run_one(self, job: Job) -> Outcome:
-        if self.skip(job):
-            return Outcome(job, {"source": job.name, "output": job.output}, skipped=True)
         caught: list[tuple[str, type[Warning]]] = []
         self.notes.caught = caught
         start = time.perf_counter()
         try:
-            record = self.work(job)
+            if self.task.skip(job):
+                return Outcome(job, {"source": job.name, "output": job.output}, skipped=True)
+            record = self.task.work(job)
         except BrokenPipeError:
             raise  # the reader of our output has gone: there is nobody left to work for
         except EXPECTED as error:
@@ -118,6 +146,15 @@ class _Runner:
             f"{job.name}: {text}" for text, kind in caught if issubclass(kind, (UserWarning, RuntimeWarning))
         ]
         return outcome
+
+
+def say_outcome(console: Console, outcome: Outcome) -> None:
+    """The notes and the failure of one file, if any."""
+    for note in outcome.notes:
+        console.note(note)
+    if outcome.failure is not None:
+        name, message = outcome.job.name, outcome.failure[1]
+        console.error(message if message.startswith(name) else f"{name}: {message}")
 
 
 @contextlib.contextmanager
@@ -134,16 +171,15 @@ def _kept_warnings() -> Iterator[threading.local]:
         yield notes
 
 
-def finish(results: Results, lines: Sequence[str], *, as_json: bool, to_stderr: bool = False) -> None:
-    """Print what was done, then what failed, and leave with the exit code."""
-    if as_json:
-        click.echo(results.as_json())
-    else:
-        for line in lines:
-            click.echo(line, err=to_stderr)
-    for note in results.notes:
-        click.echo(f"vaecodec: note: {note}", err=True)
-    for name, _, message in results.failures:
-        line = message if message.startswith(name) else f"{name}: {message}"
-        click.echo(f"vaecodec: {line}", err=True)
-    click.get_current_context().exit(results.exit_code)
+def finish(results: Results, console: Console, summary: Sequence[str] = (), *, can_resume: bool = False) -> NoReturn:
+    """Say what there is to say of all files together, and leave with the exit code."""
+    if console.as_json:
+        console.document(results.as_json())
+    for line in summary:
+        console.line(line)
+    if results.failure_line is not None:
+        console.error(results.failure_line)
+    if results.stop_line is not None:
+        console.error(results.stop_line + ("; the same command with --resume goes on" if can_resume else ""))
+    closed = console.close()
+    raise click.exceptions.Exit(results.exit_code or closed)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import vaecodec
 from vaecodec.cli.exits import Fatal
+from vaecodec.cli.machine import Machine
 
 if TYPE_CHECKING:
     from vaecodec import Codec
@@ -22,7 +23,7 @@ NUMPY_PIXELS = 700_000
 """Pixels up to which one image is coded sooner by NumPy than PyTorch is loaded (`python -m bench practical`)."""
 
 
-def may_skip_torch(pixels: int, *, files: int, device: str, max_memory: int | None, is_plain: bool) -> bool:
+def may_skip_torch(pixels: int, machine: Machine, *, files: int, is_plain: bool) -> bool:
     """True where NumPy may code an image of so many pixels, and is done sooner than PyTorch is loaded.
 
     files: of the whole command. In a folder, what a file is like must not depend on its place in it: never there.
@@ -31,14 +32,14 @@ def may_skip_torch(pixels: int, *, files: int, device: str, max_memory: int | No
     return (
         is_plain
         and files == 1
-        and device != "cuda"
-        and max_memory is None
+        and machine.device in ("auto", "cpu")
+        and machine.max_memory is None
         and pixels <= NUMPY_PIXELS
         and "torch" not in sys.modules
     )
 
 
-def codec_maker(model: str, device: str, *, jobs: int = 1, max_memory: int | None = None) -> Callable[[], Codec]:
+def codec_maker(model: str | Path, machine: Machine, *, jobs: int = 1) -> Callable[[], Codec]:
     """A function that makes the codec when it is first needed: a missing file is reported before torch is loaded."""
     codecs: list[Codec] = []
     lock = threading.Lock()
@@ -46,17 +47,25 @@ def codec_maker(model: str, device: str, *, jobs: int = 1, max_memory: int | Non
     def make() -> Codec:
         with lock:
             if not codecs:
-                path = Path(model)
-                chosen = path if path.suffix == ".safetensors" else model
                 load_codec()
                 try:
-                    codecs.append(vaecodec.Codec(model=chosen, device=device, max_memory=max_memory))
+                    codecs.append(vaecodec.Codec(model=model, device=machine.device, max_memory=machine.max_memory))
                 except (vaecodec.VaecodecError, OSError) as error:
                     raise Fatal(error) from error
-                share_cores(jobs)
+                share_cores(jobs, machine.threads)
         return codecs[0]
 
     return make
+
+
+def limit_threads(threads: int | None) -> None:
+    """Have NumPy, numba and PyTorch use so many threads in all. Before they are loaded; PyTorch listens later, too."""
+    if threads is None:
+        return
+    for name in ("OMP", "OPENBLAS", "MKL", "NUMBA", "VECLIB"):
+        os.environ[f"{name}_NUM_THREADS" if name != "VECLIB" else "VECLIB_MAXIMUM_THREADS"] = str(threads)
+    if "torch" in sys.modules:
+        share_cores(1, threads)
 
 
 def load_codec() -> None:
@@ -75,12 +84,18 @@ def load_codec() -> None:
         gc.enable()
 
 
-def share_cores(jobs: int) -> None:
-    """Give each of several files at a time its part of the threads."""
-    if jobs > 1:
+def share_cores(jobs: int, threads: int | None = None) -> None:
+    """Give each of several files at a time its part of the threads; None: of all cores that this process may use."""
+    if jobs > 1 or threads is not None:
         import torch
 
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // jobs))
+        torch.set_num_threads(max(1, (threads or _cores()) // jobs))
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def leave(code: int | None) -> NoReturn:

@@ -25,14 +25,25 @@ class Target:
     bpp: float | None = None
 
     @classmethod
-    def of_options(cls, quality: float | None, n_bytes: int | None, psnr: float | None, bpp: float | None) -> Target:
+    def of_options(
+        cls,
+        quality: float | None,
+        target_size: int | None,
+        target_psnr: float | None,
+        target_bpp: float | None,
+    ) -> Target:
         """The target of these options, of which one may be given. Raises UsageError for several."""
-        options = {"--quality": quality, "--target-size": n_bytes, "--target-psnr": psnr, "--target-bpp": bpp}
+        options = {
+            "--quality": quality,
+            "--target-size": target_size,
+            "--target-psnr": target_psnr,
+            "--target-bpp": target_bpp,
+        }
         given = [name for name, value in options.items() if value is not None]
         if len(given) > 1:
             message = f"{' and '.join(given)} cannot be combined: give one of them."
             raise click.UsageError(message)
-        return cls(DEFAULT_QUALITY if quality is None else quality, n_bytes, psnr, bpp)
+        return cls(DEFAULT_QUALITY if quality is None else quality, target_size, target_psnr, target_bpp)
 
     @property
     def is_quality(self) -> bool:

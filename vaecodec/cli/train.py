@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from vaecodec.cli.exits import EXPECTED, Exit, Fatal
+from vaecodec.cli.help import Command, RareOption
 from vaecodec.errors import InputError, VaecodecError
 
 if TYPE_CHECKING:
@@ -53,14 +54,18 @@ _SETTINGS: tuple[tuple[str, Any, str], ...] = (
 )
 
 
+_USUAL = ("--steps", "--batch", "--tune")
+
+
 def _settings_options(command: _Command) -> _Command:
     for name, kind, text in reversed(_SETTINGS):
         kinds = {} if kind is bool else {"type": kind, "metavar": "N" if kind is int else "X"}
-        command = click.option(name, default=None, help=text, **kinds)(command)
+        kind_of_option = click.Option if name in _USUAL else RareOption
+        command = click.option(name, cls=kind_of_option, default=None, help=text, **kinds)(command)
     return command
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("folder", metavar="DIR", type=FOLDER)
 @click.option("--config", metavar="NAME", help="Size of the network: fast, base (default) or large; tiny for tests.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder of the run; runs/CONFIG.")

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 
 import click
 
 import vaecodec
 from vaecodec.cli import options
+from vaecodec.cli.console import Console
 from vaecodec.cli.exits import Exit, Fatal
-from vaecodec.cli.paths import VAEC_SUFFIXES, Job, find
+from vaecodec.cli.help import Command
+from vaecodec.cli.jobs import Job
+from vaecodec.cli.paths import find_jobs
 from vaecodec.cli.results import Record
-from vaecodec.cli.run import finish, run
+from vaecodec.cli.run import Task, finish, run
+from vaecodec.cli.sources import VAEC_SUFFIXES, Selection
 from vaecodec.errors import VaecodecError
 
 
-@click.command()
-@click.argument("files", nargs=-1, metavar="[FILE...]")
+@click.command(cls=Command)
+@options.selection("[FILE]")
 @click.option("--conformance", is_flag=True, help="Check this machine instead: does it decode exactly?")
-@options.combined(options.recursive, options.device, options.as_json)
-def verify(files: tuple[str, ...], conformance: bool, recursive: bool, device: str, as_json: bool) -> None:
+@options.combined(options.own_model, options.device, options.console)
+def verify(selection: Selection, conformance: bool, own_model: Path | None, device: str, console: Console) -> None:
     """Check that .vaec files are whole.
 
     All checksums, and every symbol decoded to the end of the stream. With --conformance the files of the conformance
@@ -31,17 +36,17 @@ def verify(files: tuple[str, ...], conformance: bool, recursive: bool, device: s
     vaecodec verify -r small && echo all good
     vaecodec verify --conformance
     """
-    if conformance == bool(files):
+    if conformance == selection.is_given:
         message = "give FILE... to check files, or --conformance alone to check this machine."
         raise click.UsageError(message)
     if conformance:
-        _show_conformance(device, as_json=as_json)
+        _show_conformance(device, as_json=console.as_json)
 
     def work(job: Job) -> Record:
-        return {"ok": True, **dataclasses.asdict(vaecodec.verify(job.read()))}
+        return {"ok": True, **dataclasses.asdict(vaecodec.verify(job.read(), model=own_model))}
 
-    results = run(find(files, VAEC_SUFFIXES, recursive=recursive), work, "verifying")
-    finish(results, [f"{record['source']}: ok" for record in results.records], as_json=as_json)
+    task = Task(work, "verifying", lines=lambda record: [f"{record['source']}: ok"])
+    finish(run(find_jobs(selection, VAEC_SUFFIXES), task, console), console)
 
 
 def _show_conformance(device: str, *, as_json: bool) -> None:

@@ -9,7 +9,7 @@ import torch
 
 from vaecodec.container import Header
 from vaecodec.entropy.model import EntropyModel
-from vaecodec.errors import HashMismatch
+from vaecodec.errors import HashMismatch, UnknownModel
 from vaecodec.networks.exact import make_exact
 from vaecodec.networks.layers import RowBlock
 from vaecodec.networks.network import CodecNetwork
@@ -19,7 +19,8 @@ from vaecodec.runtime.context_steps import ContextSteps, NumbaSteps, TorchSteps
 from vaecodec.runtime.latent_coders import CpuLatents, LatentCoder
 from vaecodec.runtime.loading import LoadedModel, load_model
 from vaecodec.runtime.x86 import pack
-from vaecodec.weights.manifest import entry_by_name, entry_by_wire
+from vaecodec.weights.lookup import find_model
+from vaecodec.weights.manifest import entry_by_name
 from vaecodec.weights.store import StoredModel, read_model
 
 
@@ -64,11 +65,14 @@ class Engines:
         engine = self._engines.get((header.model_id, header.model_hash))
         if engine is not None:
             return engine
-        if header.model_id == self.own.model_id and not self._is_shipped:
+        try:
+            entry = find_model(header.model_id, header.model_hash)
+        except UnknownModel as error:
+            if header.model_id != self.own.model_id:
+                raise
             own = self.own.loaded.wire_hash
             message = f"the file needs weights {header.model_hash.hex()}; {self._model} is {own.hex()}"
-            raise HashMismatch(message)
-        entry = entry_by_wire(header.model_id, header.model_hash)
+            raise HashMismatch(message) from error
         return self._load(read_model(entry.path, entry.sha256), entry.model_id)
 
 

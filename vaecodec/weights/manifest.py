@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from vaecodec.errors import HashMismatch, UnknownModel
+from vaecodec.errors import HashMismatch, InputError, UnknownModel
 
 FOLDER = Path(__file__).parent
 MANIFEST = FOLDER / "MANIFEST.json"
@@ -45,12 +45,30 @@ def entry_by_name(name: str) -> ManifestEntry:
         if entry.name == name:
             return entry
     message = f"model {name!r} is not shipped; known: {', '.join(e.name for e in manifest())}"
+    message += ", or the path of a weights file, named *.safetensors"
     raise UnknownModel(message)
 
 
 def tuned_name(model: str, tune: str) -> str:
     """The name of a model's variant: "base" and "perceptual" -> "base-perceptual"; tune="psnr" is the model itself."""
     return model if tune == "psnr" else f"{model}-{tune}"
+
+
+def chosen_name(model: str | None, tune: str | None) -> str:
+    """The shipped model of a name or size ("base", "fast") and what it was trained for; None: the default.
+
+    Raises InputError for a `tune` that is none, or that contradicts the name ("base-perceptual" and "psnr").
+    """
+    if tune is None:
+        return model or DEFAULT_MODEL
+    if tune not in TUNES:
+        message = f"tune is {tune!r}; it must be one of {', '.join(TUNES)}"
+        raise InputError(message)
+    size = model or DEFAULT_SIZE
+    if any(size.endswith(f"-{other}") for other in TUNES if other != tune):
+        message = f"model {size} and tune {tune} contradict each other: give one of them"
+        raise InputError(message)
+    return size if size.endswith(f"-{tune}") else tuned_name(size, tune)
 
 
 DEFAULT_MODEL = tuned_name(DEFAULT_SIZE, DEFAULT_TUNE)

@@ -20,6 +20,10 @@ PREVIEW_PREFIX = "preview."
 """Tensors of the preview head. They are not hashed: no file depends on them, so they may come, go and improve."""
 INTEGER_PREFIXES = ("h_scale.", "z_index.")
 """Parameters that ship as integers only."""
+INTEGER_PART = "int."
+"""Tensors of the integer part, which decides bytes."""
+INTEGER_TYPES = ("int8", "uint8", "int16", "uint16", "int32")
+FLOAT_TYPES = ("float16", "float32")
 LEVEL_PREFIX = "log_"
 """Per-level tables stay float32: they are small, and the gains span a wide range."""
 
@@ -51,29 +55,59 @@ def tensor_hash(tensors: Mapping[str, NDArray[Any]]) -> str:
 
 
 def read_model(path: Path, expected_sha256: str | None = None) -> StoredModel:
-    """Read a weights file. Raises WeightsError (not readable, no model card) or HashMismatch (tensors changed)."""
+    """Read a weights file.
+
+    expected_sha256: of its tensors, where it is known what they are; else they are looked at. Raises WeightsError (not
+    readable, no model card, numbers that no network has) or HashMismatch (tensors changed).
+    """
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="np") as file:
             card_text = (file.metadata() or {}).get(CARD_KEY)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (safe_open is no mapping)
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, TypeError) as error:  # TypeError: a type that NumPy has not, such as bfloat16
         message = f"{path}: not a readable weights file ({error})"
         raise WeightsError(message) from error
-    if card_text is None:
-        message = f"{path}: no {CARD_KEY!r} entry in its metadata; not a vaecodec model"
-        raise WeightsError(message)
     card = _parse_card(path, card_text)
     sha256 = tensor_hash(tensors)
-    if expected_sha256 is not None and sha256 != expected_sha256:
+    if expected_sha256 is None:
+        _check_numbers(path, tensors)
+    elif sha256 != expected_sha256:
         message = f"{path}: tensors hash to {sha256[:16]}..., the manifest says {expected_sha256[:16]}..."
         raise HashMismatch(message)
     return StoredModel(tensors, card, sha256)
 
 
-def _parse_card(path: Path, text: str) -> dict[str, Any]:
+def read_card(path: Path) -> dict[str, Any]:
+    """The model card of a weights file alone, without its tensors. Raises WeightsError."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np") as file:
+            return _parse_card(path, (file.metadata() or {}).get(CARD_KEY))
+    except (OSError, SafetensorError) as error:
+        message = f"{path}: not a readable weights file ({error})"
+        raise WeightsError(message) from error
+
+
+def _check_numbers(path: Path, tensors: Mapping[str, NDArray[Any]]) -> None:
+    """Raises WeightsError for floats that are not finite, and for types that a tensor of its name has not."""
+    for name, array in tensors.items():
+        legal = INTEGER_TYPES if name.startswith(INTEGER_PART) else FLOAT_TYPES
+        if array.dtype.name not in legal:
+            message = f"{path}: {name} is of type {array.dtype.name}; legal are {', '.join(legal)}"
+            raise WeightsError(message)
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            message = f"{path}: {name} has values that are no finite numbers"
+            raise WeightsError(message)
+
+
+def _parse_card(path: Path, text: str | None) -> dict[str, Any]:
     """The model card, a JSON object that has at least a model id. Raises WeightsError."""
+    if text is None:
+        message = f"{path}: no {CARD_KEY!r} entry in its metadata; not a vaecodec model"
+        raise WeightsError(message)
     try:
         card = json.loads(text)
     except ValueError as error:
