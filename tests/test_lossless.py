@@ -87,7 +87,9 @@ def test_modes_and_metadata_come_back(mode: str) -> None:
     found = vaecodec.decode(data)
     assert (found.mode, found.size, found.info) == (mode, picture.size, picture.info)
     assert np.array_equal(np.asarray(found), np.asarray(picture))
-    assert vaecodec.decode(vaecodec.encode(picture, lossless=True, strip=True)).info == {}
+    with pytest.warns(UserWarning, match="profile cannot be used"):
+        bare = vaecodec.encode(picture, lossless=True, strip=True)
+    assert vaecodec.decode(bare).info == {}
     assert set(container.parse(data).sections) == {Tag.LOSSLESS, Tag.ICC, Tag.EXIF, Tag.XMP}
 
 

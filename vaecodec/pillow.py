@@ -29,16 +29,6 @@ from vaecodec.weights.manifest import chosen_name
 ENCODE_OPTIONS = (
     "quality", "lossless", "mode", "target_bytes", "target_psnr", "target_bpp", "strip", "model", "device",
 )  # fmt: skip
-    "quality",
-    "lossless",
-    "mode",
-    "target_bytes",
-    "target_psnr",
-    "target_bpp",
-    "strip",
-    "model",
-    "device",
-)
 METADATA_OPTIONS = ("icc_profile", "exif", "xmp")
 FORMAT = "VAEC"
 EXTENSION = ".vaec"
