@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from bench.training.ranges import BOUNDS, Probe, plain_model, run_model
 from checks import adversary
-from checks.hostile.measure import watched
+from checks.hostile.watch import watched
 from vaecodec.codec import Codec
 from vaecodec.entropy.coding import R_LIMIT
 from vaecodec.levels import LEVELS

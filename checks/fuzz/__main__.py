@@ -24,7 +24,7 @@ from bench.records import Record, environment, save
 from checks.fuzz.seeds import write_seeds
 
 FORMAT = 1
-NAMES = ("container", "rans", "decode", "pillow")
+NAMES = ("container", "rans", "decode", "pillow", "pixels")
 MEMORY_MB = 1024
 """libFuzzer stops a target that needs more: libjxl's own number."""
 TIMEOUT_SECONDS = 20

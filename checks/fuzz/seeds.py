@@ -19,7 +19,7 @@ LARGEST = 1500
 def write_seeds(target: str, folder: Path) -> int:
     """Fill `folder`; returns the number of seeds."""
     folder.mkdir(parents=True, exist_ok=True)
-    made = _streams() if target == "rans" else _files(target)
+    made = {"rans": _streams, "pixels": _programs}.get(target, lambda: _files(target))()
     found = [*made, *(path.read_bytes() for path in sorted((CORPUS / target).glob("*")))]
     for number, data in enumerate(found):
         (folder / f"seed-{number:03}").write_bytes(data)
@@ -37,6 +37,17 @@ def _files(target: str) -> Iterator[bytes]:
             for tag in (Tag.ALPHA, Tag.OUTLIERS, Tag.LOSSLESS):
                 if len(contents.get(tag, b"")) in range(1, LARGEST):
                     yield b"\x11" + contents[tag]
+
+
+def _programs() -> Iterator[bytes]:
+    """Drawings of one step of every kind, of random numbers, and of several."""
+    from checks.fuzz.drawing import STEPS
+
+    rng = np.random.default_rng(0)
+    for step in range(len(STEPS)):
+        yield rng.bytes(9) + bytes([step]) + rng.bytes(20)
+    for length in (9, 30, 60, 120, 200):
+        yield rng.bytes(length)
 
 
 def _streams() -> Iterator[bytes]:

@@ -19,8 +19,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import vaecodec.codec
+from checks.fuzz.drawing import draw
 from checks.fuzz.seal import seal
-from vaecodec import container
+from checks.hostile.watch import watched
+from vaecodec import container, numpy_codec
 from vaecodec.codec import Codec
 from vaecodec.conformance import MODEL, digest, expectations
 from vaecodec.container import Tag
@@ -32,9 +34,12 @@ from vaecodec.rans import coder, numba_coder, plain_coder
 from vaecodec.rans.choice import Loops
 from vaecodec.rans.tables import CdfTables
 from vaecodec.runtime.choice import choose
+from vaecodec.weights.manifest import manifest
 
 MAX_PIXELS = 1 << 15
 """Small, so that a legal picture takes milliseconds."""
+
+DTYPES = ("float32", "bfloat16")
 
 MOST_ROWS = 40
 """The reference coder walks rows in Python."""
@@ -269,9 +274,42 @@ def _open(data: bytes) -> None:
         Image.MAX_IMAGE_PIXELS = limit
 
 
+def fuzz_pixels(data: bytes) -> None:
+    """An image that the bytes draw: what any encoder writes of it, any decoder reads, and finds the same integers.
+
+    Encoder and decoder are a shipped model in float32, bfloat16 or, for the decoder, NumPy.
+    """
+    drawing = draw(data)
+    model, of, by = (choice % count for choice, count in zip(drawing.choices, (len(_models()), 2, 3), strict=True))
+    encoder = _shipped(_models()[model], DTYPES[of])
+    with watched() as watch:
+        encoded = encoder.encode_with_latents(drawing.pixels, drawing.quality)
+        if by < len(DTYPES):
+            decoder = _shipped(_models()[model], DTYPES[by])
+            pixels = decoder.decode(encoded.data, as_array=True)
+        else:
+            decoder, pixels = encoder, np.asarray(numpy_codec.decode(encoded.data))
+    require(watch.finite, "a number is not finite")
+    require(pixels.shape == drawing.pixels.shape, f"{drawing.pixels.shape} became {pixels.shape}")
+    found = decoder.decode_latents(encoded.data)
+    require(np.array_equal(found.z_hat, encoded.latents.z_hat), "z_hat differs")
+    require(np.array_equal(found.r, encoded.latents.r), "r differs")
+
+
+@functools.cache
+def _shipped(model: str, dtype: str) -> Codec:
+    return Codec(model, device="cpu", dtype=dtype)
+
+
+@functools.cache
+def _models() -> tuple[str, ...]:
+    return tuple(entry.name for entry in manifest())
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "container": fuzz_container,
     "rans": fuzz_rans,
     "decode": fuzz_decode,
     "pillow": fuzz_pillow,
+    "pixels": fuzz_pixels,
 }

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import functools
 import inspect
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from itertools import product
 from typing import Any, Generic, TypeVar
-from unittest import mock
 
 import numpy as np
 import torch
@@ -18,10 +15,9 @@ import torch
 from checks.hostile.canvas import Image
 from checks.hostile.jpeg import JpegLadder, finite_psnr, lossless_webp_bytes
 from checks.hostile.kinds import Drawn
+from checks.hostile.watch import watched
 from vaecodec.codec import Codec
 from vaecodec.errors import VaecodecError
-from vaecodec.runtime import passes
-from vaecodec.runtime.pipeline import Pipeline
 
 DTYPES = ("float32", "bfloat16")
 FAILURES = (VaecodecError, RuntimeWarning)
@@ -88,44 +84,6 @@ class Row:
 COLUMNS = tuple(field.name for field in fields(Row))
 
 
-@dataclass
-class Watch:
-    """Whether all numbers that the networks gave were finite."""
-
-    finite: bool = True
-
-    def look(self, values: torch.Tensor) -> None:
-        if values.is_floating_point() and not bool(values.isfinite().all()):
-            self.finite = False
-
-
-@contextmanager
-def watched() -> Iterator[Watch]:
-    """Look at y_hat and r before they are packed, and at x_hat before it becomes bytes.
-
-    Bytes don't show what was no number, so this looks where the codec has its floats last.
-    """
-    watch = Watch()
-    quantize, to_bytes = Pipeline._quantize, passes.to_bytes
-
-    def looking_quantize(*arguments: Any) -> Any:
-        result = quantize(*arguments)
-        for values in result:
-            watch.look(values)
-        return result
-
-    def looking_to_bytes(shades: torch.Tensor, shuffle: torch.nn.Module) -> torch.Tensor:
-        watch.look(shades)
-        return to_bytes(shades, shuffle)
-
-    with ExitStack() as stack:
-        stack.enter_context(mock.patch.object(Pipeline, "_quantize", looking_quantize))
-        stack.enter_context(mock.patch.object(passes, "to_bytes", looking_to_bytes))
-        stack.enter_context(warnings.catch_warnings())
-        warnings.simplefilter("error", RuntimeWarning)
-        yield watch
-
-
 @dataclass(frozen=True)
 class Result(Generic[Value]):
     """What came of one image or file: the value, or the error's name and message."""
@@ -150,7 +108,7 @@ def each(work: Callable[[list[Any]], Sequence[Value]], items: list[Any]) -> list
     return each(work, items[:middle]) + each(work, items[middle:])
 
 
-@functools.lru_cache(maxsize=8)
+@functools.lru_cache(maxsize=len(DTYPES))
 def codec_of(model: str, dtype: str) -> Codec:
     torch.set_num_threads(1)
     return Codec(model, device="cpu", dtype=dtype)

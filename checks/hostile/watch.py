@@ -1,0 +1,53 @@
+"""Looks at the codec's numbers where it has them last as floats."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+from unittest import mock
+
+import torch
+
+from vaecodec.runtime import passes
+from vaecodec.runtime.pipeline import Pipeline
+
+
+@dataclass
+class Watch:
+    """Whether all numbers that the networks gave were finite."""
+
+    finite: bool = True
+
+    def look(self, values: torch.Tensor) -> None:
+        if values.is_floating_point() and not bool(values.isfinite().all()):
+            self.finite = False
+
+
+@contextmanager
+def watched() -> Iterator[Watch]:
+    """Look at y_hat and r before they are packed, and at x_hat before it becomes bytes.
+
+    Bytes don't show what was no number, so this looks where the codec has its floats last.
+    """
+    watch = Watch()
+    quantize, to_bytes = Pipeline._quantize, passes.to_bytes
+
+    def looking_quantize(*arguments: Any) -> Any:
+        result = quantize(*arguments)
+        for values in result:
+            watch.look(values)
+        return result
+
+    def looking_to_bytes(shades: torch.Tensor, shuffle: torch.nn.Module) -> torch.Tensor:
+        watch.look(shades)
+        return to_bytes(shades, shuffle)
+
+    with ExitStack() as stack:
+        stack.enter_context(mock.patch.object(Pipeline, "_quantize", looking_quantize))
+        stack.enter_context(mock.patch.object(passes, "to_bytes", looking_to_bytes))
+        stack.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("error", RuntimeWarning)
+        yield watch
