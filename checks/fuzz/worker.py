@@ -16,7 +16,7 @@ def main() -> None:
     name = sys.argv.pop(1)
     with atheris.instrument_imports(include=["vaecodec"], exclude=list(EXCLUDED)):
         targets = importlib.import_module("checks.fuzz.targets")
-    targets.warm_up()
+    targets.warm_up(name)
     target = targets.TARGETS[name]
     atheris.Setup(sys.argv, target)
     atheris.Fuzz()
