@@ -116,7 +116,7 @@ def codec_of(model: str, dtype: str) -> Codec:
 
 def has_modes() -> bool:
     """Whether this version has mode="auto"."""
-    return "mode" in inspect.signature(Codec.encode).parameters
+    return "mode" in inspect.signature(Codec.encode_batch).parameters
 
 
 def encode_all(
