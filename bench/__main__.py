@@ -19,6 +19,7 @@ COMMANDS = {
     "ranges": "bench.training.ranges:main",
     "train-speed": "bench.training.steps:main",
     "untrained": "bench.training.untrained:main",
+    "figures": "bench.figures:main",
     "setup-compressai": "bench.codecs.setup_compressai:main",
 }
 

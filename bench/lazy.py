@@ -8,13 +8,21 @@ from typing import Any
 
 import click
 
+from bench.records import DRAFT
+
+
+def _keep(ctx: click.Context, _: click.Parameter, draft: bool) -> None:
+    ctx.meta[DRAFT] = draft
+
 
 class LazyGroup(click.Group):
-    """A group of commands, given as name -> module:function."""
+    """A group of commands, given as name -> module:function, with the option --draft (`records.save`)."""
 
     def __init__(self, *args: Any, lazy: Mapping[str, str], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._lazy = lazy
+        text = "Record in bench/results also what code makes that is in no commit."
+        self.params.append(click.Option(["--draft"], is_flag=True, expose_value=False, help=text, callback=_keep))
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         return list(self._lazy)

@@ -6,24 +6,48 @@ import datetime
 import json
 import os
 import platform
+import shlex
 import subprocess
+import sys
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Any
 
+import click
+
+from vaecodec.weights.manifest import manifest
+
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = Path(__file__).resolve().parent / "results"
+DRAFTS = ROOT / "build" / "drafts"
 PACKAGES = ("pillow", "numpy", "torch", "numba", "pytorch-msssim", "ssimulacra2", "bjontegaard")
 
+CHANGED = "+changes"
+DRAFT = "bench.draft"
+"""Where a command's context holds whether --draft was given."""
 CODE = ("vaecodec", "kernels", "bench/*.py", "checks/*.py")
 """What a result depends on; for git."""
 
 Record = dict[str, Any]
+FORMAT = 1
+"""Version of the layout of records."""
+
+
+def header(command: str | None = None) -> Record:
+    """What every record begins with: the layout's version, the command that made it, and where it was made."""
+    return {"format": FORMAT, "command": command_line() if command is None else command, "made": environment()}
+
+
+def command_line() -> str:
+    """How this process was started."""
+    program = getattr(sys.modules["__main__"], "__spec__", None)
+    name = f"python -m {program.name.removesuffix('.__main__')}" if program else f"python {Path(sys.argv[0]).name}"
+    return shlex.join([*name.split(), *sys.argv[1:]])
 
 
 def environment() -> Record:
-    """What a reader needs to judge or repeat a result: commit, machine, versions, time (UTC)."""
+    """What a reader needs to judge or repeat a result: commit, machine, versions, shipped weights, time (UTC)."""
     return {
         "commit": commit(),
         "machine": {
@@ -34,6 +58,7 @@ def environment() -> Record:
             "load": load_average(),
         },
         "versions": {"python": platform.python_version(), **installed(PACKAGES)},
+        "weights": {entry.name: entry.sha256[:8] for entry in manifest()},
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
     }
 
@@ -45,7 +70,7 @@ def commit() -> str:
         changed = git("status", "--porcelain", "--untracked-files=no", "--", *CODE)
     except (OSError, subprocess.CalledProcessError):
         return "unknown (no git checkout)"
-    return f"{head}+changes" if changed.strip() else head
+    return head + CHANGED if changed.strip() else head
 
 
 def git(*arguments: str) -> str:
@@ -94,11 +119,27 @@ def load(path: Path) -> Record:
 
 
 def save(path: Path, record: Record) -> None:
-    """Write atomically: a run that is stopped leaves the last good file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    """Write atomically: a run that is stopped leaves the last good file.
+
+    Raises ClickException for a record in bench/results by code that is in no commit, unless `--draft` is given: it then
+    lies in build/drafts.
+    """
+    refused = not _may_be_saved(path, record)
+    written = DRAFTS / path.resolve().relative_to(RESULTS) if refused else path
+    written.parent.mkdir(parents=True, exist_ok=True)
+    temporary = written.with_name(f".{written.name}.{os.getpid()}")
     temporary.write_text(compact(record) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    temporary.replace(written)
+    if refused:
+        message = f"{path}: the code that made this record is in no commit; commit, or say --draft. It is in {written}"
+        raise click.ClickException(message)
+
+
+def _may_be_saved(path: Path, record: Record) -> bool:
+    context = click.get_current_context(silent=True)
+    is_draft = context is not None and bool(context.meta.get(DRAFT))
+    made_by = record.get("made", {}).get("commit", "")
+    return is_draft or not made_by.endswith(CHANGED) or not path.resolve().is_relative_to(RESULTS)
 
 
 def compact(value: object, indent: str = "") -> str:

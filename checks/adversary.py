@@ -18,7 +18,7 @@ import torch
 from rich.progress import track
 from torch import Tensor
 
-from bench.records import RESULTS, environment, save
+from bench.records import RESULTS, header, save
 from bench.training.ranges import BOUNDS, Probe, plain_model, run_model
 from checks.hostile import patterns
 from checks.hostile.canvas import Image, random_of
@@ -29,7 +29,6 @@ from vaecodec.networks.layers import DepthConvBlock
 from vaecodec.runtime.loading import LoadedModel
 from vaecodec.weights.manifest import manifest
 
-FORMAT = 1
 SEED = 200
 STEPS = 200
 STEP = 8 / 255
@@ -188,7 +187,7 @@ def main(models: tuple[str, ...], steps: int, starts: int, side: int, out: Path)
             attacks.append(attack(model, loaded, part, kind, number, side=side, steps=steps))
     faults = [f"{one.model} {one.part or 'all'} from {one.start}: {fault}" for one in attacks for fault in one.faults]
     save(out, {
-        "format": FORMAT, "made": environment(), "steps": steps, "starts": starts, "side": side, "bounds": BOUNDS,
+        **header(), "steps": steps, "starts": starts, "side": side, "bounds": BOUNDS,
         "passed": not faults, "attacks": [_as_json(one) for one in attacks],
     })  # fmt: skip
     click.echo("\n".join([*table(attacks), *faults]))

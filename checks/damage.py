@@ -25,7 +25,7 @@ from PIL import Image as PillowImage
 from rich.progress import Progress
 
 import vaecodec
-from bench.records import RESULTS, ROOT, Record, environment, save
+from bench.records import RESULTS, ROOT, Record, header, save
 from checks.mutations import KINDS, SEED, SEEN_BY_CHECKSUMS, Case, make_case, model_is_edited
 from checks.roundtrip import stored_model
 from vaecodec import container
@@ -37,7 +37,6 @@ from vaecodec.image import Picture, to_picture
 from vaecodec.inspection import inspect
 from vaecodec.intnet.layers import scale_index
 
-FORMAT = 1
 COUNT = 20_000
 CHUNK = 500
 MORE_SECONDS = 2.0
@@ -272,12 +271,10 @@ def as_record(outcomes: Sequence[Outcome], model: str, seed: int) -> Record:
     largest = sorted(outcomes, key=lambda o: -o.memory)[:5]
     kinds = sorted({o.kind for o in outcomes})
     return {
-        "format": FORMAT,
-        "command": f"python -m checks damage --count {len(outcomes)} --seed {seed} --model {model}",
+        **header(f"python -m checks damage --count {len(outcomes)} --seed {seed} --model {model}"),
         "model": model,
         "seed": seed,
         "count": len(outcomes),
-        "made": environment(),
         "limits": {"seconds": MORE_SECONDS, "bytes": MORE_BYTES},
         "passed": not any(o.fault for o in outcomes),
         "results": {kind: dict(Counter(o.result for o in outcomes if o.kind == kind)) for kind in kinds},

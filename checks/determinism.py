@@ -26,14 +26,13 @@ from rich.progress import Progress
 from bench.codecs import Image
 from bench.measure import load_image
 from bench.rd.runs import dataset_of
-from bench.records import RESULTS, ROOT, Record, environment, save
+from bench.records import RESULTS, ROOT, Record, header, save
 from vaecodec.codec import Codec
 from vaecodec.conformance import digest
 from vaecodec.entropy.coding import Latents
 from vaecodec.metrics import psnr
 from vaecodec.runtime.choice import choose
 
-FORMAT = 1
 QUALITIES = (1.0, 50.0, 100.0)
 BATCH = 4
 REFERENCE_SIDE = 192
@@ -282,11 +281,9 @@ def main(where: str, model: str, qualities: tuple[float, ...], limit: int | None
 def as_record(results: Sequence[Result], model: str, dataset: str, command: str) -> Record:
     """What was found, on which machine."""
     return {
-        "format": FORMAT,
-        "command": command,
+        **header(command),
         "model": model,
         "dataset": dataset,
-        "made": environment(),
         "passed": all(result.passed for result in results),
         "results": [asdict(result) for result in results],
     }

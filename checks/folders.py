@@ -57,8 +57,8 @@ def main(photos: int, kills: int, jobs: int, model: str, seed: int, origin: Path
         make_photos(source, photos, seed, sorted(path for path in origin.iterdir() if path.suffix in SUFFIXES))
         outcome = run_with_kills(source, made, kills=kills, jobs=jobs, model=model, seed=seed)
     options = {"photos": photos, "kills": kills, "jobs": jobs, "model": model, "seed": seed}
-    record = {"command": "folders", "options": options, "sides": SIDES, **asdict(outcome)}
-    records.save(out, record | {"environment": records.environment()})
+    record = {"options": options, "sides": SIDES, **asdict(outcome)}
+    records.save(out, records.header() | record)
     print(f"{outcome.outputs} of {photos} files after {outcome.kills} kills, {outcome.seconds:.0f} s")
     for problem in outcome.problems:
         print(problem)

@@ -19,7 +19,7 @@ from rich.progress import track
 from bench.codecs import Image
 from bench.measure import load_image
 from bench.rd.runs import dataset_of
-from bench.records import RESULTS, Record, environment, save
+from bench.records import RESULTS, Record, header, save
 from vaecodec import container
 from vaecodec.codec import Codec, Encoded
 from vaecodec.container import Tag
@@ -32,7 +32,6 @@ from vaecodec.runtime.pipeline import to_pixels
 from vaecodec.weights.manifest import entry_by_name
 from vaecodec.weights.store import read_model
 
-FORMAT = 1
 QUALITIES = (1.0, 20.0, 40.0, 60.0, 80.0, 100.0)
 LARGEST_PSNR_DIFFERENCE = 0.02
 LARGEST_EXCESS = 0.005
@@ -148,10 +147,9 @@ def as_record(rows: Sequence[Row], model: str, dataset: str) -> Record:
     columns = {key: [round(r[key], 6) if isinstance(r[key], float) else r[key] for r in plain] for key in plain[0]}
     faults = {f"{row.image} at {row.quality:g}": row.faults() for row in rows if row.faults()}
     return {
-        "format": FORMAT,
         "model": model,
         "dataset": dataset,
-        "made": environment(),
+        **header(),
         "passed": not faults,
         "faults": faults,
         "limits": {"psnr": LARGEST_PSNR_DIFFERENCE, "excess": LARGEST_EXCESS, "overhead": LARGEST_OVERHEAD},

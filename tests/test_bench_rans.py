@@ -25,7 +25,7 @@ def test_a_short_run(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     assert "| constriction ANS, as they come |" in done.output
     record = json.loads(out.read_text(encoding="utf-8"))
-    assert {"commit", "machine", "versions", "date", "setting"} < set(record)
+    assert {"format", "command", "made", "setting"} < set(record)
     assert [row["symbols"] for row in record["million_symbols_per_second"]] == [8192, 8192, 8192, 512]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shlex
@@ -16,15 +17,20 @@ from click.testing import CliRunner
 from numpy.typing import NDArray
 from PIL import Image
 
-from vaecodec.cli.exits import Exit
+from vaecodec.cli.exits import MEANINGS, Exit
 from vaecodec.cli.program import cli
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+CLI = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+PAGES = [ROOT / name for name in ("README.md", "SECURITY.md", "CONTRIBUTING.md")] + sorted((ROOT / "docs").glob("*.md"))
 
 
-def _blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+def _blocks(language: str, page: str = README) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
+
+
+COMMANDS = [block for page in (README, CLI) for block in _blocks("sh", page) if "vaecodec " in block]
 
 
 @pytest.fixture
@@ -72,7 +78,7 @@ def test_the_python_examples_run_in_order(folder: Path, capsys: pytest.CaptureFi
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the examples are written for a POSIX shell")
-@pytest.mark.parametrize("block", [b for b in _blocks("sh") if "vaecodec " in b], ids=lambda b: b.split("\n")[0][:40])
+@pytest.mark.parametrize("block", COMMANDS, ids=lambda block: block.split("\n")[0][:40])
 def test_the_shell_examples_run(folder: Path, block: str) -> None:
     for line in block.splitlines():
         if any(sign in line for sign in "|<>"):
@@ -89,17 +95,34 @@ def test_the_shell_examples_run(folder: Path, block: str) -> None:
 
 
 def test_the_exit_codes_are_those_of_the_program() -> None:
-    table = README.partition("| exit code | meaning |")[2].partition("\n\n")[0]
-    listed = {int(number) for row in table.splitlines()[1:] for number in re.findall(r"\d+", row.split("|")[1])}
-    assert listed == {int(code) for code in Exit}
-    epilog = str(cli.epilog)
-    told = re.findall(r"^ +(\d+)  ", epilog, flags=re.MULTILINE)
-    assert {int(number) for number in told} == {int(code) for code in Exit}
+    table = CLI.partition("| exit code | meaning |\n|---|---|\n")[2].partition("\n\n")[0]
+    assert table.splitlines() == [f"| {int(code)} | {meaning} |" for code, meaning in MEANINGS.items()]
+    told = re.findall(r"^ +(\d+)  ", str(cli.epilog), flags=re.MULTILINE)
+    assert {int(number) for number in told} == {int(code) for code in Exit} == set(map(int, MEANINGS))
 
 
-def test_links_lead_somewhere() -> None:
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", README):
-        assert (ROOT / target).exists(), target
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
+        assert (page.parent / target).exists(), target
+    assert "../shared" not in text, "a path that no reader of the repository has"
+
+
+def test_the_layer_table_is_that_of_the_test() -> None:
+    """docs/architecture.md draws the layers as tests/test_layers.py checks them."""
+    spec = importlib.util.spec_from_file_location("test_layers", Path(__file__).with_name("test_layers.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    table = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8").partition("## The path")[0]
+    drawn: dict[str, int] = {}
+    for layer, parts in re.findall(r"^\| (\d) \| ([^|]*) \|", table, flags=re.MULTILINE):
+        for name in re.findall(r"`([\w/]+)`", parts):
+            drawn[f"vaecodec.{name.rstrip('/')}".removesuffix(".vaecodec")] = int(layer)
+    checked = {part: layer for part, layer in module.LAYERS.items() if part != "vaecodec.__main__"}
+    assert drawn == checked
 
 
 def test_the_test_command_is_marked_for_the_checks() -> None:

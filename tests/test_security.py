@@ -47,18 +47,12 @@ def test_other_limits() -> None:
     assert 1 << coding.MAX_LANES_LOG2 == lanes.MAX_LANES
 
 
-def test_the_table_of_what_was_found_is_that_of_the_records() -> None:
-    """What fuzzing and damage said last, and that it was nothing."""
+def test_fuzzing_and_damage_found_nothing() -> None:
+    """The table that says so is compared with the records in test_figures.py."""
     fuzzed = load(RESULTS / "fuzz.json")
     assert fuzzed["passed"] is True
     assert {run["target"] for run in fuzzed["targets"]} == {"container", "rans", "decode", "pillow"}
-    for run in fuzzed["targets"]:
-        told = f"{run['executions']:,} in {run['seconds']:.0f} s, {run['peak_mb']} MiB at most"
-        assert f"| fuzzing, {run['target']} | {told} | nothing |" in TEXT
-    for path in RESULTS.glob("damage-*.json"):
-        damaged = load(path)
-        assert damaged["passed"] is True
-        assert f"| damaged files, model {path.stem.removeprefix('damage-')} | {damaged['count']:,} | nothing |" in TEXT
+    assert all(load(path)["passed"] for path in RESULTS.glob("damage-*.json"))
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))

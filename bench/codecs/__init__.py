@@ -17,7 +17,14 @@ PLAIN: dict[str, type[Codec]] = {
 }
 FAMILIES: dict[str, Callable[[str, int], Codec]] = {"vaecodec": VaeCodec, "compressai": CompressAi}
 ANCHOR = Jpeg.name
-DEFAULT = (*PLAIN, "vaecodec:base", "vaecodec:base-perceptual", "vaecodec:fast", "compressai:mbt2018-mean")
+DEFAULT = (
+    *PLAIN,
+    "vaecodec:base",
+    "vaecodec:base-perceptual",
+    "vaecodec:fast",
+    "vaecodec:fast-perceptual",
+    "compressai:mbt2018-mean",
+)
 
 
 def make(spec: str, threads: int = 1) -> Codec:

@@ -47,7 +47,7 @@ TARGET_SECONDS = 0.3
 TABLE_WIDTH = 140
 """Where the output is no terminal, which would tell its own."""
 FULL = Sizes(batch=32, height=1152, width=1792, m=320, n=96, hidden=(128, 96))
-"""32 images of 2 megapixels with the widths of `base`."""
+"""32 images of 2 megapixels with the widths of `large`."""
 SINGLE = Sizes(batch=1, height=1088, width=1920, m=320, n=96, hidden=(128, 96))
 """One 1080p image."""
 SMALL = [Sizes(1, side[0], side[1], m=320, n=96, hidden=(128, 96)) for side in ((256, 256), (512, 768))]

@@ -8,7 +8,7 @@ from statistics import fmean
 
 from bench.rd.bdrate import SMALL_OVERLAP, image_points, mean_curve
 from bench.rd.published import curves, named, published_jpeg
-from bench.records import Record
+from bench.records import FORMAT, Record
 from vaecodec.metrics import BdRate, Point, bd_rate
 
 UNDEFINED = BdRate(math.nan, math.nan, math.nan, 0.0)
@@ -54,6 +54,7 @@ def summarize(records: Sequence[Record], anchor: str, metrics: Sequence[str], ab
     """Everything that a reader of a run wants first; the values behind it are in the codecs' files."""
     names = common_images(records)
     summary: Record = {
+        "format": FORMAT,
         "dataset": records[0]["dataset"],
         "images": len(names),
         "anchor": anchor,

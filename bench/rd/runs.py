@@ -19,7 +19,7 @@ from bench import kodak
 from bench import metrics as metric_module
 from bench.codecs import Codec, make
 from bench.measure import COLUMNS, FAILURES, Outcome, Row, Task, fingerprint, load_image, measure_image, start_worker
-from bench.records import Record, environment, load, save
+from bench.records import Record, command_line, environment, load, save
 
 FORMAT = 1
 EVERY_QUALITY = "all"  # in place of a quality, for what fails before one is tried
@@ -85,7 +85,7 @@ def measure_codec(
             advance(image.name)
     for task, outcome in run_tasks(todo, jobs):
         add(record, Path(task.path).name, outcome, metrics)
-        record["made"] = environment()
+        record |= {"command": command_line(), "made": environment()}
         save(path, record)
         advance(Path(task.path).name)
     return record
@@ -107,6 +107,7 @@ def begin(codec: Codec, dataset: Dataset, old: Record, ladder: Sequence[float]) 
         "version": version,
         "threads": codec.threads,
         "dataset": dataset.name,
+        "command": old.get("command", command_line()),
         "made": old.get("made", environment()),
         "images": {},
         "rows": {},

@@ -30,7 +30,7 @@ from bench.measure import FAILURES, check_decoded, load_image
 from bench.rd.command import split
 from bench.rd.plot import plot_time
 from bench.rd.report import trouble_lines
-from bench.records import RESULTS, Record, environment, load, save
+from bench.records import RESULTS, Record, header, load, save
 from bench.speed.processes import process_times
 from bench.speed.workers import Worker, too_few_cores
 
@@ -269,7 +269,7 @@ def main(photo: str | None, codecs: list[str], rounds: int, threads: int, bpp: f
         "threads": threads,
         "openmp": openmp.variables(threads),
         "rounds": rounds,
-        "made": environment(),
+        **header(),
         "codecs": entries,
         "processes": processes,
         "absent": missing,

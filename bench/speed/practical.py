@@ -66,7 +66,7 @@ def main(only: str | None, photos: Path, crops: int, model: str, threads: int, r
     }
     record = records.load(out)
     for name in only.split(",") if only else parts:
-        found = {"found": parts[name](), "model": model, "threads": threads, "environment": records.environment()}
+        found = {"found": parts[name](), "model": model, "threads": threads, **records.header()}
         print(name, json.dumps(found["found"]), flush=True)
         record[name] = found
         records.save(out, record)

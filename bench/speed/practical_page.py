@@ -9,6 +9,11 @@ from bench.speed.processes import FULL, LIGHT
 
 
 def page(record: Record) -> str:
+    """Markdown of all parts that there are, under a heading."""
+    return f"# In practice\n\n{sections(record)}\n"
+
+
+def sections(record: Record) -> str:
     """Markdown of all parts that there are."""
     writers = {
         "start": _start,
@@ -18,16 +23,16 @@ def page(record: Record) -> str:
         "bands": _bands,
         "threads": _threads,
     }
-    parts = ["# In practice", "Made by `python -m bench practical`. Seconds are those of the processor, all threads."]
+    parts = ["Made by `python -m bench practical`. Seconds are those of the processor, all threads."]
     for name, write in writers.items():
         if name in record:
             part = record[name]
-            machine, commit = part["environment"]["machine"]["cpu"], part["environment"]["commit"][:10]
+            machine, commit = part["made"]["machine"]["cpu"], part["made"]["commit"][:10]
             parts += [
                 *write(part["found"]),
                 f"Model {part['model']}, {part['threads']} thread(s), {machine}, {commit}.",
             ]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(parts)
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -21,7 +21,7 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.records import RESULTS, Record, environment, installed, save
+from bench.records import RESULTS, Record, header, installed, save
 from vaecodec.entropy.quantize import pmf_to_frequencies
 from vaecodec.rans import CdfTables, choose_lanes, coder, information, numba_coder, total_cost
 
@@ -221,8 +221,8 @@ def main(symbols: int, rounds: int, lanes: int | None, out: str) -> None:
         click.echo(f"vaecodec over {title}: encode {times['encode']}, decode {times['decode']}")
     setting = {"symbols": symbols, "tables": TABLES, "bits_per_symbol": round(8 * ideal[symbols] / symbols, 4)}
     setting |= {"lanes": lanes, "rounds": rounds, "ideal_bytes": round(ideal[symbols], 1)}
-    record: Record = {**environment(), "setting": setting}
-    record["versions"] |= installed(("constriction",))
+    record: Record = {**header(), "setting": setting}
+    record["made"]["versions"] |= installed(("constriction",))
     save(Path(out), {**record, "million_symbols_per_second": rows, "vaecodec_over": ratios})
     click.echo(f"written to {out}")
 

@@ -59,8 +59,8 @@ def main(
     for size in megapixels.split(","):
         rows.append(_in_own_process(size))
         print(line_of(rows[-1]), flush=True)
-    record = {"command": "scale", "options": options, "threads": rows[0]["threads"], "rows": rows}
-    records.save(out, record | {"environment": records.environment()})
+    record = {"options": options, "threads": rows[0]["threads"], "rows": rows}
+    records.save(out, records.header() | record)
     print(verdict(rows))
 
 

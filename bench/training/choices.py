@@ -166,6 +166,6 @@ def main(
         row = measure(choice, settings, corpus, 60 * minutes, images)
         rows.append(row | {"bd_rate_first": _against(rows[0] if rows else row, row)})
         print(table(rows[-1:]).splitlines()[-1], flush=True)
-        record = {"command": "choices", "minutes": minutes, "crop": crop, "rows": rows}
-        records.save(out, record | {"environment": records.environment()})
+        record = {"minutes": minutes, "crop": crop, "rows": rows}
+        records.save(out, records.header() | record)
         out.with_suffix(".md").write_text(table(rows), encoding="utf-8")

@@ -18,7 +18,7 @@ from rich.progress import track
 from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
-from bench.records import RESULTS, environment, save
+from bench.records import RESULTS, header, save
 from vaecodec.intnet.fixedpoint import Z_MAX, Z_MIN
 from vaecodec.intnet.layers import scale_index
 from vaecodec.levels import LEVELS
@@ -168,7 +168,7 @@ def main(
         times = ", ".join(f"{kind} {value:.1f}" for kind, value in kinds.items())
         click.echo(f"{model}: bound over the largest value: {times}")
     save(out, {
-        "made": environment(), "photographs": len(paths), "side": side, "levels_each": levels,
+        **header(), "photographs": len(paths), "side": side, "levels_each": levels,
         "bounds": BOUNDS, "largest": found, "room": rooms,
     })  # fmt: skip
     sys.exit(0 if all(value >= LEAST_ROOM for kinds in rooms.values() for value in kinds.values()) else 1)

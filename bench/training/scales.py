@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.records import RESULTS, environment, save
+from bench.records import RESULTS, header, save
 from vaecodec.intnet.fixedpoint import WEIGHT_MAX
 from vaecodec.intnet.layers import SHUFFLED_LAYERS
 from vaecodec.levels import LEVELS
@@ -71,4 +71,4 @@ def main(weights: Path, photos: Path, out: Path) -> None:
         integer, exact = (fmean(column) for column in zip(*pairs, strict=True))
         rows.append({"level": level, "integer_bits": integer, "float_bits": exact, "excess": integer / exact - 1})
         click.echo(f"level {level:2}: integer scales cost {PERCENT * rows[-1]['excess']:+.3f} % of the rate of y")
-    save(out, {"made": environment(), "weights": {"config": trained.config, "steps": trained.step}, "rows": rows})
+    save(out, {**header(), "run": {"config": trained.config, "steps": trained.step}, "rows": rows})

@@ -7,7 +7,6 @@ keeps it fixed. Needs the extra [fuzz] (atheris).
 from __future__ import annotations
 
 import re
-import shlex
 import subprocess
 import sys
 import tempfile
@@ -20,10 +19,9 @@ from pathlib import Path
 
 import click
 
-from bench.records import Record, environment, save
+from bench.records import Record, header, save
 from checks.fuzz.seeds import write_seeds
 
-FORMAT = 1
 NAMES = ("container", "rans", "decode", "pillow", "pixels")
 MEMORY_MB = 1024
 """libFuzzer stops a target that needs more: libjxl's own number."""
@@ -89,9 +87,7 @@ def fuzz_all(targets: tuple[str, ...], seconds: int, jobs: int, out: Path) -> It
 def as_record(runs: list[Run]) -> Record:
     """What was run, on which machine, and what it found."""
     return {
-        "format": FORMAT,
-        "command": shlex.join(["python", "-m", "checks", "fuzz", *sys.argv[1:]]),
-        "made": environment(),
+        **header(),
         "atheris": version("atheris"),
         "passed": not any(run.findings for run in runs),
         "targets": [asdict(run) for run in runs],

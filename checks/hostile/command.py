@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
-import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -23,7 +22,7 @@ from PIL import Image as PillowImage
 from PIL import ImageDraw
 from rich.progress import Progress
 
-from bench.records import RESULTS, ROOT, Record, environment, load, save
+from bench.records import RESULTS, ROOT, Record, header, load, save
 from checks.hostile.canvas import MissingError
 from checks.hostile.edited import Photographs
 from checks.hostile.jpeg import JpegLadder
@@ -41,7 +40,6 @@ from checks.hostile.measure import (
 )
 from vaecodec.weights.manifest import entry_by_name, manifest
 
-FORMAT = 1
 COUNT = 5_022
 """162 of each kind."""
 QUALITIES = (5.0, 30.0, 60.0, 80.0, 95.0)
@@ -198,9 +196,7 @@ def as_record(rows: Sequence[Row], options: dict[str, Any]) -> Record:
     found = verdicts(rows)
     worst = sorted(rows, key=_badness)[:WORST_SHOWN]
     return {
-        "format": FORMAT,
-        "command": shlex.join(["python", "-m", "checks", *sys.argv[1:]]),
-        "made": environment(),
+        **header(),
         **options,
         "passed": all(holds for holds, _ in found.values()),
         "verdicts": {name: {"holds": holds, "figures": figures} for name, (holds, figures) in found.items()},

@@ -1,0 +1,181 @@
+"""`python -m bench figures`: the figures of README.md, SECURITY.md and docs/ written from the records in bench/results.
+
+A block between `<!-- figures: NAME -->` and `<!-- end of figures -->` is made by the function of that name below, so no
+figure is typed. tests/test_figures.py fails where page and records differ. A record that is not there, since it went
+with the weights it was made with, leaves a line that says which command measures it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import click
+
+from bench.records import RESULTS, ROOT, Record, load
+from bench.speed import practical_page
+from bench.speed.practical_page import table
+from vaecodec.weights.manifest import DEFAULT_MODEL, manifest
+from vaecodec.weights.store import read_model
+
+PAGES = ("README.md", "SECURITY.md", "docs/model-card.md", "docs/performance.md")
+BLOCK = re.compile(r"(<!-- figures: (\S+) -->\n).*?(<!-- end of figures -->)", re.DOTALL)
+METRICS = {"psnr": "PSNR", "ms-ssim": "MS-SSIM", "ssimulacra2": "SSIMULACRA2"}
+HEADLINE = {
+    f"vaecodec:{DEFAULT_MODEL}": f"**vaecodec** (`{DEFAULT_MODEL}`, the default)",
+    "vaecodec:base": "**vaecodec `--tune psnr`** (`base`)",
+    "vaecodec:fast-perceptual": "vaecodec `--model fast-perceptual`",
+    "avif-slow": "AVIF (Pillow, speed 2, 4:4:4)",
+    "avif": "AVIF (Pillow, speed 6, 4:2:0)",
+    "webp": "WebP (method 6)",
+    "jxl": "JPEG XL (effort 7)",
+}
+
+
+def percent(value: float | None) -> str:
+    return "" if value is None else f"{value:+.1f} %"
+
+
+def _summary() -> Record:
+    return load(RESULTS / "kodak" / "summary.json")
+
+
+def _bd_rate(codec: str, metric: str) -> float | None:
+    row = _summary()["bd_rate"].get(metric, {}).get(codec)
+    return None if row is None else row["bd_rate"]
+
+
+def kodak() -> str:
+    """BD-rates of the codecs that people choose between."""
+    rows = [(title, *(percent(_bd_rate(codec, metric)) for metric in METRICS)) for codec, title in HEADLINE.items()]
+    return table(["Kodak, 24 images, BD-rate against Pillow JPEG (4:2:0, optimize)", *METRICS.values()], rows)
+
+
+def models() -> str:
+    """The shipped models: what they were trained for, held out and on Kodak."""
+    cards = {entry.name: read_model(entry.path).card for entry in manifest()}
+    names = sorted(cards, key=lambda name: name != DEFAULT_MODEL)
+    rows: list[Sequence[object]] = [("model id", *(cards[name]["model_id"] for name in names))]
+    rows.append(("tuned for", *(_tune(cards[name]) for name in names)))
+    rows.append(("held-out BD-rate, PSNR, real files", *(percent(cards[n]["heldout"]["bd_rate"]) for n in names)))
+    for metric, title in METRICS.items():
+        rows.append((f"Kodak, {title}", *(percent(_bd_rate(f"vaecodec:{name}", metric)) for name in names)))
+    rows.append(("range on Kodak", *(_range(name) for name in names)))
+    return table(["", *(f"`{name}`" for name in names)], rows)
+
+
+def _tune(card: Record) -> str:
+    perceptual = card["settings"].get("tune", "psnr") == "perceptual"
+    return "squared error and structure" if perceptual else "squared error"
+
+
+def _range(name: str) -> str:
+    points = _summary()["curves"]["psnr"].get(f"vaecodec:{name}")
+    if not points:
+        return ""
+    (low_bpp, low_db), (high_bpp, high_db) = min(points), max(points)
+    return f"{low_bpp:.3f} bpp, {low_db:.1f} dB to {high_bpp:.2f} bpp, {high_db:.1f} dB"
+
+
+def _missing(command: str) -> str:
+    return f"Not measured yet with the shipped weights: `{command}`."
+
+
+def speed() -> str:
+    """Seconds a megapixel of every codec."""
+    parts = []
+    for path in (RESULTS / "one-megapixel" / "speed.json", RESULTS / "speed.json"):
+        record = load(path)
+        if not record:
+            continue
+        rows = [
+            (row["title"], *(f"{row[f'{kind}_s_per_mp']['median']:.3f}" for kind in ("encode", "decode")))
+            for row in record["codecs"].values()
+        ]
+        parts.append(
+            f"{record['picture']['megapixels']:.2f} megapixels, {record['threads']} thread(s), {_where(record)}:"
+        )
+        parts.append(table(["codec", "encode, s/MP", "decode, s/MP"], rows))
+    return "\n\n".join(parts) or _missing("python -m bench speed")
+
+
+def practical() -> str:
+    """Start-up, targets, batches, crops, previews, threads."""
+    record = load(RESULTS / "practical.json")
+    return practical_page.sections(record) if record else _missing("python -m bench practical")
+
+
+def scale() -> str:
+    """Time and memory from 1 to 100 megapixels."""
+    record = load(RESULTS / "scale.json")
+    if not record:
+        return _missing("python -m bench scale")
+    rows = [
+        (
+            f"{row['megapixels']:.0f}",
+            *(f"{row[kind]['wall_s'] / row['megapixels']:.3f}" for kind in ("encode", "decode")),
+            *(f"{row[kind]['peak_bytes'] / 2**30:.2f}" for kind in ("encode", "decode")),
+        )
+        for row in record["rows"]
+    ]
+    head = ["megapixels", "encode, s/MP", "decode, s/MP", "encode, GiB at the peak", "decode, GiB at the peak"]
+    return (
+        f"Model {record['options']['model']}, {record['threads']} thread(s), {_where(record)}:\n\n{table(head, rows)}"
+    )
+
+
+def folders() -> str:
+    """A folder run that is killed and resumed."""
+    record = load(RESULTS / "folders.json")
+    if not record:
+        return _missing("python -m checks folders")
+    found = "; ".join(record["problems"]) or "all there, all whole, none made twice"
+    return f"{record['options']['photos']} photographs, the run killed {record['kills']} times and resumed: {found}."
+
+
+def attacks() -> str:
+    """What fuzzing and damaged files found last."""
+    rows = []
+    for run in load(RESULTS / "fuzz.json").get("targets", []):
+        runs = f"{run['executions']:,} in {run['seconds']:.0f} s, {run['peak_mb']} MiB at most"
+        rows.append((f"fuzzing, {run['target']}", runs, "; ".join(run["findings"]) or "nothing"))
+    for path in sorted(RESULTS.glob("damage-*.json")):
+        record = load(path)
+        name = path.stem.removeprefix("damage-")
+        rows.append(
+            (f"damaged files, model {name}", f"{record['count']:,}", "nothing" if record["passed"] else "faults")
+        )
+    return table(["", "runs", "found"], rows)
+
+
+def _where(record: Record) -> str:
+    made = record["made"]
+    return f"{made['machine']['cpu']}, commit {made['commit'][:10]}"
+
+
+BLOCKS: dict[str, Callable[[], str]] = {
+    function.__name__: function for function in (kodak, models, speed, practical, scale, folders, attacks)
+}
+
+
+def rewritten(text: str) -> str:
+    """A page with all its blocks made anew. Raises KeyError for a block of an unknown name."""
+    return BLOCK.sub(lambda match: f"{match[1]}{BLOCKS[match[2]]()}\n{match[3]}", text)
+
+
+def stale() -> list[Path]:
+    """Pages whose blocks are not what the records say."""
+    pages = [ROOT / page for page in PAGES]
+    return [page for page in pages if page.exists() and rewritten(page.read_text("utf-8")) != page.read_text("utf-8")]
+
+
+@click.command("figures")
+@click.option("--check", is_flag=True, help="Write nothing; exit 1 where a page is stale.")
+def main(check: bool) -> None:
+    """Write the figures of the pages from bench/results."""
+    for page in stale():
+        click.echo(f"{page.relative_to(ROOT)}: {'stale' if check else 'written'}")
+        if check:
+            raise SystemExit(1)
+        page.write_text(rewritten(page.read_text("utf-8")), encoding="utf-8")
