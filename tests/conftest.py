@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 # triton decides between compiling and interpreting when it is imported, so this comes before anything else;
 # asking the driver is enough, and unlike torch.cuda it leaves torch out of tests that must not import it.
@@ -63,3 +64,46 @@ def photo() -> NDArray[np.uint8]:
     base = np.stack([rows * 3, columns * 2, 255 - rows - columns], axis=2).astype(np.float64)
     base[20:40, 30:60] *= 0.4
     return np.clip(base + rng.normal(0, 4, base.shape), 0, 255).astype(np.uint8)
+
+
+class Done(NamedTuple):
+    """What a command of the command line left: exit code, and text on standard output and standard error."""
+
+    code: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Done]
+
+
+@pytest.fixture
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Run a command in an empty folder, in this process: torch and the weights are loaded once for all tests."""
+    from click.testing import CliRunner
+
+    from vaecodec.cli.program import cli
+
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: str, data: bytes | None = None) -> Done:
+        result = CliRunner().invoke(cli, list(arguments), input=data)
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return Done(result.exit_code, result.stdout, result.stderr)
+
+    return call
+
+
+@pytest.fixture
+def environment() -> dict[str, str]:
+    """The environment of a process that runs elsewhere but uses this checkout."""
+    root = Path(__file__).parents[1]
+    paths = [str(root), str(root / "kernels"), os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
+
+
+@pytest.fixture(scope="session")
+def tiny_model() -> Path:
+    """The weights file of a model that is not shipped: one's own."""
+    return Path(__file__).parent / "golden" / "tiny-v1.safetensors"

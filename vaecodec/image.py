@@ -304,14 +304,14 @@ def _from_pil(image: Image.Image) -> Picture:
         raise InputError(message)
     image.load()  # some formats keep their metadata behind the pixels
     _warn_of_frames(image)
-    icc = _metadata_bytes(image, "icc_profile")
+    icc, xmp = _metadata_bytes(image, "icc_profile"), _metadata_bytes(image, "xmp")
     if image.mode in ("CMYK", "LAB"):
         pixels, icc = _to_srgb(image, icc), None
     else:
         pixels = _to_own_mode(image)
     array = np.asarray(pixels)
     picture = _from_planes(array if array.ndim == 3 else array[:, :, None], cast(Mode, pixels.mode))
-    return replace(picture, icc=icc, exif=_exif_of(image), xmp=_metadata_bytes(image, "xmp"))
+    return replace(picture, icc=icc, exif=_exif_of(image), xmp=xmp)
 
 
 def _metadata_bytes(image: Image.Image, key: str) -> bytes | None:

@@ -120,9 +120,10 @@ class VaecImageFile(ImageFile.ImageFile):
         try:
             # Image.open has tested this size against Pillow's limit, with a warning or an error.
             data = self._stream.read()
-            if ImageFile.LOAD_TRUNCATED_IMAGES:
-                data = container.salvage(data).data
-            return decode(data, max_pixels=width * height, scale=self._scale)
+            if not ImageFile.LOAD_TRUNCATED_IMAGES:
+                return decode(data, max_pixels=width * height, scale=self._scale)
+            image = decode(container.salvage(data).data, max_pixels=width * height, scale=self._scale)
+            return image.convert(self.mode)  # of a damaged transparency, an opaque one is left
         except VaecodecError as error:
             raise OSError(str(error)) from error
 

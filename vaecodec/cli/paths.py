@@ -14,7 +14,7 @@ import click
 
 from vaecodec.cli.exits import Fatal
 from vaecodec.cli.jobs import STDIO, Job
-from vaecodec.cli.sources import PHOTO_SUFFIXES, PLUGINS, VAEC_SUFFIXES, Selection, Source
+from vaecodec.cli.sources import PHOTO_SUFFIXES, PLUGINS, VAEC_SUFFIXES, Selection, Source, is_folder
 from vaecodec.files import discard_leftovers
 
 Resume = Literal["no", "header", "verify"]
@@ -61,7 +61,7 @@ class Placement:
         if len(sources) == 1 and not has_folder and (output == STDIO or not _names_folder(output)):
             _refuse_foreign_name(output, new_suffix)
             return [Job(sources[0].path, output)]
-        if output == STDIO or (Path(output).exists() and not Path(output).is_dir()):
+        if output == STDIO or (os.path.exists(output) and not is_folder(output)):  # noqa: PTH110 (no name is an error)
             message = f"several files cannot go to {output!r}: name a folder."
             raise click.UsageError(message)
         if not _names_folder(output) and Path(output).suffix.lower() in _FILE_SUFFIXES:
@@ -158,4 +158,4 @@ def _refuse_file_as_folder(folder: Path) -> None:
 
 
 def _names_folder(output: str) -> bool:
-    return output.endswith(("/", os.sep)) or Path(output).is_dir()
+    return output.endswith(("/", os.sep)) or is_folder(output)

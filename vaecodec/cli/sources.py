@@ -83,7 +83,7 @@ class Selection:
                 "name at least one file, or give --files-from." if self.list_file is None else "the list is empty."
             )
             raise click.UsageError(message)
-        for name in names:
+        for name in dict.fromkeys(names):  # a file that is named twice is taken once
             sources += self._expand(name, suffixes)
         if STDIO in names and len(names) > 1:
             message = "'-' (standard input) must be the only source."
@@ -138,7 +138,7 @@ class Selection:
         if not os.path.lexists(name) and glob.has_magic(name):  # where the shell does not expand patterns
             matches = sorted(glob.glob(name))  # noqa: PTH207 (the pattern may be absolute)
             return [source for match in matches for source in self._expand(match, suffixes)] or [_named(name)]
-        if not Path(name).is_dir():
+        if not is_folder(name):
             return [_named(name)] if self._is_taken(Path(name)) else []
         self.has_folder = True
         if not self.recursive:
@@ -177,6 +177,14 @@ class Selection:
         if self.include and not _matches(path, self.include):
             return False
         return not _matches(path, self.exclude)
+
+
+def is_folder(name: str) -> bool:
+    """True for a folder; a name that the system refuses, as one too long, is none and fails where it is opened."""
+    try:
+        return Path(name).is_dir()
+    except OSError:
+        return False
 
 
 def _named(name: str) -> Source:
