@@ -73,7 +73,12 @@ def test_every_option_is_documented(name: str) -> None:
 
 
 def test_no_option_is_documented_that_is_none() -> None:
-    known = {name for command in cli.commands.values() for option in command.params for name in [*option.opts, *option.secondary_opts]}
+    known = {
+        name
+        for command in cli.commands.values()
+        for option in command.params
+        for name in [*option.opts, *option.secondary_opts]
+    }
     known |= {"--help", "--help-all", "--version"}
     for option in re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", DOCS):
         assert option in known, option

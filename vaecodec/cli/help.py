@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import textwrap
 from collections.abc import Callable
 from typing import Any
 
@@ -65,7 +66,10 @@ class Command(click.Command):
                 formatter.write_dl([record for _, record in rare])
         elif rare:
             with formatter.section("More options, explained by --help-all"):
-                formatter.write_text(" ".join(_longest(param) for param, _ in rare))
+                names = " ".join(_longest(param) for param, _ in rare)
+                room = formatter.width - formatter.current_indent
+                for line in textwrap.wrap(names, room, break_on_hyphens=False):
+                    formatter.write(" " * formatter.current_indent + line + "\n")
 
 
 _SHOWS_ALL = "vaecodec.cli.help.all"
@@ -79,7 +83,7 @@ def _show_all(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
 
 
 def _longest(param: click.Parameter) -> str:
-    return max([*param.opts, *param.secondary_opts], key=len)
+    return max(param.opts, key=len)
 
 
 def grouped(name: str, make: Callable[..., Any], *decorators: Callable[[Any], Any]) -> Callable[[Any], Any]:
