@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import vaecodec
-from vaecodec import codec as codec_module
 from vaecodec import container
 from vaecodec.codec import Codec, Encoded, shared_codec
 from vaecodec.container import Header, Mode, Tag
@@ -44,6 +43,7 @@ from vaecodec.levels import LEVELS, QUALITY_MAX, QUALITY_MIN, level_to_quality, 
 from vaecodec.metrics import psnr
 from vaecodec.runtime.devices import choose_device
 from vaecodec.runtime.loading import LoadedModel, load_model
+from vaecodec.runtime.pipeline import to_pixels
 from vaecodec.weights.store import StoredModel, read_model
 
 TINY = Path(__file__).parent / "golden" / "tiny-v1.safetensors"
@@ -117,7 +117,7 @@ def test_levels_decode_to_what_the_encoder_saw(
     _assert_latents_equal(codec, encoded)
     t = torch.tensor([level / (LEVELS - 1)])
     with torch.inference_mode():
-        seen = codec_module.to_pixels(loaded.network.synthesize(encoded.y_hat, t))[0]
+        seen = to_pixels(loaded.network.synthesize(encoded.y_hat, t))[0]
     difference = seen[:192, :256].astype(int) - codec.decode(encoded.data, as_array=True)
     assert np.abs(difference).max() <= 1
 
@@ -309,8 +309,8 @@ def test_files_of_shipped_models_decode_with_any_codec(codec: Codec, lake: Image
 
 def test_module_level_functions(lake: Image.Image) -> None:
     data = vaecodec.encode(lake, 40, device="cpu", strip=True)
-    assert codec_module.decode(data, device="cpu").size == lake.size
-    assert codec_module.decode(data, device="cpu", as_array=True).shape == (192, 256, 3)
+    assert vaecodec.decode(data, device="cpu").size == lake.size
+    assert vaecodec.decode(data, device="cpu", as_array=True).shape == (192, 256, 3)
 
 
 # Limits: nothing is allocated that the file did not pay for

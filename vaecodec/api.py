@@ -20,7 +20,7 @@ from vaecodec.weights.manifest import DEFAULT_MODEL, manifest
 
 
 def encode(
-    picture: object,
+    image: object,
     quality: float = DEFAULT_QUALITY,
     *,
     model: str | Path = DEFAULT_MODEL,
@@ -33,18 +33,18 @@ def encode(
     strip: bool = False,
     max_memory: int | None = None,
 ) -> bytes:
-    """A picture -> the bytes of a .vaec file; see `Codec.encode`. A lossless one is made without PyTorch."""
+    """An image -> the bytes of a .vaec file; see `Codec.encode`. A lossless one is made without PyTorch."""
     targets = {"target_bytes": target_bytes, "target_psnr": target_psnr, "target_bpp": target_bpp}
     if chosen_mode(mode, lossless=lossless, targets=targets) == "lossless":
-        return _encode_lossless(picture, strip, max_memory)
+        return _encode_lossless(image, strip, max_memory)
     from vaecodec.codec import shared_codec
 
     codec = shared_codec(model, device, max_memory)
-    return codec.encode(picture, quality, mode=mode, strip=strip, **targets)  # type: ignore[arg-type]
+    return codec.encode(image, quality, mode=mode, strip=strip, **targets)  # type: ignore[arg-type]
 
 
-def _encode_lossless(picture: object, strip: bool, max_memory: int | None) -> bytes:
-    return lossless_codec.encode(make_source(as_it_is(picture), strip=strip), max_memory=max_memory)
+def _encode_lossless(image: object, strip: bool, max_memory: int | None) -> bytes:
+    return lossless_codec.encode(make_source(as_it_is(image), strip=strip), max_memory=max_memory)
 
 
 @overload

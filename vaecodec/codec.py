@@ -136,7 +136,7 @@ class Codec:
 
     def encode(
         self,
-        picture: object,
+        image: object,
         quality: float = DEFAULT_QUALITY,
         *,
         level: int | None = None,
@@ -147,9 +147,9 @@ class Codec:
         lossless: bool = False,
         strip: bool = False,
     ) -> bytes:
-        """A picture -> the bytes of a .vaec file.
+        """An image -> the bytes of a .vaec file.
 
-        picture: PIL.Image, uint8 array [H, W], [H, W, 1|2|3|4], or tensor [3, H, W]. quality 1..100, or `level` 0..63
+        image: PIL.Image, uint8 array [H, W], [H, W, 1|2|3|4], or tensor [3, H, W]. quality 1..100, or `level` 0..63
         itself, or one target: target_bytes, the size of the whole file, never exceeded; target_bpp, the same in bits
         per pixel; target_psnr in dB over the colours, reached or exceeded by at most 0.05 (more where the lowest level
         has more). mode: "neural", or "lossless" (also by lossless=True; quality doesn't matter then). strip=True leaves
@@ -167,7 +167,7 @@ class Codec:
             for name, value in (("target_psnr", target_psnr), ("target_bpp", target_bpp))
         )
         mode = chosen_mode(mode, lossless=lossless, targets=goals)
-        source = make_source(as_it_is(picture), strip=strip)
+        source = make_source(as_it_is(image), strip=strip)
         if mode == "lossless":
             return lossless_codec.encode(source, max_memory=self.max_memory)
         if given in ([], ["level"]):
@@ -182,15 +182,15 @@ class Codec:
 
     def encode_with_latents(
         self,
-        picture: object,
+        image: object,
         quality: float = DEFAULT_QUALITY,
         *,
         level: int | None = None,
         strip: bool = False,
     ) -> Encoded:
-        """As `encode`, with the integers that went into the file."""
+        """The file that `encode` makes, with the integers that went into it."""
         level = quality_to_level(quality) if level is None else check_level(level)
-        source = make_source(picture, strip=strip)
+        source = make_source(image, strip=strip)
         pipeline = self._pipeline()
         quantized = pipeline.quantize([source.picture.rgb], level)
         [coded] = pipeline.encode(quantized)
@@ -199,7 +199,7 @@ class Codec:
     @overload
     def encode_batch(
         self,
-        pictures: Sequence[object],
+        images: Sequence[object],
         quality: float = DEFAULT_QUALITY,
         *,
         strip: bool = False,
@@ -208,7 +208,7 @@ class Codec:
     @overload
     def encode_batch(
         self,
-        pictures: Sequence[object],
+        images: Sequence[object],
         quality: float = DEFAULT_QUALITY,
         *,
         strip: bool = False,
@@ -216,7 +216,7 @@ class Codec:
     ) -> list[bytes | VaecodecError]: ...
     def encode_batch(
         self,
-        pictures: Sequence[object],
+        images: Sequence[object],
         quality: float = DEFAULT_QUALITY,
         *,
         strip: bool = False,
@@ -229,15 +229,15 @@ class Codec:
         level = quality_to_level(quality)
         results: dict[int, bytes | VaecodecError] = {}
         sources: dict[int, Source] = {}
-        for number, picture in enumerate(pictures):
+        for number, image in enumerate(images):
             with _collected(results, number, on_error):
-                sources[number] = make_source(as_it_is(picture), strip=strip)
+                sources[number] = make_source(as_it_is(image), strip=strip)
         numbers = list(sources)
         keys = [(*padded_size(sources[number].picture.rgb), b"") for number in numbers]
         for places in batches(keys, self._memory.batch_pixels):
             batch = [numbers[place] for place in places]
             results |= zip(batch, self._encode_equal([sources[n] for n in batch], level), strict=True)
-        return [results[number] for number in range(len(pictures))]
+        return [results[number] for number in range(len(images))]
 
     def _encode_equal(self, sources: Sequence[Source], level: int) -> list[bytes]:
         """The files of pictures that are equal in size once padded."""

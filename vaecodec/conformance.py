@@ -50,10 +50,12 @@ class Expected:
 
     @property
     def data(self) -> bytes:
+        """The bytes of the file."""
         return (FOLDER / f"{self.name}.vaec").read_bytes()
 
     @property
     def pixels(self) -> NDArray[np.uint8]:
+        """The pixels of the machine that made the set, uint8."""
         with Image.open(FOLDER / f"{self.name}.png") as image:
             return np.asarray(image)
 
@@ -78,6 +80,7 @@ class Report:
 
     @property
     def faults(self) -> list[Outcome]:
+        """The outcomes that are not as expected."""
         return [outcome for outcome in self.outcomes if outcome.fault]
 
     @property
@@ -108,9 +111,9 @@ def digest(latents: Latents) -> str:
     return sha.hexdigest()
 
 
-def errors_of(pixels: NDArray[np.uint8], wanted: NDArray[np.uint8]) -> tuple[int, float]:
+def errors_of(pixels: NDArray[np.uint8], expected: NDArray[np.uint8]) -> tuple[int, float]:
     """Peak and rms difference of two uint8 pictures of equal shape."""
-    difference = pixels.astype(np.int64) - wanted
+    difference = pixels.astype(np.int64) - expected
     return int(np.abs(difference).max()), float(np.sqrt(np.mean(difference * difference)))
 
 
@@ -121,11 +124,11 @@ def check(expected: Expected, codec: Codec) -> Outcome:
     if expected.latents is None:
         return _check_lossless(expected, codec)
     try:
-        found = digest(codec.decode_latents(expected.data))
+        integers = digest(codec.decode_latents(expected.data))
     except VaecodecError as error:
         return Outcome(expected.name, f"is refused: {error}")
-    if found != expected.latents:
-        return Outcome(expected.name, f"integers hash to {found[:16]}, must {str(expected.latents)[:16]}")
+    if integers != expected.latents:
+        return Outcome(expected.name, f"integers hash to {integers[:16]}, must {str(expected.latents)[:16]}")
     return Outcome(expected.name) if expected.peak is None else _check_pixels(expected, codec)
 
 
@@ -140,19 +143,19 @@ def _check_refusal(expected: Expected, codec: Codec) -> str:
     try:
         codec.decode(expected.data)
     except FormatError as error:
-        found = type(error).__name__
-        return "" if found == expected.error else f"raises {found}, must raise {expected.error}"
+        kind = type(error).__name__
+        return "" if kind == expected.error else f"raises {kind}, must raise {expected.error}"
     return f"is accepted, must raise {expected.error}"
 
 
 def _check_pixels(expected: Expected, codec: Codec) -> Outcome:
-    pixels, wanted = codec.decode(expected.data, as_array=True), expected.pixels
-    if pixels.shape != wanted.shape:
-        return Outcome(expected.name, f"has shape {pixels.shape}, must have {wanted.shape}")
+    pixels, reference = codec.decode(expected.data, as_array=True), expected.pixels
+    if pixels.shape != reference.shape:
+        return Outcome(expected.name, f"has shape {pixels.shape}, must have {reference.shape}")
     # Alpha is the last of 2 or 4 channels, and lossless.
-    if pixels.ndim == 3 and pixels.shape[2] in (2, 4) and not np.array_equal(pixels[..., -1], wanted[..., -1]):
+    if pixels.ndim == 3 and pixels.shape[2] in (2, 4) and not np.array_equal(pixels[..., -1], reference[..., -1]):
         return Outcome(expected.name, "alpha differs, must be equal")
-    peak, rms = errors_of(pixels, wanted)
+    peak, rms = errors_of(pixels, reference)
     exact = codec.dtype == "float32"
     most = (expected.peak, expected.rms) if exact else (expected.half_peak, expected.half_rms)
     if most[0] is None or most[1] is None or peak > most[0] or rms > most[1]:

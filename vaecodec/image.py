@@ -105,10 +105,12 @@ class Picture:
 
     @property
     def height(self) -> int:
+        """Rows of pixels."""
         return int(self.rgb.shape[0])
 
     @property
     def width(self) -> int:
+        """Columns of pixels."""
         return int(self.rgb.shape[1])
 
 
@@ -237,13 +239,13 @@ def box_means(pixels: Pixels, factor: int) -> Pixels:
         return pixels
     height, width = pixels.shape[:2]
     columns = np.arange(0, width, factor)
-    found = np.empty((-(-height // factor), len(columns), *pixels.shape[2:]), np.uint8)
+    means = np.empty((-(-height // factor), len(columns), *pixels.shape[2:]), np.uint8)
     counts = np.minimum(factor, width - columns).astype(np.uint32).reshape(-1, *[1] * (pixels.ndim - 2))
     for row, top in enumerate(range(0, height, factor)):
         band = pixels[top : top + factor]
         sums = np.add.reduceat(band.sum(axis=0, dtype=np.uint32), columns, axis=0)
-        found[row] = (2 * sums + len(band) * counts) // (2 * len(band) * counts)
-    return found
+        means[row] = (2 * sums + len(band) * counts) // (2 * len(band) * counts)
+    return means
 
 
 def strip_exif_prefix(exif: bytes) -> bytes:

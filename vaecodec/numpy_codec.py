@@ -22,16 +22,16 @@ from vaecodec.weights.manifest import entry_by_name
 from vaecodec.weights.store import read_model
 
 
-def encode(picture: object, quality: float, *, model: str, strip: bool = False) -> bytes:
-    """As `vaecodec.encode`; model: the name of a shipped one."""
-    source, level, entry = make_source(picture, strip=strip), quality_to_level(quality), entry_by_name(model)
+def encode(image: object, quality: float, *, model: str, strip: bool = False) -> bytes:
+    """The bytes of a .vaec file, made as by `vaecodec.encode`. model: the name of a shipped one."""
+    source, level, entry = make_source(image, strip=strip), quality_to_level(quality), entry_by_name(model)
     stored = read_model(entry.path, entry.sha256)
     coded = LightNetworks(stored).encode(source.picture.rgb, level)
     return pack_item(source, coded, level, entry.model_id, stored.wire_hash)
 
 
 def decode(data: bytes, *, crop: Crop | None = None) -> Image.Image:
-    """As `vaecodec.decode`, for files of shipped models and lossless ones."""
+    """The image of a file of a shipped model, or of a lossless one, as `vaecodec.decode` gives it."""
     if container.parse(data, max_pixels=pixel_limit(None)).header.is_lossless:
         return cast(Image.Image, lossless.decode(data, crop=crop))
     item = read_item(0, data, None, lambda header: find_model(header.model_id, header.model_hash))

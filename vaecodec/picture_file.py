@@ -43,7 +43,7 @@ class Source:
         return [(Tag.ALPHA, alpha), *self.metadata]
 
     def psnr(self, rows: Iterable[NDArray[np.uint8]]) -> float:
-        """Of a decoded picture, given in bands of rows [n, W or more, 3] from the top; in dB, over the colours."""
+        """The PSNR in dB, over the colours, of a decoded image in bands of rows [n, W or more, 3] from the top."""
         source, total, top = self.picture, 0, 0
         for band in rows:
             original = source.rgb[top : top + len(band)]
@@ -103,6 +103,7 @@ class Item:
 
     @property
     def padded_size(self) -> tuple[int, int]:
+        """Height and width as the networks see the image."""
         height, width = (ALIGNMENT * side for side in self.stored.z_shape)
         return height, width
 
@@ -207,8 +208,8 @@ def batches(keys: Iterable[tuple[int, int, bytes]], most_pixels: int) -> list[li
     """
     groups: dict[tuple[int, int, bytes], list[list[int]]] = {}
     for number, key in enumerate(keys):
-        found = groups.setdefault(key, [[]])
-        if len(found[-1]) >= max(1, most_pixels // (key[0] * key[1])):
-            found.append([])
-        found[-1].append(number)
+        current = groups.setdefault(key, [[]])
+        if len(current[-1]) >= max(1, most_pixels // (key[0] * key[1])):
+            current.append([])
+        current[-1].append(number)
     return [numbers for group in groups.values() for numbers in group]

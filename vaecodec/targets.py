@@ -41,6 +41,7 @@ class Ramp:
     least: float
 
     def at(self, level: int) -> float:
+        """The value at a level."""
         return min(self.most, max(self.least, self.start - self.fall * level))
 
 
@@ -84,6 +85,7 @@ class Goal:
 
     @staticmethod
     def value_of_bytes(size: int) -> float:
+        """A size on the scale on which sizes are searched: its logarithm."""
         return math.log(size)
 
     def describe(self, value: float) -> str:
@@ -91,17 +93,20 @@ class Goal:
         return f"{round(math.exp(value))} bytes" if self.bound == "high" else f"{value:.2f} dB"
 
     def accepts(self, value: float) -> bool:
+        """Whether a value meets the goal."""
         return self.low <= value <= self.high
 
     def allows(self, value: float) -> bool:
-        """On the right side of the bound."""
+        """Whether a value is on the right side of the bound."""
         return value <= self.high if self.bound == "high" else value >= self.low
 
     @property
     def middle(self) -> float:
+        """The value to aim at: the middle of what is accepted."""
         return (self.low + self.high) / 2
 
     def distance(self, value: float) -> float:
+        """How far a value is from the middle."""
         return abs(value - self.middle)
 
 
@@ -264,14 +269,14 @@ class Search(Generic[T]):
 def meet(measure: Measure[T], goal: Goal, levels: int) -> Trial[T]:
     """The best trial for `goal`. Raises TargetError, naming the reachable range, where its bound can't be kept."""
     search = Search(measure, goal, levels)
-    found = search.run(levels // 2)
-    if found is None:
+    best = search.run(levels // 2)
+    if best is None:
         lowest, highest = search.value(0, 1.0), search.value(levels - 1, 0.0)
-        found = search.best
-        if found is None:
+        best = search.best
+        if best is None:
             message = f"{goal.text}: this picture reaches {goal.describe(lowest)} to {goal.describe(highest)}"
             raise TargetError(message)
-    return found
+    return best
 
 
 def bytes_of_bpp(bpp: float, pixels: int) -> int:

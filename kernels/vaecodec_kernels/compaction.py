@@ -58,11 +58,11 @@ class Coded:
             torch.stack([self.outlier_position[at : at + count], self.outlier_value[at : at + count]])
             for at, count in zip(self.starts, counts, strict=True)
         ]
-        found = []
+        lists = []
         for positions, values in np.split(torch.cat(cut, 1).cpu().numpy(), np.cumsum(counts)[:-1], 1):
             order = positions.argsort()
-            found.append((positions[order].tolist(), values[order].tolist()))
-        return found
+            lists.append((positions[order].tolist(), values[order].tolist()))
+        return lists
 
 
 @triton.jit
@@ -130,9 +130,9 @@ def gather_kernel(
         symbol = tl.where(clamped > 0, 2 * clamped - 1, -2 * clamped)
         tl.store(p_symbols + packed + place, symbol.to(tl.int16), mask=coded)
         outlier = (coded & (clamped != value)).to(tl.int32)
-        found = tl.sum(outlier, axis=0)
-        if found > 0:
-            slot = tl.atomic_add(p_outlier_count + i_b, found) + tl.cumsum(outlier, axis=0) - 1
+        outliers = tl.sum(outlier, axis=0)
+        if outliers > 0:
+            slot = tl.atomic_add(p_outlier_count + i_b, outliers) + tl.cumsum(outlier, axis=0) - 1
             tl.store(p_outlier_position + packed + slot, place.to(tl.int32), mask=outlier > 0)
             tl.store(p_outlier_value + packed + slot, value, mask=outlier > 0)
 

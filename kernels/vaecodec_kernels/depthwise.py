@@ -94,11 +94,11 @@ def depthwise_kernel(
     own = above
     for step in range(STRIP + 2):
         row = first + step - 1
-        there = (row >= 0) & (row < height)
+        in_image = (row >= 0) & (row < height)
         p_row = p_x + (i_b * height + row) * width * CHANNELS
         under = tl.zeros([BLOCK_W, BLOCK_C], tl.float32) + after
         for column in tl.static_range(3):
-            place = tl.where(there, o_w + (column - 1), -1)
+            place = tl.where(in_image, o_w + (column - 1), -1)
             tile = _activated(p_row, before, place, width, o_c, m_c, CHANNELS, SILU)
             p_tap = p_weight + column * CHANNELS + o_c
             under += tile * tl.load(p_tap, mask=m_c, other=0.0)[None, :]

@@ -22,9 +22,9 @@ def _load_block(p_values, p_index, p_offsets, i_b, i_block, FIRST_CODED: tl.cons
     """Values and table indices of a block of one image, and which of them are coded."""
     start = tl.load(p_offsets + i_b)
     place = i_block.to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    there = start + place < tl.load(p_offsets + i_b + 1)
-    index = tl.load(p_index + start + place, mask=there, other=0).to(tl.int32)
-    coded = there & (index >= FIRST_CODED)
+    in_part = start + place < tl.load(p_offsets + i_b + 1)
+    index = tl.load(p_index + start + place, mask=in_part, other=0).to(tl.int32)
+    coded = in_part & (index >= FIRST_CODED)
     value = tl.load(p_values + start + place, mask=coded, other=0).to(tl.int32)
     return value, index, coded
 

@@ -44,8 +44,8 @@ def check_tensor(
         message = f"{name} is {tensor.dtype}; it must be {' or '.join(map(str, allowed))}"
         raise KernelInputError(message)
     if shape is not None and not _fits(tuple(tensor.shape), shape):
-        wanted = ", ".join("any" if size is None else str(size) for size in shape)
-        message = f"{name} has shape {tuple(tensor.shape)}; it must be ({wanted})"
+        legal = ", ".join("any" if size is None else str(size) for size in shape)
+        message = f"{name} has shape {tuple(tensor.shape)}; it must be ({legal})"
         raise KernelInputError(message)
     if contiguous and not tensor.is_contiguous():
         message = f"{name} has strides {tensor.stride()}; it must be contiguous"
@@ -59,8 +59,8 @@ def check_tensor(
         raise KernelInputError(message)
 
 
-def _fits(found: tuple[int, ...], wanted: Sequence[int | None]) -> bool:
-    return len(found) == len(wanted) and all(w in (None, f) for f, w in zip(found, wanted, strict=True))
+def _fits(shape: tuple[int, ...], legal: Sequence[int | None]) -> bool:
+    return len(shape) == len(legal) and all(w in (None, f) for f, w in zip(shape, legal, strict=True))
 
 
 def check_range(name: str, value: int, low: int, high: int) -> None:

@@ -48,14 +48,14 @@ def _count_bits(x):
 
 
 @triton.jit
-def _places(wanted, lane):
+def _places(hungry, lane):
     """For every lane the number of lanes before it with `wanted`, and the number of all of them.
 
     A sum of one bit of each lane and two counts of bits: a third of the latency of a prefix sum and a sum, in the
     chain of operations that every row waits for.
     """
     mine = tl.full(lane.shape, 1, tl.uint32) << lane.to(tl.uint32)
-    all_wanted = tl.sum(tl.where(wanted, mine, 0).to(tl.uint32), axis=0).to(tl.uint32)
+    all_wanted = tl.sum(tl.where(hungry, mine, 0).to(tl.uint32), axis=0).to(tl.uint32)
     return _count_bits(all_wanted & (mine - 1)), _count_bits(all_wanted)
 
 
@@ -271,9 +271,9 @@ def rans_decode_kernel(
         hungry = active & ((moved >> STATE_BITS) == 0)
         before, taken = _places(hungry, lane)
         place = following + before
-        there = hungry & (place < end)
+        in_words = hungry & (place < end)
         problem = tl.maximum(problem, tl.where(hungry & (place >= end), _WORDS_MISSING, 0))
-        word = tl.load(p_payload + place, mask=there, other=0).to(tl.uint32) & 0xFFFF
+        word = tl.load(p_payload + place, mask=in_words, other=0).to(tl.uint32) & 0xFFFF
         moved = tl.where(hungry, (moved << STATE_BITS) | word, moved)
         x = tl.where(active, moved, x)
         following += taken

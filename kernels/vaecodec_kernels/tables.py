@@ -58,7 +58,7 @@ def make_tables(cdf: Tensor, sizes: Tensor, cost: Tensor, prob_bits: int, device
         message = f"table {int(bad.int().argmax())} doesn't rise from 0 to {total} in steps of at least 1"
         raise KernelInputError(message)
     edges = torch.arange((1 << LOOKUP_BITS) + 1) << (prob_bits - LOOKUP_BITS)
-    found = torch.searchsorted(wide.contiguous(), edges.expand(len(counts), -1).contiguous(), right=True) - 1
-    lookup = torch.minimum(found, counts[:, None] - 1)
+    symbols = torch.searchsorted(wide.contiguous(), edges.expand(len(counts), -1).contiguous(), right=True) - 1
+    lookup = torch.minimum(symbols, counts[:, None] - 1)
     cdf, sizes, lookup, cost = (t.contiguous().to(device) for t in (wide.int(), counts.int(), lookup.short(), cost))
     return DeviceTables(cdf, sizes, lookup, cost, prob_bits)

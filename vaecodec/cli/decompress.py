@@ -56,6 +56,7 @@ class Finish:
 
     @property
     def suffix(self) -> str:
+        """The ending of the output's name, with its dot."""
         return f".{(self.form or 'png').lower().removeprefix('.')}"
 
     def format_of(self, job: Job) -> str:

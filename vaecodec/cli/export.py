@@ -53,18 +53,18 @@ def export(run: Path, folder: Path, output: Path, heldout: Path | None, crops: i
         refuse_existing(output, overwrite=overwrite)
         corpus = load_corpus(folder, COUNT_CROP)
         with tempfile.TemporaryDirectory() as scratch:
-            made = Path(scratch) / output.name
-            sha256 = export_run(run, corpus, made, crops)
+            exported = Path(scratch) / output.name
+            sha256 = export_run(run, corpus, exported, crops)
             images = other_crops(corpus) if heldout is None else load_heldout(heldout)
-            previews = measure_previews(made, images, "of the training" if heldout is None else "held out")
-            add_to_card(made, {"preview": previews})
+            previews = measure_previews(exported, images, "of the training" if heldout is None else "held out")
+            add_to_card(exported, {"preview": previews})
             click.echo(_preview_text(previews), err=True)
             if heldout is not None:
-                table = measure(made, images)
-                add_to_card(made, {"heldout": table})
+                table = measure(exported, images)
+                add_to_card(exported, {"heldout": table})
                 click.echo(_table_text(table), err=True)
             output.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(output, made.read_bytes(), overwrite=overwrite)
+            write_atomic(output, exported.read_bytes(), overwrite=overwrite)
     except EXPECTED as error:
         raise Fatal(error) from error
     click.echo(f"{output}: {format_size(output.stat().st_size)}, tensors {sha256[:16]}", err=True)

@@ -25,12 +25,13 @@ class BareOption(RareOption):
         self.bare = bare
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """The option's line on the help page."""
         record = super().get_help_record(ctx)
         return record and (f"{', '.join(self.opts)}{self.metavar or ''}", record[1])
 
 
 class UsualBareOption(BareOption):
-    """As `BareOption`, but explained by --help."""
+    """A `BareOption` that --help explains."""
 
 
 class Command(click.Command):

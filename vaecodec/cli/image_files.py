@@ -125,10 +125,10 @@ def _load(name: str) -> None:
 
 def salvaged(data: bytes) -> bytes:
     """What is intact of a damaged file, as a whole file; a UserWarning tells what is missing. Raises FormatError."""
-    found = salvage(data)
-    if found.lost:
-        warnings.warn(f"partial: {'; '.join(found.lost)}", UserWarning, stacklevel=2)
-    return found.data
+    rescued = salvage(data)
+    if rescued.lost:
+        warnings.warn(f"partial: {'; '.join(rescued.lost)}", UserWarning, stacklevel=2)
+    return rescued.data
 
 
 def format_of(suffix: str) -> str:

@@ -24,6 +24,7 @@ class Job:
 
     @property
     def name(self) -> str:
+        """The source as messages name it."""
         return "<stdin>" if self.source == STDIO else self.source
 
     @property
@@ -58,8 +59,8 @@ class Job:
     def source_stat(self) -> list[os.stat_result]:
         """Rights and times of the source, where it is a file; empty for a pipe, a device or one that has vanished."""
         with contextlib.suppress(OSError, ValueError, AttributeError):  # a test's or a service's stdin has no fileno
-            found = os.fstat(sys.stdin.fileno()) if self.source == STDIO else Path(self.source).stat()
-            return [found] if stat.S_ISREG(found.st_mode) else []
+            status = os.fstat(sys.stdin.fileno()) if self.source == STDIO else Path(self.source).stat()
+            return [status] if stat.S_ISREG(status.st_mode) else []
         return []
 
     def write(self, data: bytes, *, overwrite: bool, preserve: bool = False) -> None:

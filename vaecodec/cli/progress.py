@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 class Progress(Protocol):
     """What a run tells while it works; may be called from several threads."""
 
-    def begin(self, job: Job) -> None: ...
+    def begin(self, job: Job) -> None:
+        """Show that a job has begun."""
 
     def end(self, job: Job, record: Mapping[str, object] | None) -> None:
         """record: of a file that was made; None for one that failed or was skipped."""

@@ -23,13 +23,13 @@ def compress_lines(record: Record) -> list[str]:
 
 def compress_summary(results: Results) -> list[str]:
     """The sum over several photos, and what was skipped."""
-    made = [r for r in results.records if "kept" not in r]
+    smaller = [r for r in results.records if "kept" not in r]
     lines = []
-    if len(made) > 1:
-        before, after = (sum(cast(int, r[key]) for r in made) for key in ("source_bytes", "bytes"))
+    if len(smaller) > 1:
+        before, after = (sum(cast(int, r[key]) for r in smaller) for key in ("source_bytes", "bytes"))
         saved = f" ({format_size(before - after)} saved)" if after < before else ""
-        lines.append(f"{len(made)} files: {_shrinking(before, after)}{saved}")
-    kept = len(results.records) - len(made)
+        lines.append(f"{len(smaller)} files: {_shrinking(before, after)}{saved}")
+    kept = len(results.records) - len(smaller)
     if kept > 1:
         lines.append(f"{kept} files kept as they are: .vaec files of them would be larger")
     return lines + skipped_summary(results)

@@ -38,6 +38,7 @@ class Results:
 
     @property
     def ordered(self) -> list[Outcome]:
+        """The outcomes in the order of the jobs."""
         return [self.outcomes[number] for number in sorted(self.outcomes)]
 
     @property
@@ -47,15 +48,18 @@ class Results:
 
     @property
     def skipped(self) -> list[Record]:
+        """The records of what was left out."""
         return [o.record for o in self.ordered if o.record is not None and o.skipped]
 
     @property
     def failures(self) -> list[tuple[str, Exit, str]]:
+        """Source, exit code and message of each job that failed."""
         outcomes = self.ordered if self.page is None else [*self.ordered, self.page]
         return [(o.job.name, *o.failure) for o in outcomes if o.failure is not None]
 
     @property
     def exit_code(self) -> Exit:
+        """The exit code of the whole run."""
         if self.stop is not None:
             return self.stop
         codes = {code for _, code, _ in self.failures}
@@ -86,6 +90,7 @@ class Results:
         return f"{word}: {done} done, {failed} failed, {left} left"
 
     def as_json(self) -> str:
+        """The results as one JSON document."""
         failed = [
             {"source": name, "error": {"kind": code.name.lower(), "exit_code": int(code), "message": message}}
             for name, code, message in self.failures

@@ -25,6 +25,7 @@ class Match:
 
     @property
     def matched(self) -> bool:
+        """Whether the size is the one that was asked for, within the tolerance."""
         return abs(self.deviation) <= TOLERANCE
 
 
@@ -34,13 +35,13 @@ def match_size(peer: Peer, pixels: Pixels, size: int) -> Match:
     The file that comes closest is returned, also when the codec cannot come within the tolerance. A codec that has a
     way of its own to a size is asked for it when no setting comes that close.
     """
-    found: dict[float, Match] = {}
+    matches: dict[float, Match] = {}
 
     def attempt(setting: float) -> Match:
-        if setting not in found:
+        if setting not in matches:
             data = peer.encode(pixels, setting)
-            found[setting] = Match(data, setting, len(data) / size - 1)
-        return found[setting]
+            matches[setting] = Match(data, setting, len(data) / size - 1)
+        return matches[setting]
 
     low, high = int(peer.low), int(peer.high)
     while low < high:
@@ -52,7 +53,7 @@ def match_size(peer: Peer, pixels: Pixels, size: int) -> Match:
     attempt(low)
     if not peer.whole:
         _refine(attempt, max(low - 1, peer.low), min(low, peer.high))
-    nearest = min(found.values(), key=lambda match: abs(match.deviation))
+    nearest = min(matches.values(), key=lambda match: abs(match.deviation))
     own = None if nearest.matched else peer.to_size(pixels, size)
     return nearest if own is None else Match(*own, len(own[0]) / size - 1)
 

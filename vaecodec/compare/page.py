@@ -63,10 +63,12 @@ def build_page(title: str, note: str, scenes: Sequence[Scene], charts: Sequence[
 
 
 def asset(name: str) -> str:
+    """The text of a file in `assets`."""
     return (files("vaecodec.compare") / "assets" / name).read_text(encoding="utf-8")
 
 
 def scene_data(scene: Scene) -> dict[str, Any]:
+    """A scene as the page's script reads it."""
     height, width, _ = scene.original.shape
     uri, copied = picture_uri(scene.original)
     original = {"name": "original", "title": "Original", "src": uri, "copy": copied}
@@ -81,6 +83,7 @@ def scene_data(scene: Scene) -> dict[str, Any]:
 
 
 def version_data(version: Version) -> dict[str, Any]:
+    """One codec's version of a scene as the page's script reads it."""
     height, width, _ = version.pixels.shape
     if version.mime is None:
         uri, copied = picture_uri(version.pixels)
@@ -133,16 +136,19 @@ def picture_uri(pixels: Pixels) -> tuple[str, str]:
 
 
 def saved(pixels: Pixels, kind: str, **options: object) -> bytes:
+    """The bytes of an image that Pillow writes."""
     out = BytesIO()
     Image.fromarray(pixels).save(out, kind, **options)
     return out.getvalue()
 
 
 def data_uri(mime: str, data: bytes) -> str:
+    """Bytes as an address that holds them."""
     return f"data:{mime};base64,{base64.b64encode(data).decode()}"
 
 
 def chart_data(chart: Chart) -> dict[str, Any]:
+    """A chart as the page's script reads it."""
     return {
         "name": chart.name,
         "curves": [

@@ -39,10 +39,12 @@ class Peer(ABC):
     mime: str | None = None  # of its files, where browsers show them
 
     @abstractmethod
-    def encode(self, pixels: Pixels, setting: float) -> bytes: ...
+    def encode(self, pixels: Pixels, setting: float) -> bytes:
+        """The file of uint8 RGB [H, W, 3] at a setting between `low` and `high`."""
 
     @abstractmethod
-    def decode(self, data: bytes) -> Pixels: ...
+    def decode(self, data: bytes) -> Pixels:
+        """The pixels of a file, uint8 [H, W, 3]."""
 
     def to_size(self, pixels: Pixels, size: int) -> tuple[bytes, float] | None:  # noqa: ARG002
         """A file of about `size` bytes and its setting, if the codec has a way of its own to make one between two
@@ -61,14 +63,17 @@ class PillowPeer(Peer):
     low, high = 1, 100
 
     def encode(self, pixels: Pixels, setting: float) -> bytes:
+        """The file that Pillow writes with `options`."""
         out = BytesIO()
         Image.fromarray(pixels).save(out, self.format, **self.options(setting))
         return out.getvalue()
 
     def options(self, setting: float) -> dict[str, object]:
+        """What Pillow's `save` takes for a setting."""
         return {"quality": setting}
 
     def decode(self, data: bytes) -> Pixels:
+        """The pixels that Pillow reads, uint8 [H, W, 3]."""
         with Image.open(BytesIO(data)) as opened:
             return np.asarray(opened.convert("RGB"))
 
@@ -79,6 +84,7 @@ class JpegPeer(PillowPeer):
     name, title, format, mime = "jpeg", "JPEG", "JPEG", "image/jpeg"
 
     def options(self, setting: float) -> dict[str, object]:
+        """Quality, 4:2:0, Huffman tables of the image's own."""
         lower, upper = (_jpeg_tables(int(whole)) for whole in (math.floor(setting), math.ceil(setting)))
         share = setting - math.floor(setting)
         tables = {i: [round(a + share * (b - a)) for a, b in zip(lower[i], upper[i], strict=True)] for i in lower}
@@ -99,6 +105,7 @@ class WebpPeer(PillowPeer):
     low = 0
 
     def options(self, setting: float) -> dict[str, object]:
+        """Quality, and the slowest method."""
         return {"quality": setting, "method": 6}
 
 
@@ -112,6 +119,7 @@ class AvifPeer(PillowPeer):
         self.speed, self.subsampling = speed, subsampling
 
     def options(self, setting: float) -> dict[str, object]:
+        """Quality and speed."""
         strength = 100 + round(100 * (setting - math.floor(setting)))
         fine = {} if strength == 100 else {"advanced": {"deltaq-strength": str(strength)}}
         return {"quality": int(setting), "speed": self.speed, "subsampling": self.subsampling, **fine}
@@ -127,6 +135,7 @@ class JxlPeer(PillowPeer):
     name, title, format = "jxl", "JPEG XL", "JXL"
 
     def encode(self, pixels: Pixels, setting: float) -> bytes:
+        """The file that the plugin writes, or Pillow through it."""
         import pillow_jxl  # noqa: F401  (importing it registers the format with Pillow)
 
         return super().encode(pixels, setting)
@@ -145,9 +154,11 @@ class VaecodecPeer(Peer):
         self.title = self.name.replace(":", " ")
 
     def encode(self, pixels: Pixels, setting: float) -> bytes:
+        """The file at a level 0..63."""
         return self.codec.encode(pixels, level=int(setting))
 
     def decode(self, data: bytes) -> Pixels:
+        """The pixels that the codec decodes."""
         return self.codec.decode(data, as_array=True)
 
     def to_size(self, pixels: Pixels, size: int) -> tuple[bytes, float] | None:

@@ -43,8 +43,8 @@ def compare_photos(
     for name, photo in photos:
         pixels = centre_crop(photo, max_pixels)
         name = name if pixels.shape == photo.shape else f"{name} (centre)"
-        wanted = len(own.encode(pixels, quality_to_level(quality)))
-        scene = make_scene(name, pixels, peers, wanted, advance)
+        size = len(own.encode(pixels, quality_to_level(quality)))
+        scene = make_scene(name, pixels, peers, size, advance)
         chart, failures = photo_chart(name, pixels, peers, advance)
         scenes.append(replace(scene, failures=tuple(dict.fromkeys([*scene.failures, *failures]))))
         charts.append(chart)
@@ -74,6 +74,7 @@ def photo_chart(
 
 
 def photo_curve(peer: Peer, pixels: Pixels) -> Curve:
+    """The rate-distortion curves of one codec on one image, by metric."""
     by_metric: dict[str, list[tuple[float, float]]] = {"PSNR": [], "MS-SSIM": []}
     for share in CURVE_SETTINGS:
         data = peer.encode(pixels, round(peer.low + share * (peer.high - peer.low)))

@@ -81,10 +81,12 @@ def make_scene(
 
 
 def failure_line(peer: Peer, error: BaseException) -> str:
+    """A line for the page: which codec could not do the image, and why."""
     return f"{peer.title} failed on this picture: {' '.join(str(error).split()) or type(error).__name__}"
 
 
 def make_version(peer: Peer, original: Pixels, wanted_bytes: int) -> Version:
+    """One codec's image at the size that is wanted, with its times and errors."""
     match = match_size(peer, original, wanted_bytes)
     start = time.perf_counter()
     data = peer.encode(original, match.setting)

@@ -84,8 +84,8 @@ def _apply(kind: Filter, alpha: bytes, width: int) -> bytes:
     neighbour = int.from_bytes(alpha, "little") << 8 * distance
     if kind is Filter.SUB:  # the first byte of a row has no left neighbour
         neighbour &= int.from_bytes((b"\0" + b"\xff" * (width - 1)) * (len(alpha) // width), "little")
-    wanted = neighbour.to_bytes(len(alpha) + distance, "little")[: len(alpha)]
-    return _subtract(alpha, wanted)
+    shifted = neighbour.to_bytes(len(alpha) + distance, "little")[: len(alpha)]
+    return _subtract(alpha, shifted)
 
 
 def _undo(kind: Filter, filtered: bytes, width: int) -> bytes:

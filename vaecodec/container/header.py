@@ -33,6 +33,7 @@ class Mode(IntEnum):
 
     @property
     def has_alpha(self) -> bool:
+        """Whether files of this mode have an alpha section."""
         return self in (Mode.RGBA, Mode.LA)
 
 
@@ -61,6 +62,7 @@ class Header:
 
     @property
     def is_lossless(self) -> bool:
+        """Whether the file holds the pixels themselves."""
         return self.version == LOSSLESS_VERSION
 
 
@@ -124,9 +126,9 @@ def check_ranges(header: Header, mode: int) -> None:
     if mode not in Mode.__members__.values():
         message = f"mode is {mode}; it must be one of {', '.join(f'{m} ({m.name})' for m in Mode)}"
         raise FormatError(message)
-    found = violation(header)
-    if found is not None:
-        kind, message = found
+    fault = violation(header)
+    if fault is not None:
+        kind, message = fault
         raise kind(message)
 
 

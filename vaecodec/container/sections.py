@@ -74,9 +74,9 @@ _CRC = struct.Struct("<I")
 def pack(header: Header, sections: Sequence[tuple[int, bytes]]) -> bytes:
     """Build a file; the sections may come in any order. Raises InputError for illegal fields, tags and sizes."""
     ordered = sorted(sections, key=lambda item: item[0])
-    found = violation(header) or section_violation(header, [(tag, len(content)) for tag, content in ordered])
-    if found is not None:
-        raise InputError(found[1])
+    fault = violation(header) or section_violation(header, [(tag, len(content)) for tag, content in ordered])
+    if fault is not None:
+        raise InputError(fault[1])
     table = [bytes([tag]) + pack_varint(len(content)) + _CRC.pack(zlib.crc32(content)) for tag, content in ordered]
     head = pack_fields(header) + bytes([len(ordered)]) + b"".join(table)
     return b"".join((head, _CRC.pack(zlib.crc32(head)), *(content for _, content in ordered)))
@@ -98,9 +98,9 @@ def parse_header(prefix: bytes | bytearray | memoryview, file_size: int | None =
         message = f"header CRC is {computed:#010x}; the file states {stored:#010x}"
         raise ChecksumMismatch(message)
     check_ranges(header, mode)
-    found = section_violation(header, [(tag, length) for tag, length, _ in rows])
-    if found is not None:
-        kind, message = found
+    fault = section_violation(header, [(tag, length) for tag, length, _ in rows])
+    if fault is not None:
+        kind, message = fault
         raise kind(message)
     return _lay_out(header, rows, offset + _CRC.size, file_size)
 
@@ -154,9 +154,9 @@ def section_violation(header: Header, rows: Sequence[tuple[int, int]]) -> tuple[
         if tag <= before:
             return FormatError, f"section tag {tag} follows {before}; tags must ascend, none may come twice"
     for tag, length in rows:
-        found = _row_violation(tag, length)
-        if found is not None:
-            return found
+        fault = _row_violation(tag, length)
+        if fault is not None:
+            return fault
     if header.is_lossless:
         return _lossless_violation(tags)
     if Tag.LATENTS not in tags:

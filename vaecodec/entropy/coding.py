@@ -183,7 +183,7 @@ def decode_latents(
     index_of: IndexOf = scale_index,
     coder: RansCoder = choice.AUTO,
 ) -> Latents:
-    """The inverse; index_of: `scale_index` or what equals it. Raises FormatError (CorruptStream, Truncated)."""
+    """The latents of a file. index_of: `scale_index` or its equal. Raises FormatError (CorruptStream, Truncated)."""
     image, level = stored.open(model), stored.level
     decoder = coder.decoder(image.payload, image.lanes, stored.symbols_at_most(model))
     z_index = model.z_index(level, *stored.z_shape)
@@ -206,8 +206,8 @@ def decode_latents(
 def _coded(index: NDArray[np.uint8], coder: RansCoder) -> NDArray[np.uint8]:
     """Those that are not 0."""
     loops = _compiled(coder)
-    found: NDArray[np.uint8] = index[index > 0] if loops is None else loops.coded(index)
-    return found
+    coded: NDArray[np.uint8] = index[index > 0] if loops is None else loops.coded(index)
+    return coded
 
 
 def _to_r(
@@ -221,8 +221,8 @@ def _to_r(
     _check_outliers(symbols.size, positions, true_values)
     loops = _compiled(coder)
     if loops is not None:
-        found: NDArray[np.int32] = loops.to_values(symbols, index, positions, true_values)
-        return found
+        compiled: NDArray[np.int32] = loops.to_values(symbols, index, positions, true_values)
+        return compiled
     r = np.zeros(index.size, np.int32)
     for place, coded, at in _chunks(index.reshape(-1)):
         values = to_values(symbols[at : at + int(np.count_nonzero(coded))])

@@ -59,20 +59,20 @@ def _total_cost(symbols, index, costs):  # type: ignore[no-untyped-def]
 @compiled
 def _to_symbols(values, index, largest, symbols, kept, outlier_at, outlier_values):  # type: ignore[no-untyped-def]
     """The same with values beyond their tables. Returns how many outliers there are."""
-    count, found = 0, 0
+    count, outliers = 0, 0
     for place in range(values.size):
         i = np.int64(index[place])
         v = values[place]
         clipped = min(max(v, -largest[i]), largest[i])
         coded = i > 0
         if clipped != v and coded:
-            if found < outlier_at.size:
-                outlier_at[found], outlier_values[found] = count, v
-            found += 1
+            if outliers < outlier_at.size:
+                outlier_at[outliers], outlier_values[outliers] = count, v
+            outliers += 1
         symbol = 2 * abs(clipped) - (clipped > 0)
         symbols[count], kept[count] = symbol, i
         count += coded
-    return found
+    return outliers
 
 
 @compiled
@@ -121,10 +121,10 @@ def _outliers(
     room = FIRST_OUTLIERS
     while True:
         at, true = np.empty(room, np.int64), np.empty(room, np.int32)
-        found = _to_symbols(values, index, largest, symbols, kept, at, true)
-        if found <= room:
-            return at[:found], true[:found]
-        room = found
+        outliers = _to_symbols(values, index, largest, symbols, kept, at, true)
+        if outliers <= room:
+            return at[:outliers], true[:outliers]
+        room = outliers
 
 
 def coded(index: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -141,7 +141,7 @@ def to_values(
     outlier_at: NDArray[np.int64],
     outlier_values: NDArray[np.int64],
 ) -> NDArray[np.int32]:
-    """The inverse: int32 of the shape of index."""
+    """Symbols and outliers back to values: int32 of the shape of index."""
     if len(symbols) != np.count_nonzero(index):
         message = f"{len(symbols)} symbols for {np.count_nonzero(index)} coded places"
         raise InputError(message)

@@ -30,10 +30,12 @@ class EntropyModel:
 
     @property
     def N(self) -> int:
+        """The number of channels of z."""
         return int(self.z_table.shape[1])
 
     @property
     def M(self) -> int:
+        """The number of channels of y."""
         return int(self.layers[-1].weight.shape[0]) // 4
 
     def z_index(self, level: int, height: int, width: int) -> NDArray[np.uint8]:

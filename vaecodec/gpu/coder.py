@@ -65,6 +65,7 @@ class PreparedBatch:
 
     @functools.cached_property
     def lanes(self) -> list[int]:
+        """The lanes of each image."""
         return [choose_lanes(row[0]) for row in self.numbers]
 
 
@@ -131,8 +132,8 @@ class GpuCoder:
         y_values = r if r.stride() == index.stride() else torch.empty_like(index, dtype=torch.int32).copy_(r)
         z, y = gather(z_order, z_values, self._z_tables), gather(y_order, y_values, self._y_tables)
         costs = _costs(z_order, z_values, self._z_tables) + _costs(y_order, y_values, self._y_tables)
-        found = [costs, z.counts, y.counts, z.outlier_counts.long(), y.outlier_counts.long()]
-        return PreparedBatch(z, y, torch.stack(found, 1).tolist())  # waits for the device
+        columns = [costs, z.counts, y.counts, z.outlier_counts.long(), y.outlier_counts.long()]
+        return PreparedBatch(z, y, torch.stack(columns, 1).tolist())  # waits for the device
 
     def write(self, batch: PreparedBatch) -> list[CodedImage]:
         """The streams of a batch. Waits for the device."""
@@ -237,8 +238,8 @@ class _Stream:
             lanes.append(count)
             at += len(words[-1])
         joined = torch.from_numpy(np.concatenate(words))
-        there = joined.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else joined
-        return cls(images, KernelDecoder(there, starts, ends, lanes, GROUP_LANES), early)
+        uploaded = joined.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else joined
+        return cls(images, KernelDecoder(uploaded, starts, ends, lanes, GROUP_LANES), early)
 
     def decode(self, part: Coded, tables: DeviceTables, most: int, *, last: bool) -> Tensor:
         """The next segment's symbols, int16, packed as `part` says."""
@@ -270,10 +271,10 @@ class _Stream:
 
     def errors(self, numbers: list[list[int]], limit: int) -> list[FormatError | None]:
         """numbers: status after z, whether z_hat is out of range, status after y, coded symbols, for each image."""
-        found = []
+        errors = []
         for image, early, (z_status, z_bad, status, count) in zip(self.images, self.early, numbers, strict=True):
-            found.append(early or outlier_error(image, count, limit) or _stream_error(z_status, bool(z_bad), status))
-        return found
+            errors.append(early or outlier_error(image, count, limit) or _stream_error(z_status, bool(z_bad), status))
+        return errors
 
 
 def _stream_error(z_status: int, z_bad: bool, status: int) -> FormatError | None:

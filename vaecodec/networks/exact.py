@@ -19,7 +19,7 @@ FORWARD = (False, [0, 0])
 def convolve(
     x: Tensor, weight: Tensor, bias: Tensor | None, *, padding: Sequence[int] = (0, 0), groups: int = 1
 ) -> Tensor:
-    """As torch.nn.functional.conv2d with stride 1, without TF32."""
+    """A convolution of stride 1, as torch.nn.functional.conv2d, without TF32."""
     cudnn = torch.backends.cudnn
     settings = (cudnn.benchmark, cudnn.deterministic, cudnn.enabled, False)
     return torch._convolution(x, weight, bias, [1, 1], list(padding), [1, 1], *FORWARD, groups, *settings)

@@ -104,7 +104,7 @@ class Unshuffle(nn.PixelUnshuffle):
     """[B, C, H, W] -> [B, C f^2, H/f, W/f], f the factor: channel c, row i, column j of a square at c f^2 + i f + j."""
 
     def of_rows(self, rows: Tensor) -> Tensor:
-        """The same for [B, H, W, C] -> [B, H/f, W/f, C f^2]."""
+        """This unshuffle of an image with channels last: [B, H, W, C] -> [B, H/f, W/f, C f^2]."""
         return self.squares(rows).permute(0, 1, 2, 5, 3, 4).flatten(3)
 
     def squares(self, rows: Tensor) -> Tensor:
@@ -122,6 +122,7 @@ class Downsample(nn.Sequential):
 
     @property
     def conv(self) -> nn.Conv2d:
+        """The 1x1 convolution of this layer."""
         return cast(nn.Conv2d, self[1])
 
 
@@ -133,6 +134,7 @@ class Upsample(nn.Sequential):
 
     @property
     def conv(self) -> nn.Conv2d:
+        """The 1x1 convolution of this layer."""
         return cast(nn.Conv2d, self[0])
 
 

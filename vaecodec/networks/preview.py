@@ -24,7 +24,7 @@ _RIDGE = 1e-6
 
 
 def make_preview_head(config: ModelConfig) -> nn.Conv2d:
-    """Its input has one more position around; its output is x_hat - 0.5, still to be shuffled by PREVIEW_FACTOR."""
+    """A preview head, untrained. Its input has one more position around; its output is x_hat - 0.5, unshuffled."""
     return nn.Conv2d(config.M, _OUTPUTS, _SIDE)
 
 

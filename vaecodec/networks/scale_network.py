@@ -29,6 +29,7 @@ class FakeQuantConv(nn.Module):
         self.bias = LevelTable(out_channels)
 
     def integer_weight(self) -> Tensor:
+        """The weight as int8 would hold it, in float; gradients pass straight through."""
         scaled = self.weight * float(2**self.form.weight_bits)
         return ste_round(clamp_through(scaled, -WEIGHT_MAX, WEIGHT_MAX))
 
@@ -64,6 +65,7 @@ class ScaleNetwork(nn.Module):
             )
 
     def typed_layers(self) -> list[FakeQuantConv]:
+        """The layers, typed."""
         return [layer for layer in self.layers if isinstance(layer, FakeQuantConv)]
 
     def forward(self, z_hat: Tensor, t: Tensor) -> Tensor:

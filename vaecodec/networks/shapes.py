@@ -22,7 +22,7 @@ Shapes = Iterator[tuple[str, tuple[int, ...]]]
 
 
 def network_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
-    """Of all float tensors of `network.CodecNetwork`: its state, less what ships as integers and the preview head."""
+    """The shapes of `network.CodecNetwork`'s float tensors, less what ships as integers and the preview head."""
     return dict(_all(config))
 
 
@@ -66,7 +66,7 @@ def _block(name: str, channels: int, ratio: int) -> Shapes:
 
 
 def preview_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
-    """Of the preview head, by their names in a weights file."""
+    """The shapes of the preview head's tensors, by their names in a weights file."""
     return dict(_conv(PREVIEW_PREFIX.removesuffix("."), config.M, PREVIEW_OUTPUTS, 3))
 
 

@@ -48,10 +48,13 @@ class RansCoder(Protocol):
         """Whether numba is loaded: from then on, all that it can do beside the coder is done by it, too."""
 
     def encode(self, segments: Sequence[Segment], lanes: int) -> bytes:
-        """As `coder.encode`."""
+        """The payload of some segments, see `coder.encode`."""
 
     def decoder(self, data: bytes | memoryview, lanes: int, symbols_at_most: int | None) -> RansDecoder:
-        """As `coder.Decoder`. symbols_at_most: of all segments together, None where nobody knows."""
+        """A decoder of a payload, see `coder.Decoder`.
+
+        symbols_at_most: of all segments together, None where nobody knows.
+        """
 
 
 @dataclass
@@ -62,15 +65,15 @@ class StartingCoder:
     is_compiled: bool = False
 
     def use_compiled(self) -> None:
-        """From now on numba codes, as in a process that has coded some images."""
+        """Let numba code from now on, as in a process that has coded some images."""
         self.plain_symbols, self.is_compiled = 0, True
 
     def encode(self, segments: Sequence[Segment], lanes: int) -> bytes:
-        """As `coder.encode`."""
+        """The payload of some segments, see `coder.encode`."""
         return self._next(sum(len(symbols) for symbols, _, _ in segments)).encode(segments, lanes)
 
     def decoder(self, data: bytes | memoryview, lanes: int, symbols_at_most: int | None) -> RansDecoder:
-        """As `coder.Decoder`."""
+        """A decoder of a payload, see `coder.Decoder`."""
         # A hostile stream may hold more words than there are symbols, and in plain Python a word takes 36 bytes.
         symbols = None if symbols_at_most is None else max(symbols_at_most, len(data) // WORD_BYTES)
         return self._next(symbols).decoder(data, lanes, symbols_at_most)
@@ -90,13 +93,13 @@ class PlainCoder:
     is_compiled = False
 
     def encode(self, segments: Sequence[Segment], lanes: int) -> bytes:
-        """As `coder.encode`."""
+        """The payload of some segments, see `coder.encode`."""
         from vaecodec.rans import plain_coder
 
         return plain_coder.encode(segments, lanes)
 
     def decoder(self, data: bytes | memoryview, lanes: int, symbols_at_most: int | None) -> RansDecoder:  # noqa: ARG002
-        """As `coder.Decoder`."""
+        """A decoder of a payload, see `coder.Decoder`."""
         from vaecodec.rans import plain_coder
 
         return plain_coder.Decoder(data, lanes)
@@ -108,13 +111,13 @@ class NumbaCoder:
     is_compiled = True
 
     def encode(self, segments: Sequence[Segment], lanes: int) -> bytes:
-        """As `coder.encode`."""
+        """The payload of some segments, see `coder.encode`."""
         from vaecodec.rans import numba_coder
 
         return numba_coder.encode(segments, lanes)
 
     def decoder(self, data: bytes | memoryview, lanes: int, symbols_at_most: int | None) -> RansDecoder:  # noqa: ARG002
-        """As `coder.Decoder`."""
+        """A decoder of a payload, see `coder.Decoder`."""
         from vaecodec.rans import numba_coder
 
         return numba_coder.Decoder(data, lanes)
@@ -126,13 +129,13 @@ class ReferenceCoder:
     is_compiled = False
 
     def encode(self, segments: Sequence[Segment], lanes: int) -> bytes:
-        """As `coder.encode`."""
+        """The payload of some segments, see `coder.encode`."""
         from vaecodec.rans import coder
 
         return coder.encode(segments, lanes)
 
     def decoder(self, data: bytes | memoryview, lanes: int, symbols_at_most: int | None) -> RansDecoder:  # noqa: ARG002
-        """As `coder.Decoder`."""
+        """A decoder of a payload, see `coder.Decoder`."""
         from vaecodec.rans import coder
 
         return coder.Decoder(data, lanes)

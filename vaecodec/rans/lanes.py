@@ -100,7 +100,7 @@ def group_bounds(payload: bytes | memoryview, lanes: int) -> tuple[list[int], li
 def unpack_payload(
     data: bytes | memoryview, lanes: int
 ) -> tuple[NDArray[np.uint32], NDArray[np.uint16], NDArray[np.int64]]:
-    """The inverse: states [lanes], all words one after the other, and bounds [groups + 1] of each group's words.
+    """A payload's states [lanes], all words one after the other, and bounds [groups + 1] of each group's words.
 
     Raises Truncated when the lengths don't fit the data, CorruptStream for a state below 2^16.
     """

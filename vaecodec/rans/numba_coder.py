@@ -108,7 +108,7 @@ def _decode_segment(table_index, offsets, packed, buckets, states, words, follow
 
 
 def encode(segments: Sequence[Segment], lanes: int) -> bytes:
-    """As `coder.encode`."""
+    """The payload of some segments, the same as `coder.encode` gives."""
     check_lanes(lanes)
     groups, per_group = group_count(lanes), min(lanes, GROUP_LANES)
     capacity = sum(-(-len(symbols) // lanes) for symbols, _, _ in segments) * per_group
@@ -125,7 +125,7 @@ def encode(segments: Sequence[Segment], lanes: int) -> bytes:
 
 
 class Decoder:
-    """As `coder.Decoder`."""
+    """A decoder of one payload, equal to `coder.Decoder`."""
 
     def __init__(self, data: bytes | memoryview, lanes: int) -> None:
         """Raises Truncated when the lengths in the payload don't fit it, CorruptStream for an impossible state."""

@@ -19,7 +19,7 @@ from vaecodec.rans.tables import CdfTables
 
 
 def encode(segments: Sequence[Segment], lanes: int) -> bytes:
-    """As `coder.encode`."""
+    """The payload of some segments, the same as `coder.encode` gives."""
     check_lanes(lanes)
     states = [RANS_L] * lanes
     written: list[list[int]] = [[] for _ in range(group_count(lanes))]
@@ -44,7 +44,7 @@ def _encode_segment(starts: list[int], frequencies: list[int], states: list[int]
 
 
 class Decoder:
-    """As `coder.Decoder`."""
+    """A decoder of one payload, equal to `coder.Decoder`."""
 
     def __init__(self, data: bytes | memoryview, lanes: int) -> None:
         """Raises Truncated when the lengths in the payload don't fit it, CorruptStream for an impossible state."""

@@ -95,14 +95,14 @@ class CdfTables:
 def _fixed_log2(values: NDArray[np.int64]) -> NDArray[np.int64]:
     """floor(log2(v) * 2^COST_BITS) of whole numbers 1..2^31, give or take 1: by integers alone, so equal everywhere."""
     whole = np.frexp(values.astype(np.float64))[1].astype(np.int64) - 1  # exact: v is far below 2^53
-    found, one = whole, np.uint64(31)
+    log2, one = whole, np.uint64(31)
     mantissa = (values << (31 - whole)).astype(np.uint64)  # 1..2 with 31 bits behind the point
     for _ in range(COST_BITS):
         mantissa = (mantissa * mantissa) >> one  # below 4: a square doubles the logarithm, its whole part is the bit
         bit = mantissa >> np.uint64(32)
         mantissa >>= bit
-        found = 2 * found + bit.astype(np.int64)
-    return found
+        log2 = 2 * log2 + bit.astype(np.int64)
+    return log2
 
 
 def _frozen(values: ArrayLike, dtype: DTypeLike) -> NDArray[Any]:

@@ -80,22 +80,22 @@ def choose(device: str = "auto", dtype: str = "auto", coder: Coder = "auto") -> 
     )
 
 
-def choose_coder(device: torch.device, wanted: Coder = "auto") -> Literal["cpu", "gpu"]:
+def choose_coder(device: torch.device, coder: Coder = "auto") -> Literal["cpu", "gpu"]:
     """Where latents are coded when the networks run on `device`.
 
     "auto" takes the GPU for networks on a GPU: nothing has to cross between host and device then until all is done.
     (Batches of fewer than LEAST_GPU_LANES lanes are coded on the CPU all the same.) Where it can't, it says so once.
     "gpu" raises BackendError instead. `python -m bench kernels` times whole images with both, from small to large.
     """
-    if wanted not in ("auto", "cpu", "gpu"):
-        message = f"coder is {wanted!r}; legal are auto, cpu, gpu"
+    if coder not in ("auto", "cpu", "gpu"):
+        message = f"coder is {coder!r}; legal are auto, cpu, gpu"
         raise InputError(message)
-    if wanted == "cpu" or (wanted == "auto" and device.type == "cpu"):
+    if coder == "cpu" or (coder == "auto" and device.type == "cpu"):
         return "cpu"
     problem = kernels_missing(device)
     if problem is None:
         return "gpu"
-    if wanted == "gpu":
+    if coder == "gpu":
         raise BackendError(problem)
     _say_once(f"latents are coded on the CPU: {problem}")
     return "cpu"

@@ -74,7 +74,7 @@ def quantize_quarter(
 
 
 def dequantize_quarter(r: Tensor, mu: Tensor, gain: Tensor, y_hat: Tensor, place: Place) -> None:
-    """The inverse: r int32 -> y_hat."""
+    """One quarter of a context step of the decoder: r int32 -> y_hat."""
     corner = _corner(place, mu, gain, (r, y_hat))
     for number in range(len(r)):
         means, known = (_rows(tensor, number, np.float32) for tensor in (mu, y_hat))

@@ -112,7 +112,7 @@ def make_coder(model: EntropyModel, plan: Plan) -> LatentCoder:
 
 
 def set_block_type(network: CodecNetwork, dtype: torch.dtype) -> None:
-    """Of the blocks only: what enters and leaves them needs more than 8 bits of mantissa at the high qualities."""
+    """Give the blocks a type, and them only: what enters and leaves them needs more than 8 bits of mantissa."""
     for module in network.modules():
         if isinstance(module, RowBlock):
             module.to(dtype)

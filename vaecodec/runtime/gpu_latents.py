@@ -28,15 +28,18 @@ class GpuLatents:
         self._gpu = GpuCoder(model.layers, model.y_tables, model.z_tables, model.z_table, plan.device)
 
     def scale_index(self, z_hat: Tensor, levels: Sequence[int]) -> Tensor:
+        """The scale index of z_hat, see `LatentCoder.scale_index`."""
         return self._gpu.scale_index(z_hat, levels)
 
     def encode(self, latents: LatentBatch, index: Tensor) -> list[CodedLatents]:
+        """The coded latents of each image of a batch."""
         batch = self._gpu.prepare(latents.z_hat, latents.r, index, latents.levels)
         if sum(batch.lanes) < self._least_lanes:
             return self._cpu.encode(latents, index)
         return [CodedLatents.of(image) for image in self._gpu.write(batch)]
 
     def decode(self, files: Sequence[StoredLatents]) -> DecodedFiles:
+        """The latents of files of equal z_shape; a damaged one does not keep the others from being decoded."""
         images, numbers = [], []
         early: Errors = [None] * len(files)
         for number, file in enumerate(files):

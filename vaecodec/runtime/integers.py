@@ -36,7 +36,7 @@ def runner(product: Product) -> RunLayer:
 
 
 def run_in_floats(x: NDArray[np.generic], layer: IntegerLayer, level: int) -> NDArray[np.uint8]:
-    """As `run_layer`."""
+    """A layer whose products are made in floats: equal to `run_layer`."""
     return run_layer(x, layer, level, product=_float_product)
 
 
@@ -46,7 +46,7 @@ def _float_product(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
 
 
 def run_in_bytes(x: NDArray[Any], layer: IntegerLayer, level: int) -> NDArray[np.uint8]:
-    """As `run_layer`, for `adds_up_bytes`."""
+    """A layer whose products are made in bytes: equal to `run_layer` where `adds_up_bytes`."""
     form = layer.form
     windows, bias = windows_of(x, form.kernel, x.dtype), layer.bias[level] + (1 << (form.shift - 1))
     if x.dtype == np.uint8:

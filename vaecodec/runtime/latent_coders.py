@@ -93,29 +93,32 @@ class CpuLatents:
         self._coder, self._run_layer = rans_coder(plan.loops), runner(plan.integer_product)
 
     def scale_index(self, z_hat: Tensor, levels: Sequence[int]) -> Tensor:
+        """The scale index of z_hat, see `LatentCoder.scale_index`."""
         pairs = zip(z_hat.cpu().numpy(), levels, strict=True)
         return self._tensor([self._scale_index(z, level, self._model.layers) for z, level in pairs])
 
     def encode(self, latents: LatentBatch, index: Tensor) -> list[CodedLatents]:
+        """The coded latents of each image of a batch."""
         return [
             encode_latents(self._model, latents.on_host(number), of_image, coder=self._coder)
             for number, of_image in enumerate(index.cpu().numpy())
         ]
 
     def decode(self, files: Sequence[StoredLatents]) -> DecodedFiles:
-        found: list[Latents] = []
+        """The latents of files of equal z_shape; a damaged one does not keep the others from being decoded."""
+        decoded: list[Latents] = []
         numbers: list[int] = []
         errors: Errors = [None] * len(files)
         for number, file in enumerate(files):
             try:
-                found.append(decode_latents(self._model, file, index_of=self._scale_index, coder=self._coder))
+                decoded.append(decode_latents(self._model, file, index_of=self._scale_index, coder=self._coder))
                 numbers.append(number)
             except FormatError as error:
                 errors[number] = error
-        if not found:
+        if not decoded:
             return DecodedFiles(None, [], lambda: errors)
-        z_hat, r = self._tensor([item.z_hat for item in found]), self._tensor([item.r for item in found])
-        return DecodedFiles(LatentBatch([item.level for item in found], z_hat, r), numbers, lambda: errors)
+        z_hat, r = self._tensor([item.z_hat for item in decoded]), self._tensor([item.r for item in decoded])
+        return DecodedFiles(LatentBatch([item.level for item in decoded], z_hat, r), numbers, lambda: errors)
 
     def _scale_index(self, z_hat: NDArray[np.int8], level: int, layers: Sequence[IntegerLayer]) -> NDArray[np.uint8]:
         """As `intnet.layers.scale_index`, beside the networks."""

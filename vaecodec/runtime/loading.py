@@ -27,6 +27,7 @@ class LoadedModel:
 
     @property
     def config(self) -> ModelConfig:
+        """The sizes of the networks."""
         return self.network.config
 
 
@@ -48,9 +49,9 @@ def build_network(stored: StoredModel) -> CodecNetwork:
         if name.startswith(("net.", PREVIEW_PREFIX))
     }
     shapes = {name: t.shape for name, t in network.state_dict().items() if not name.startswith(INTEGER_PREFIXES)}
-    found = {name: tensor.shape for name, tensor in state.items()}
-    if shapes != found:
-        differing = sorted({name for name, _ in shapes.items() ^ found.items()})
+    stored_shapes = {name: tensor.shape for name, tensor in state.items()}
+    if shapes != stored_shapes:
+        differing = sorted({name for name, _ in shapes.items() ^ stored_shapes.items()})
         message = f"weights file and config {config.name} differ in {', '.join(differing[:4])}"
         raise WeightsError(message)
     network.load_state_dict(state, strict=False, assign=True)
@@ -69,8 +70,8 @@ def load_model(stored: StoredModel) -> LoadedModel:
 def _check_fit(config: ModelConfig, entropy: EntropyModel) -> None:
     """Raises WeightsError unless the integer part has the widths of `config` and all levels."""
     ins, outs = (config.N, config.H1, config.H2, config.H2), (config.H1, 4 * config.H2, config.H2, 4 * config.M)
-    wanted = [*((o, i) for o, i in zip(outs, ins, strict=True)), *((LEVELS, o) for o in outs), (LEVELS, config.N)]
-    found = [layer.weight.shape[:2] for layer in entropy.layers] + [layer.bias.shape for layer in entropy.layers]
-    if [*found, entropy.z_table.shape] != wanted:
-        message = f"the integer part has shapes {[*found, entropy.z_table.shape]}; config {config.name} needs {wanted}"
+    needed = [*((o, i) for o, i in zip(outs, ins, strict=True)), *((LEVELS, o) for o in outs), (LEVELS, config.N)]
+    stored = [layer.weight.shape[:2] for layer in entropy.layers] + [layer.bias.shape for layer in entropy.layers]
+    if [*stored, entropy.z_table.shape] != needed:
+        message = f"the integer part has shapes {[*stored, entropy.z_table.shape]}; config {config.name} needs {needed}"
         raise WeightsError(message)

@@ -132,18 +132,18 @@ class LightNetworks:
     def _convolve(self, x: Rows, name: str, outputs: slice = slice(None)) -> Rows:
         """A 1x1 convolution; some of its outputs."""
         weight, bias = self._tensor(f"{name}.weight")[outputs, :, 0, 0], self._tensor(f"{name}.bias")[outputs]
-        found: Rows = x @ weight.T
-        found += bias
-        return found
+        out: Rows = x @ weight.T
+        out += bias
+        return out
 
     def _depthwise(self, x: Rows, name: str) -> Rows:
         weight, (height, width, _) = self._tensor(f"{name}.weight"), x.shape
         padded = np.pad(x, ((1, 1), (1, 1), (0, 0)))
-        found: Rows = np.broadcast_to(self._tensor(f"{name}.bias"), x.shape).copy()
+        out: Rows = np.broadcast_to(self._tensor(f"{name}.bias"), x.shape).copy()
         for row in range(3):
             for column in range(3):
-                found += padded[row : row + height, column : column + width] * weight[:, 0, row, column]
-        return found
+                out += padded[row : row + height, column : column + width] * weight[:, 0, row, column]
+        return out
 
     def _down(self, x: Rows, name: str) -> Rows:
         return self._convolve(_unshuffle(x, 2), f"{name}.1")

@@ -94,7 +94,7 @@ class Passes:
         return _filled(whole, self._feature_rows(pictures))
 
     def analyse(self, pictures: Sequence[Pixels], t: Tensor) -> Tensor:
-        """The same pictures -> y [B, M, H/16, W/16]; t = level / 63, [B]."""
+        """Images as for `features` -> y [B, M, H/16, W/16]; t = level / 63, [B]."""
         size = (len(pictures), *padded_size(pictures[0]))
         narrow = self._network.g_a.narrow
         # t isn't looked at without need: on a GPU that would be to wait.

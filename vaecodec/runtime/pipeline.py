@@ -71,7 +71,7 @@ class Pipeline:
 
     @torch.inference_mode()
     def encode_pictures(self, pictures: Sequence[Pixels], level: int) -> list[CodedLatents]:
-        """As `encode(quantize(...))`, in less memory: y_hat isn't kept."""
+        """The coded latents of images: `encode(quantize(...))` in less memory, since y_hat isn't kept."""
         z_hat, index, y_hat, r = self._quantize(pictures, level, 0.0)
         integers = _integers(r, self._coder.layout, y_hat)
         del y_hat, r
@@ -103,36 +103,36 @@ class Pipeline:
         return self._coder.decode(files)
 
     def pixels(
-        self, files: Sequence[StoredLatents], wanted: Window, *, scale: int = 1
+        self, files: Sequence[StoredLatents], window: Window, *, scale: int = 1
     ) -> list[NDArray[np.uint8] | FormatError]:
         """Files of equal z_shape -> the pixels of a rectangle of each, or its error; as `synthesize`."""
         decoded = self.decode(files)
-        found: dict[int, NDArray[np.uint8]] = {}
+        by_number: dict[int, NDArray[np.uint8]] = {}
         if decoded.latents is not None:
-            found = dict(zip(decoded.numbers, self.synthesize(decoded.latents, wanted, scale=scale), strict=True))
-        return [found[number] if error is None else error for number, error in enumerate(decoded.errors())]
+            by_number = dict(zip(decoded.numbers, self.synthesize(decoded.latents, window, scale=scale), strict=True))
+        return [by_number[number] if error is None else error for number, error in enumerate(decoded.errors())]
 
     @torch.inference_mode()
-    def synthesize(self, latents: LatentBatch, wanted: Window, *, scale: int = 1) -> NDArray[np.uint8]:
+    def synthesize(self, latents: LatentBatch, window: Window, *, scale: int = 1) -> NDArray[np.uint8]:
         """Latents -> the pixels of a rectangle, uint8 [B, height, width, 3].
 
         scale: 1, 2, 4, 8 reduces the picture by that factor; `wanted` counts the pixels of the reduced picture.
         """
-        found = empty((len(latents.z_hat), wanted.height, wanted.width, 3), torch.uint8, self._device)
+        pixels = empty((len(latents.z_hat), window.height, window.width, 3), torch.uint8, self._device)
         height, width = (ALIGNMENT * side for side in latents.z_hat.shape[2:])
         passes, t = self._passes(len(latents.z_hat), height, width, "decode"), self._t(latents.levels)
-        region = passes.region(wanted.finer(scale).clipped(height, width), height, width, scale)
+        region = passes.region(window.finer(scale).clipped(height, width), height, width, scale)
         y_hat = _reconstruct(passes, latents, region, t)
         computed = region.y.finer(Y_CELL // scale)
-        top, left = computed.top, wanted.left - computed.left
+        top, left = computed.top, window.left - computed.left
         for rows in passes.synthesize(y_hat, t, scale):
             bottom = top + rows.shape[1]
-            first, last = max(top, wanted.top), min(bottom, wanted.bottom)
+            first, last = max(top, window.top), min(bottom, window.bottom)
             if first < last:
-                place = found[:, first - wanted.top : last - wanted.top]
-                place[...] = rows[:, first - top : last - top, left : left + wanted.width]
+                place = pixels[:, first - window.top : last - window.top]
+                place[...] = rows[:, first - top : last - top, left : left + window.width]
             top = bottom
-        return found.cpu().numpy()
+        return pixels.cpu().numpy()
 
     @torch.inference_mode()
     def pixel_rows(self, y_hat: Tensor, level: int) -> Iterator[NDArray[np.uint8]]:
@@ -166,7 +166,7 @@ def to_pixels(x_hat: Tensor) -> NDArray[np.uint8]:
 
 
 def dead_zone_widths(entropy: EntropyModel, strength: float) -> Tensor:
-    """By how much r moves toward zero before it is rounded, for each scale index: float32 [64], 0..0.5.
+    """The amount by which r moves toward zero before it is rounded, for each scale index: float32 [64], 0..0.5.
 
     Rounding v = 0.5 + d down to 0 instead of up to 1 adds 2d to the squared error (in units of the step) and saves the
     bits by which 1 is dearer than 0 in the index's table. So the widths that save most for an error are in

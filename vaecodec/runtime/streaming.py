@@ -133,12 +133,12 @@ class RowWindow:
         top, self._bottom = self._bottom, self._bottom + band.shape[2]
         return slice(top, self._bottom)
 
-    def rows(self, wanted: slice) -> Tensor:
+    def rows(self, part: slice) -> Tensor:
         """A view of some of them."""
-        if self._rows is None or not self._top <= wanted.start <= wanted.stop <= self._bottom:
-            message = f"rows {wanted.start}..{wanted.stop} of a window of rows {self._top}..{self._bottom}"
+        if self._rows is None or not self._top <= part.start <= part.stop <= self._bottom:
+            message = f"rows {part.start}..{part.stop} of a window of rows {self._top}..{self._bottom}"
             raise IndexError(message)
-        return self._rows[:, :, wanted.start - self._top : wanted.stop - self._top]
+        return self._rows[:, :, part.start - self._top : part.stop - self._top]
 
     def drop(self, before: int) -> None:
         """Rows above `before` are no longer needed."""

@@ -24,14 +24,16 @@ class Window:
 
     @property
     def height(self) -> int:
+        """The number of rows."""
         return self.bottom - self.top
 
     @property
     def width(self) -> int:
+        """The number of columns."""
         return self.right - self.left
 
     def grown(self, halo: int, height: int, width: int) -> Window:
-        """With `halo` more on every side, as far as the grid reaches: 0..height, 0..width."""
+        """This rectangle with `halo` more on every side, as far as the grid reaches: 0..height, 0..width."""
         return Window(
             max(0, self.top - halo),
             min(height, self.bottom + halo),
@@ -44,7 +46,7 @@ class Window:
         return self.grown(0, height, width)
 
     def finer(self, factor: int) -> Window:
-        """The same rectangle on a grid `factor` times as fine."""
+        """This rectangle on a grid `factor` times as fine."""
         return Window(self.top * factor, self.bottom * factor, self.left * factor, self.right * factor)
 
     def coarser(self, factor: int) -> Window:

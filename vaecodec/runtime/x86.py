@@ -96,6 +96,7 @@ class RunUnshuffle(Unshuffle):
         return self.of_rows(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
     def of_rows(self, rows: Tensor) -> Tensor:
+        """This unshuffle of an image with channels last: [B, H, W, C] -> [B, H/f, W/f, C f^2]."""
         return self.squares(rows).flatten(3)
 
 
@@ -104,7 +105,7 @@ LONG = 8
 
 
 class RunShuffle(nn.PixelShuffle):
-    """The inverse."""
+    """The shuffle back from the order of `RunUnshuffle`."""
 
     def forward(self, x: Tensor) -> Tensor:
         factor = self.upscale_factor
@@ -226,12 +227,12 @@ def _cut(conv: nn.Conv2d, widths: Sequence[int], dim: Literal[0, 1]) -> list[nn.
     to its result."""
     bias = cast(Tensor, conv.bias)
     biases = torch.split(bias, list(widths)) if dim == 0 else [bias, *(torch.zeros_like(bias) for _ in widths[1:])]
-    found = []
+    convolutions = []
     for weight, part in zip(torch.split(conv.weight, list(widths), dim), biases, strict=True):
         cut = nn.Conv2d(weight.shape[1], weight.shape[0], 1, device="meta")
         cut.weight, cut.bias = nn.Parameter(weight, requires_grad=False), nn.Parameter(part, requires_grad=False)
-        found.append(cut)
-    return found
+        convolutions.append(cut)
+    return convolutions
 
 
 def pack(network: CodecNetwork) -> None:

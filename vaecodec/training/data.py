@@ -49,7 +49,7 @@ class Corpus:
         return self.flat[start : start + height * width * 3].view(height, width, 3)
 
     def to(self, device: torch.device) -> Corpus:
-        """The same corpus with its pixels on `device`."""
+        """This corpus with its pixels on `device`."""
         return replace(self, flat=self.flat.to(device))
 
 

@@ -63,6 +63,7 @@ class ResidualCounts:
     def add(
         self, index: NDArray[np.uint8], r: NDArray[np.int32], z_index: NDArray[np.uint8], z: NDArray[np.int32]
     ) -> None:
+        """Count one image's residuals and z, each with its table index."""
         self._add(self.y, index, r)
         self._add(self.z, z_index, z)
 

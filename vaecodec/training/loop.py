@@ -187,6 +187,7 @@ class Trainer:
         })  # fmt: skip
 
     def state(self) -> dict[str, Any]:
+        """What a checkpoint holds."""
         return {
             "settings": self.settings.as_dict(), "step": self.steps_done, "corpus": self.corpus_digest,
             "network": self.network.state_dict(), "ema": self.ema.state_dict(), "muon": self.muon.state_dict(),

@@ -34,6 +34,7 @@ class Mix:
 
     @property
     def mse(self) -> float:
+        """The share of squared error."""
         return 1 - self.ms_ssim - self.ssimulacra2
 
 

@@ -81,6 +81,7 @@ class Settings:
         return Mix(self.ms_ssim_share, self.ssimulacra2_share) if self.tune == "perceptual" else Mix()
 
     def as_dict(self) -> dict[str, Any]:
+        """The settings by name."""
         return asdict(self)
 
     @classmethod

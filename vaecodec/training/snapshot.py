@@ -65,15 +65,15 @@ def _compact(name: str, tensor: Tensor) -> NDArray[Any]:
 def read_weights(source: Path) -> TrainedWeights:
     """EMA weights from a run's folder, a snapshot, or an exported model. Raises WeightsError."""
     if source.is_dir():
-        found = _from_state(load_checkpoint(source))
+        weights = _from_state(load_checkpoint(source))
     else:
-        found = _read_file(source)
+        weights = _read_file(source)
     with torch.device("meta"):
-        expected = {name: tensor.shape for name, tensor in CodecNetwork(CONFIGS[found.config]).state_dict().items()}
-    if expected != {name: tensor.shape for name, tensor in found.weights.items()}:
-        message = f"{source}: its tensors are not those of config {found.config}"
+        expected = {name: tensor.shape for name, tensor in CodecNetwork(CONFIGS[weights.config]).state_dict().items()}
+    if expected != {name: tensor.shape for name, tensor in weights.weights.items()}:
+        message = f"{source}: its tensors are not those of config {weights.config}"
         raise WeightsError(message)
-    return found
+    return weights
 
 
 def _from_state(state: dict[str, Any]) -> TrainedWeights:

@@ -29,6 +29,7 @@ class ManifestEntry:
 
     @property
     def path(self) -> Path:
+        """Where the weights file is."""
         return FOLDER / self.file
 
 

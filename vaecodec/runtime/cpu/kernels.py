@@ -74,7 +74,7 @@ class Kernels(Protocol):
     def dequantize(
         self, r: NDArray[np.int32], mu: Rows, gain: Floats, y_hat: Rows, place: tuple[int, int, int]
     ) -> None:
-        """The inverse."""
+        """One quarter of a context step of the decoder: r -> y_hat."""
 
 
 class CompiledKernels:
@@ -97,6 +97,7 @@ class CompiledKernels:
         bound: float = UNBOUNDED,
         narrow: bool = False,
     ) -> Rows:
+        """Compute what `Kernels.product` says."""
         top, left, step = (*corner, 2) if corner is not None else (0, 0, fold)
         height, width = (len(range(start, side, step)) for start, side in zip((top, left), x.shape, strict=False))
         more = np.empty((1, 1, 0), np.float32) if other is None else other
@@ -117,6 +118,7 @@ class CompiledKernels:
         return out
 
     def block(self, x: Rows, weights: Block, start: int, stop: int, *, narrow: bool) -> Rows:
+        """Compute what `Kernels.block` says."""
         self._check(x, np.float32, (None, None, weights.enter.depth))
         out = np.empty((stop - start, *x.shape[1:]), np.float32)
         matrices = [
@@ -133,6 +135,7 @@ class CompiledKernels:
         return out
 
     def unfold(self, pixels: Pixels) -> Rows:
+        """Compute what `Kernels.unfold` says."""
         self._check(pixels, np.uint8, (None, None, 3))
         height, width = (side // PATCH for side in pixels.shape[:2])
         out = np.empty((height, width, 3 * PATCH**2), np.float32)
@@ -140,6 +143,7 @@ class CompiledKernels:
         return out
 
     def to_bytes(self, shades: Rows, side: int) -> Pixels:
+        """Compute what `Kernels.to_bytes` says."""
         self._check(shades, np.float32, (None, None, 3 * side**2))
         out = np.empty((side * shades.shape[0], side * shades.shape[1], 3), np.uint8)
         share(len(shades), self._threads, lambda start, stop: self._loops.to_bytes(shades, side, out, start, stop))
@@ -148,6 +152,7 @@ class CompiledKernels:
     def quantize(
         self, y: Rows, mu: Rows, gain: Floats, index: Pixels, widths: Floats, y_hat: Rows, place: tuple[int, int, int]
     ) -> None:
+        """Compute what `Kernels.quantize` says."""
         self._check_place(mu, gain, place, y.shape)
         for array, dtype in ((y, np.float32), (index, np.uint8), (y_hat, np.float32)):
             self._check(array, dtype, y.shape)
@@ -157,6 +162,7 @@ class CompiledKernels:
     def dequantize(
         self, r: NDArray[np.int32], mu: Rows, gain: Floats, y_hat: Rows, place: tuple[int, int, int]
     ) -> None:
+        """Compute what `Kernels.dequantize` says."""
         self._check_place(mu, gain, place, r.shape)
         self._check(r, np.int32, r.shape)
         self._check(y_hat, np.float32, r.shape)
@@ -173,7 +179,7 @@ class CompiledKernels:
     def _check(self, array: NDArray[np.generic], dtype: type[np.generic], shape: tuple[int | None, ...]) -> None:
         """Raises InputError for what numba would read wrongly."""
         fits = len(shape) == array.ndim and all(
-            side in (None, found) for side, found in zip(shape, array.shape, strict=True)
+            side in (None, length) for side, length in zip(shape, array.shape, strict=True)
         )
         if array.dtype != dtype or not fits or not array.flags.c_contiguous:
             form = f"{array.dtype} {array.shape}, strides {array.strides}"

@@ -24,10 +24,12 @@ class Matrix:
 
     @property
     def depth(self) -> int:
+        """The number of inputs."""
         return int(self.weight.shape[0])
 
     @property
     def outputs(self) -> int:
+        """The number of outputs."""
         return int(self.weight.shape[1])
 
     def scaled(self, inputs: Floats | None = None, outputs: Floats | None = None) -> Matrix:

@@ -103,7 +103,7 @@ class Networks:
         return _filled(whole, self._feature_rows(pixels, narrow=False))
 
     def analyse(self, pixels: Pixels) -> Rows:
-        """The same -> y [H/16, W/16, M]."""
+        """Pixels -> y [H/16, W/16, M]."""
         narrow = self._narrow and self._level <= NARROW_ANALYSIS
         return self._leave_analysis(self._feature_rows(pixels, narrow=narrow), padded_size(pixels), narrow=narrow)
 

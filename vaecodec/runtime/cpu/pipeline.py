@@ -52,7 +52,7 @@ class CpuPipeline:
         return self._quantize(networks, networks.analyse(pixels), level, 0.0)
 
     def quantize_features(self, features: Rows, level: int, *, dead_zone: float = 0.0) -> Quantized:
-        """Its `features` -> latents. dead_zone: see `dead_zone_widths`."""
+        """What `features` gave -> latents. dead_zone: see `dead_zone_widths`."""
         networks = self._networks(level, PATCH * features.shape[0], PATCH * features.shape[1], "target")
         return self._quantize(networks, networks.analyse_features(features), level, dead_zone)
 
@@ -70,7 +70,7 @@ class CpuPipeline:
         return encode_latents(self._weights.entropy, quantized.latents, quantized.index)
 
     def encode_image(self, pixels: Pixels, level: int) -> CodedLatents:
-        """As `encode(quantize(...))`."""
+        """The coded latents of an image: `encode(quantize(...))`."""
         return self.encode(self.quantize(pixels, level))
 
     # Decoding
@@ -116,7 +116,7 @@ class CpuPipeline:
 
 
 def dead_zone_widths(entropy: EntropyModel, strength: float) -> NDArray[np.float32]:
-    """By how much r moves toward zero before it is rounded, for each scale index: float32 [256], 0..0.5.
+    """The amount by which r moves toward zero before it is rounded, for each scale index: float32 [256], 0..0.5.
 
     Rounding v = 0.5 + d down to 0 instead of up to 1 adds 2d to the squared error (in units of the step) and saves the
     bits by which 1 is dearer than 0 in the index's table. So the widths that save most for an error are in

@@ -29,6 +29,7 @@ class PlainKernels:
         bound: float = UNBOUNDED,
         narrow: bool = False,  # noqa: ARG002
     ) -> Rows:
+        """Compute what `Kernels.product` says."""
         if corner is not None:
             x = x[corner[0] :: 2, corner[1] :: 2]
         if fold > 1:
@@ -41,6 +42,7 @@ class PlainKernels:
         return out if spread == 1 else _spread(out, spread)
 
     def block(self, x: Rows, weights: Block, start: int, stop: int, *, narrow: bool) -> Rows:  # noqa: ARG002
+        """Compute what `Kernels.block` says."""
         above, below = max(start - 1, 0), min(stop + 1, len(x))
         entered = _silu(_multiply(x[above:below], weights.enter))
         edges = (int(start == 0), int(stop == len(x)))
@@ -59,14 +61,17 @@ class PlainKernels:
         return np.clip(out, -STREAM_MAX, STREAM_MAX, out=out)
 
     def unfold(self, pixels: Pixels) -> Rows:
+        """Compute what `Kernels.unfold` says."""
         return _folded(pixels, PATCH).astype(np.float32)
 
     def to_bytes(self, shades: Rows, side: int) -> Pixels:
+        """Compute what `Kernels.to_bytes` says."""
         return _spread(np.rint(np.clip(shades, 0, 255)).astype(np.uint8), side)
 
     def quantize(
         self, y: Rows, mu: Rows, gain: Floats, index: Pixels, widths: Floats, y_hat: Rows, place: tuple[int, int, int]
     ) -> None:
+        """Compute what `Kernels.quantize` says."""
         at = _place(place, mu)
         gains, indices = gain[at[2]], index[at]
         v = (y[at] - mu) * gains
@@ -78,6 +83,7 @@ class PlainKernels:
     def dequantize(
         self, r: NDArray[np.int32], mu: Rows, gain: Floats, y_hat: Rows, place: tuple[int, int, int]
     ) -> None:
+        """Compute what `Kernels.dequantize` says."""
         at = _place(place, mu)
         y_hat[at] = r[at].astype(np.float32) / gain[at[2]] + mu
 

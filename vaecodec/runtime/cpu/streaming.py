@@ -29,6 +29,7 @@ class RowStream:
         self._stages = list(stages)
 
     def push(self, x: Rows, *, last: bool) -> Rows | None:
+        """The next rows -> those results that are complete, None if none is. last: no rows follow."""
         rows: Rows | None = x
         for stage in self._stages:
             rows = stage.push(rows, last=last)
@@ -43,6 +44,7 @@ class SingleRows:
         self._waiting: Rows | None = None
 
     def push(self, x: Rows | None, *, last: bool) -> Rows | None:  # noqa: ARG002
+        """The next rows -> their results."""
         rows = joined([self._waiting, x])
         if rows is None:
             return None
@@ -60,6 +62,7 @@ class BlockRows:
         self._done = 0  # of the rows that are kept
 
     def push(self, x: Rows | None, *, last: bool) -> Rows | None:
+        """The next rows -> those results that are complete."""
         rows = joined([self._kept, x])
         if rows is None:
             return None

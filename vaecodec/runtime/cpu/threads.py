@@ -14,9 +14,9 @@ LIMIT = "OMP_NUM_THREADS"
 
 def thread_count() -> int:
     """How many threads work on an image: those of OMP_NUM_THREADS, else one for each processor of this process."""
-    told = os.environ.get(LIMIT, "").partition(",")[0]
-    if told.isdecimal() and int(told) > 0:
-        return int(told)
+    limit = os.environ.get(LIMIT, "").partition(",")[0]
+    if limit.isdecimal() and int(limit) > 0:
+        return int(limit)
     affinity = getattr(os, "sched_getaffinity", None)  # not on macOS and Windows
     return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
 

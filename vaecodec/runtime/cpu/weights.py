@@ -39,9 +39,11 @@ class NetworkWeights:
 
     @property
     def has_preview(self) -> bool:
+        """Whether the file has a preview head."""
         return f"{PREVIEW_PREFIX}weight" in self._tensors
 
     def tensor(self, name: str) -> Floats:
+        """A tensor by its name, float32."""
         tensor: Floats = self._tensors[name if name.startswith(PREVIEW_PREFIX) else f"net.{name}"].astype(np.float32)
         return tensor
 
@@ -61,22 +63,22 @@ class NetworkWeights:
         return self._fixed[name]  # type: ignore[return-value]
 
     def _of_level(self, name: str, level: int, make: Callable[[], Matrix]) -> Matrix:
-        found = self._of_levels.get((name, level))
-        if found is None:
-            found = make()
+        table = self._of_levels.get((name, level))
+        if table is None:
+            table = make()
             if len(self._of_levels) >= _KEPT:
                 self._of_levels.clear()
-            self._of_levels[name, level] = found
-        return found  # type: ignore[return-value]
+            self._of_levels[name, level] = table
+        return table  # type: ignore[return-value]
 
     def matrix(self, name: str, *, gated: bool = False) -> Matrix:
-        """Of a 1x1 convolution."""
+        """The matrix of a 1x1 convolution."""
         return self._kept(
             name, lambda: Matrix(self.tensor(f"{name}.weight")[:, :, 0, 0].T, self.tensor(f"{name}.bias"), gated)
         )
 
     def block(self, name: str) -> Block:
-        """Of a `DepthConvBlock`."""
+        """The matrices of a `DepthConvBlock`."""
 
         def make() -> Block:
             taps = self.tensor(f"{name}.depthwise.weight").reshape(-1, 9).T
@@ -92,10 +94,11 @@ class NetworkWeights:
         return self._kept(name, make)
 
     def blocks(self, name: str, count: int) -> list[Block]:
+        """The matrices of `count` blocks in a row."""
         return [self.block(f"{name}.{number}") for number in range(count)]
 
     def stem(self) -> Matrix:
-        """Of g_a, for the bytes of squares of pixels, row by row: the network takes them / 255 - 0.5."""
+        """The matrix of g_a's stem, for bytes of squares of pixels, row by row: the network takes them / 255 - 0.5."""
 
         def make() -> Matrix:
             matrix = self.matrix("g_a.stem")
@@ -105,7 +108,7 @@ class NetworkWeights:
         return self._kept("bytes", make)
 
     def down(self, name: str, level: int | None = None, *, inputs: str = "", outputs: str = "") -> Matrix:
-        """Of a `Downsample`, for squares of positions, row by row. inputs, outputs: tables of factors."""
+        """The matrix of a `Downsample`, for squares of positions, row by row. inputs, outputs: tables of factors."""
 
         def make() -> Matrix:
             matrix = self.matrix(f"{name}.1")
@@ -116,7 +119,7 @@ class NetworkWeights:
         return self._kept(f"{name} run", make) if level is None else self._of_level(name, level, make)
 
     def up(self, name: str, level: int | None = None, *, divisors: str = "", outputs: str = "") -> Matrix:
-        """Of an `Upsample`, to squares of positions, row by row. divisors: a table by which the inputs are divided."""
+        """The matrix of an `Upsample`, to squares of positions, row by row. divisors: of the inputs, a table."""
 
         def make() -> Matrix:
             matrix = self.matrix(f"{name}.0")
@@ -128,8 +131,10 @@ class NetworkWeights:
         return self._kept(f"{name} run", make) if level is None else self._of_level(name, level, make)
 
     def head(self, reduction: int) -> Matrix:
-        """Of g_s: shades 0..255 of squares of pixels, row by row; for reduction > 1 the means of squares of that side,
-        exactly, as both are linear."""
+        """The matrix of g_s's head, to shades 0..255 of squares of pixels, row by row.
+
+        For reduction > 1 to the means of squares of that side, exactly, as both are linear.
+        """
 
         def make() -> Matrix:
             matrix = self.matrix("g_s.head")
@@ -142,7 +147,7 @@ class NetworkWeights:
         return self._kept(f"head {reduction}", make)
 
     def quarters(self, step: int) -> list[Matrix]:
-        """Of a head of the context: for each quarter of the channels."""
+        """The matrices of a head of the context, one for each quarter of the channels."""
 
         def make() -> list[Matrix]:
             matrix = self.matrix(f"context.heads.{step}")
