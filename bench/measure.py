@@ -65,10 +65,13 @@ def codec_of(spec: str, threads: int) -> Codec:
 
 
 def limit_threads(threads: int) -> None:
-    """Torch (networks and MS-SSIM) otherwise takes all cores."""
+    """The networks, and Torch (MS-SSIM), otherwise take all cores."""
     import torch
 
+    from vaecodec.runtime.cpu.threads import set_thread_count
+
     torch.set_num_threads(threads)
+    set_thread_count(threads)
 
 
 def start_worker(threads: int) -> None:

@@ -26,7 +26,7 @@ from checks.hostile.measure import DTYPES, decode_all, encode_all
 from vaecodec.levels import LEVELS, level_to_quality
 from vaecodec.networks.config import ALIGNMENT
 from vaecodec.networks.layers import DepthConvBlock
-from vaecodec.runtime.loading import LoadedModel
+from vaecodec.runtime.loading import TorchModel
 from vaecodec.weights.manifest import manifest
 
 SEED = 200
@@ -71,7 +71,7 @@ def start_image(kind: str, number: int, side: int) -> Tensor:
     return torch.from_numpy(tiled.copy()).permute(2, 0, 1)[None].float() / 255
 
 
-def ascend(loaded: LoadedModel, probe: Probe, x: Tensor, level: int, part: str, steps: int) -> Tensor:
+def ascend(loaded: TorchModel, probe: Probe, x: Tensor, level: int, part: str, steps: int) -> Tensor:
     """The image found, float in 0..1: whole 255ths."""
     for step in range(steps):
         x = x.detach().requires_grad_()
@@ -87,7 +87,7 @@ def ascend(loaded: LoadedModel, probe: Probe, x: Tensor, level: int, part: str, 
 
 
 @torch.no_grad()
-def largest(loaded: LoadedModel, probe: Probe, x: Tensor, level: int) -> dict[str, float]:
+def largest(loaded: TorchModel, probe: Probe, x: Tensor, level: int) -> dict[str, float]:
     """The largest value of each kind, before bounds in blocks."""
     probe.take()
     run_model(loaded, probe, x, level)
@@ -99,7 +99,7 @@ def largest(loaded: LoadedModel, probe: Probe, x: Tensor, level: int) -> dict[st
 
 
 @torch.no_grad()
-def largest_bounded(loaded: LoadedModel, x: Tensor, level: int) -> dict[str, float]:
+def largest_bounded(loaded: TorchModel, x: Tensor, level: int) -> dict[str, float]:
     """The largest value of each kind that leaves a block, goes into the second half of its feed-forward, or is p, y
     or mu."""
     seen: dict[str, float] = {}
@@ -124,7 +124,7 @@ def largest_bounded(loaded: LoadedModel, x: Tensor, level: int) -> dict[str, flo
     return seen
 
 
-def attack(model: str, loaded: LoadedModel, part: str, start: str, number: int, *, side: int, steps: int) -> Attack:
+def attack(model: str, loaded: TorchModel, part: str, start: str, number: int, *, side: int, steps: int) -> Attack:
     """One ascent, and what the codec makes of its image. The number decides on the level and on the start's details."""
     level, x = number * 23 % LEVELS, start_image(start, number, side)
     probe = Probe(loaded.network)

@@ -139,9 +139,9 @@ def start_process(model: str) -> None:
     """Load everything, then let the address space grow by no more than the good files and the limit together."""
     import resource
 
-    import torch
+    from vaecodec.runtime.cpu.threads import set_thread_count
 
-    torch.set_num_threads(1)
+    set_thread_count(1)
     ready = target(model)
     ceiling = _memory()["VmSize"] + max(ready.memory) + MORE_BYTES
     resource.setrlimit(resource.RLIMIT_AS, (ceiling, resource.getrlimit(resource.RLIMIT_AS)[1]))

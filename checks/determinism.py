@@ -32,9 +32,11 @@ from vaecodec.conformance import digest
 from vaecodec.entropy.coding import Latents
 from vaecodec.metrics import psnr
 from vaecodec.runtime.choice import choose
+from vaecodec.runtime.cpu.threads import set_thread_count
 
 QUALITIES = (1.0, 50.0, 100.0)
 BATCH = 4
+PYTORCH = {"networks": "torch", "context_steps": "torch"}
 REFERENCE_SIDE = 192
 """The reference rANS walks its rows in Python: it decodes a corner of every picture."""
 
@@ -93,12 +95,11 @@ class Result:
 
 @contextlib.contextmanager
 def threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
+    set_thread_count(count)
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        set_thread_count(None)
 
 
 @contextlib.contextmanager
@@ -139,12 +140,13 @@ def variants() -> list[Variant]:
         Variant(f"batches of {BATCH}", batch=BATCH),
         Variant("matmul precision medium", lambda: matmul_precision("medium")),
         Variant("deterministic algorithms", deterministic),
-        Variant("native convolutions", native_convolutions),
-        Variant("layers not packed", plan={"networks": "torch"}),
+        Variant("native convolutions", native_convolutions, plan=PYTORCH),
+        Variant("layers in NumPy", plan={"networks": "plain"}),
+        Variant("layers of PyTorch", plan=PYTORCH),
         Variant("rANS in plain Python", plan={"loops": "plain"}),
         Variant("rANS by numba", plan={"loops": "numba"}),
         Variant("bfloat16", dtype="bfloat16", one_level=False),
-        Variant("bfloat16, layers not packed", dtype="bfloat16", plan={"networks": "torch"}, one_level=False),
+        Variant("bfloat16, layers of PyTorch", dtype="bfloat16", plan=PYTORCH, one_level=False),
         Variant("float16", dtype="float16", one_level=False),
         Variant("dtype auto", dtype="auto", one_level=False),
     ]

@@ -26,9 +26,9 @@ from vaecodec.container import Tag
 from vaecodec.levels import MAX_LEVEL
 from vaecodec.metrics import psnr
 from vaecodec.runtime.devices import native_dtype
-from vaecodec.runtime.engines import set_block_type
-from vaecodec.runtime.loading import LoadedModel, load_model
+from vaecodec.runtime.loading import TorchModel, load_model
 from vaecodec.runtime.pipeline import to_pixels
+from vaecodec.runtime.torch_engine import set_block_type
 from vaecodec.weights.manifest import entry_by_name
 from vaecodec.weights.store import read_model
 
@@ -74,22 +74,24 @@ class Row:
         return [fault for fault, kept in checks.items() if not kept]
 
 
-def stored_model(model: str) -> LoadedModel:
+def stored_model(model: str) -> TorchModel:
     """A shipped name or the path of a weights file -> its networks, for what the encoder expects."""
     loaded = load_model(read_model(Path(model) if model.endswith(".safetensors") else entry_by_name(model).path))
-    set_block_type(loaded.network, native_dtype(torch.device("cpu")))
+    set_block_type(loaded.network, getattr(torch, native_dtype("cpu")))
     return loaded
 
 
 @torch.inference_mode()
-def expected_pixels(model: LoadedModel, encoded: Encoded, shape: Sequence[int]) -> Image:
+def expected_pixels(model: TorchModel, encoded: Encoded, shape: Sequence[int]) -> Image:
     """What the encoder's own y_hat looks like, by the network as it was trained, in one piece: uint8 [H, W, 3]."""
     t = torch.tensor([encoded.latents.level / MAX_LEVEL])
-    pixels: Image = to_pixels(model.network.synthesize(encoded.y_hat.cpu(), t))[0, : shape[0], : shape[1]]
+    pixels: Image = to_pixels(model.network.synthesize(torch.as_tensor(encoded.y_hat).cpu(), t))[
+        0, : shape[0], : shape[1]
+    ]
     return pixels
 
 
-def measure(codec: Codec, model: LoadedModel, name: str, img: Image, quality: float) -> Row:
+def measure(codec: Codec, model: TorchModel, name: str, img: Image, quality: float) -> Row:
     """Encode `img` uint8 [H, W, 3], decode it, compare."""
     encoded = codec.encode_with_latents(img, quality)
     file = container.parse(encoded.data)

@@ -10,27 +10,52 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
 
 from vaecodec.codec import Codec
 from vaecodec.conformance import MODEL
-from vaecodec.errors import InputError
-from vaecodec.runtime import choice
-from vaecodec.runtime.choice import Plan, choose
-from vaecodec.runtime.x86 import can_pack
+from vaecodec.errors import BackendError, InputError
+from vaecodec.runtime import choice, processor
+from vaecodec.runtime.choice import Plan, choose, choose_brief, choose_reference
 
 
 def test_a_cpu_runs_its_own_forms() -> None:
     plan = choose("cpu", "float32")
-    assert plan.networks == ("x86" if can_pack(torch.float32) else "torch")
-    assert (plan.context_steps, plan.coder, plan.loops) == ("numba", "cpu", "auto")
+    assert (plan.networks, plan.context_steps, plan.coder) == ("compiled", "networks", "cpu")
+    assert (plan.integer_product, plan.loops, plan.needs_torch) == ("compiled", "auto", False)
+
+
+def test_other_forms_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert choose("cpu", "float16").networks == "torch"
+    assert choose("cpu", "bfloat16").networks == "compiled"
+    assert choose_brief().networks == "plain"
+    assert choose_reference().needs_torch
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
+    assert (choose("cpu").networks, choose("cpu").integer_product) == ("plain", "plain")
+
+
+def test_the_type_is_that_of_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    for features, expected in (("+avx512f,+avx512bf16", "bfloat16"), ("+avx2,-avx512bf16", "float32"), ("", "float32")):
+        monkeypatch.setenv("NUMBA_CPU_FEATURES", features)
+        processor.features.cache_clear()
+        assert choose("cpu").dtype == expected
+    processor.features.cache_clear()
+
+
+def test_without_pytorch_it_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    assert choose().device == "cpu"
+    for arguments in (("cuda",), ("cpu", "float16"), ("cpu", "auto", "gpu")):
+        with pytest.raises(
+            BackendError, match=r"needs PyTorch, which is not installed: pip install 'vaecodec\[torch\]'"
+        ):
+            choose(*arguments)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("missing", [None, "triton is not installed"])
 def test_a_gpu_runs_the_kernels_where_they_are(monkeypatch: pytest.MonkeyPatch, missing: str | None) -> None:
-    monkeypatch.setattr(choice, "kernels_missing", lambda _: missing)
-    monkeypatch.setattr(choice, "choose_device", torch.device)
+    monkeypatch.setattr(choice, "_kernels_missing", lambda _: missing)
+    monkeypatch.setattr(choice, "choose_device", str)
     monkeypatch.setattr(choice, "_say_once", lambda _: None)
     plans = [choose("cuda", "float32", coder) for coder in ("auto", "cpu")]
     assert {plan.networks for plan in plans} == {"exact" if missing else "triton"}
@@ -42,8 +67,8 @@ def test_a_gpu_runs_the_kernels_where_they_are(monkeypatch: pytest.MonkeyPatch, 
 def test_the_coder_never_decides_how_floats_are_computed(
     monkeypatch: pytest.MonkeyPatch, device: str, missing: str | None
 ) -> None:
-    monkeypatch.setattr(choice, "kernels_missing", lambda _: missing)
-    monkeypatch.setattr(choice, "choose_device", torch.device)
+    monkeypatch.setattr(choice, "_kernels_missing", lambda _: missing)
+    monkeypatch.setattr(choice, "choose_device", str)
     monkeypatch.setattr(choice, "_say_once", lambda _: None)
     of_the_coder = {"coder", "least_gpu_lanes"}
     coders = ("auto", "cpu") if missing else ("auto", "cpu", "gpu")
@@ -72,7 +97,7 @@ def test_a_plan_is_not_changed() -> None:
 
 
 def test_pickling_keeps_a_plan_that_was_given_and_chooses_again_otherwise(photo: NDArray[np.uint8]) -> None:
-    plan = dataclasses.replace(choose("cpu", "float32"), networks="torch", loops="plain")
+    plan = dataclasses.replace(choose("cpu", "float32"), networks="plain", loops="plain")
     given, chosen = Codec(MODEL, plan=plan), Codec(MODEL, device="cpu", dtype="float32")
     again = pickle.loads(pickle.dumps(given))  # noqa: S301  (our own)
     assert again.plan == plan
@@ -87,10 +112,10 @@ def test_unknown_names_are_told() -> None:
         choose("cpu", "auto", "numba")  # type: ignore[arg-type]
 
 
-def test_a_codec_on_a_cpu_loads_neither_triton_nor_numba() -> None:
+def test_a_codec_on_a_cpu_loads_neither_pytorch_nor_numba() -> None:
     code = (
         f"import sys, vaecodec; codec = vaecodec.Codec({str(MODEL)!r}, device='cpu'); "
-        "print([name for name in ('triton', 'numba', 'vaecodec_kernels') if name in sys.modules])"
+        "print([name for name in ('torch', 'triton', 'numba', 'vaecodec_kernels') if name in sys.modules])"
     )
     root = Path(__file__).parents[1]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)

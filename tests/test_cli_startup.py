@@ -1,4 +1,4 @@
-"""How the command starts: without PyTorch where NumPy is done sooner."""
+"""How the command starts: without numba where NumPy is done sooner."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ CPU = Machine()
 
 
 def test_where_numpy_is_done_sooner(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "torch", sys)
-    assert not startup.may_skip_torch(1, CPU, files=1, is_plain=True)  # PyTorch is loaded already
-    monkeypatch.delitem(sys.modules, "torch")
-    assert startup.may_skip_torch(startup.NUMPY_PIXELS, CPU, files=1, is_plain=True)
-    assert not startup.may_skip_torch(startup.NUMPY_PIXELS + 1, CPU, files=1, is_plain=True)
+    monkeypatch.setitem(sys.modules, "numba", sys)
+    assert not startup.may_skip_numba(1, CPU, files=1, is_plain=True)  # numba is loaded already
+    monkeypatch.delitem(sys.modules, "numba")
+    assert startup.may_skip_numba(startup.NUMPY_PIXELS, CPU, files=1, is_plain=True)
+    assert not startup.may_skip_numba(startup.NUMPY_PIXELS + 1, CPU, files=1, is_plain=True)
 
 
-def test_what_needs_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "torch", raising=False)
-    assert not startup.may_skip_torch(1, CPU, files=2, is_plain=True)
-    assert not startup.may_skip_torch(1, CPU, files=1, is_plain=False)
-    assert not startup.may_skip_torch(1, Machine(max_memory=10**9), files=1, is_plain=True)
+def test_what_needs_numba(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "numba", raising=False)
+    assert not startup.may_skip_numba(1, CPU, files=2, is_plain=True)
+    assert not startup.may_skip_numba(1, CPU, files=1, is_plain=False)
+    assert not startup.may_skip_numba(1, Machine(max_memory=10**9), files=1, is_plain=True)
     for device in ("cuda", "cuda:1", "foo"):
-        assert not startup.may_skip_torch(1, Machine(device), files=1, is_plain=True)
+        assert not startup.may_skip_numba(1, Machine(device), files=1, is_plain=True)
 
 
 def test_the_modules_of_the_command_line_form_no_circle() -> None:

@@ -214,6 +214,8 @@ def test_what_does_not_fit_is_refused_before_numba_reads_it() -> None:
         COMPILED.product(_random(3, 2, 8), _matrix(32, 4), fold=2)
     with pytest.raises(InputError, match="a layer got"):
         COMPILED.product(_random(2, 4, 8)[:, ::2], _matrix(8, 4))
+    with pytest.raises(InputError, match="a matrix of 2 x 1300; the most is 1280"):
+        COMPILED.product(_random(1, 1, 2), _matrix(2, 1300))
     with pytest.raises(InputError, match="a layer got"):
         COMPILED.block(_random(2, 4, 8), _block(16, 1)[1], 0, 2, narrow=False)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -10,19 +11,21 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from vaecodec.entropy.coding import Latents
 from vaecodec.errors import WeightsError
 from vaecodec.levels import LEVELS
 from vaecodec.networks.config import CONFIGS
 from vaecodec.networks.network import CodecNetwork
 from vaecodec.networks.shapes import NETWORK_PREFIX, network_shapes, preview_shapes
+from vaecodec.runtime.choice import choose
 from vaecodec.runtime.cpu import tiles
-from vaecodec.runtime.cpu.kernels import CompiledKernels, Kernels
+from vaecodec.runtime.cpu.engine import CpuEngine
+from vaecodec.runtime.cpu.kernels import CompiledKernels
 from vaecodec.runtime.cpu.networks import Networks
 from vaecodec.runtime.cpu.pipeline import CpuPipeline
 from vaecodec.runtime.cpu.plain import PlainKernels
 from vaecodec.runtime.cpu.weights import NetworkWeights
 from vaecodec.runtime.loading import load_model
-from vaecodec.runtime.memory import Memory
 from vaecodec.runtime.passes import Passes
 from vaecodec.runtime.windows import Window
 from vaecodec.weights.manifest import entry_by_name, manifest
@@ -42,13 +45,9 @@ def stored(request: pytest.FixtureRequest) -> StoredModel:
     return _stored(request.param)
 
 
-@pytest.fixture(scope="module")
-def tiny() -> NetworkWeights:
-    return NetworkWeights(_stored("tiny"))
-
-
-def _pipeline(weights: NetworkWeights, kernels: Kernels, *, narrow: bool = False) -> CpuPipeline:
-    return CpuPipeline(weights, kernels, Memory(None, "cpu", 1), narrow=narrow)
+def _pipeline(name: str, kernels: str, *, narrow: bool = False) -> CpuPipeline:
+    plan = replace(choose("cpu", "bfloat16" if narrow else "float32"), networks=kernels)
+    return CpuEngine(_stored(name), plan).pipeline(None)
 
 
 @pytest.mark.parametrize("level", [0, 31, LEVELS - 1])
@@ -75,15 +74,13 @@ def test_values_are_those_of_pytorch(stored: StoredModel, photo: NDArray[np.uint
 
 
 @pytest.mark.parametrize(("name", "narrow"), TYPES)
-def test_bands_give_what_the_whole_gives(
-    tiny: NetworkWeights, monkeypatch: pytest.MonkeyPatch, name: str, narrow: bool
-) -> None:
+def test_bands_give_what_the_whole_gives(monkeypatch: pytest.MonkeyPatch, name: str, narrow: bool) -> None:
     pixels = np.random.default_rng(2).integers(0, 256, (300, 130, 3), dtype=np.uint8)
-    pipeline = _pipeline(tiny, KERNELS[name], narrow=narrow)
+    pipeline = _pipeline("tiny", name, narrow=narrow)
     everything, windows = [], [(1, Window(0, 300, 0, 130)), (2, Window(0, 150, 0, 65)), (8, Window(0, 38, 0, 17))]
     for band in (1 << 20, 5000):
         monkeypatch.setattr("vaecodec.runtime.memory.CPU_BAND", band)
-        latents = [pipeline.quantize(pixels, level).latents for level in (5, 60)]
+        latents = [pipeline.quantize([pixels], level).latents_of(0) for level in (5, 60)]
         images = [pipeline.synthesize(of, window, reduction=n).astype(int) for of in latents for n, window in windows]
         everything.append((latents, images))
     (latents, images), (banded_latents, banded_images) = everything
@@ -96,10 +93,10 @@ def test_bands_give_what_the_whole_gives(
 
 
 @pytest.mark.parametrize(("name", "narrow"), TYPES)
-def test_crops_are_parts_of_the_whole(tiny: NetworkWeights, name: str, narrow: bool) -> None:
+def test_crops_are_parts_of_the_whole(name: str, narrow: bool) -> None:
     pixels = np.random.default_rng(2).integers(0, 256, (200, 260, 3), dtype=np.uint8)
-    pipeline = _pipeline(tiny, KERNELS[name], narrow=narrow)
-    latents = pipeline.quantize(pixels, 40).latents
+    pipeline = _pipeline("tiny", name, narrow=narrow)
+    latents = pipeline.quantize([pixels], 40).latents_of(0)
     whole = pipeline.synthesize(latents, Window(0, 200, 0, 260)).astype(int)
     for top, left, size in product((0, 90, 150), (0, 31, 200), (1, 50)):
         crop = pipeline.synthesize(latents, Window(top, top + size, left, left + size))
@@ -145,12 +142,10 @@ def test_a_weights_file_of_other_shapes_is_refused() -> None:
 @pytest.mark.filterwarnings("error")
 def test_latents_of_no_image_give_some_image(name: str, narrow: bool) -> None:
     """As a hostile file can hold them: no warning, and nothing but numbers on the way."""
-    from vaecodec.entropy.coding import Latents
-
-    weights, rng = NetworkWeights(_stored("fast")), np.random.default_rng(5)
+    rng = np.random.default_rng(5)
     z_hat = rng.integers(-128, 128, (64, 1, 2)).astype(np.int8)
     r = (rng.choice((-1, 1), (192, 4, 8)) * ((1 << 20) - 1)).astype(np.int32)
-    pipeline = _pipeline(weights, KERNELS[name], narrow=narrow)
+    pipeline = _pipeline("fast", name, narrow=narrow)
     for level in (0, LEVELS - 1):
         assert pipeline.synthesize(Latents(level, z_hat, r), Window(0, 64, 0, 128)).shape == (64, 128, 3)
         networks = pipeline._networks(level, 64, 128, "decode")

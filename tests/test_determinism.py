@@ -4,7 +4,7 @@
 |---|---|
 | threads, precision flags, convolutions | in this process, `SETTINGS` |
 | rANS in plain Python, by numba, in NumPy; the scale network in int64 | in this process, `SETTINGS` |
-| layers packed for oneDNN or as they are, two dtypes | in this process; other dtypes in test_conformance.py |
+| layers by numba, in NumPy, of PyTorch, two dtypes | in this process; other dtypes in test_conformance.py |
 | autocast and default types of the caller | in this process, `CALLERS` |
 | batches, threads that share a codec | in this process |
 | processes, both rANS coders, NUMBA_DISABLE_JIT, hash seeds | a fresh interpreter with another environment |
@@ -38,13 +38,12 @@ from vaecodec.codec import Codec
 from vaecodec.conformance import FOLDER, MODEL, check, digest, errors_of, expectations
 from vaecodec.container import pack_alpha, unpack_alpha
 from vaecodec.entropy.model import from_tensors, to_tensors
-from vaecodec.runtime import x86
-from vaecodec.runtime.choice import choose
-from vaecodec.runtime.x86 import can_pack
+from vaecodec.runtime.choice import choose, choose_reference
+from vaecodec.runtime.cpu.threads import set_thread_count
 from vaecodec.weights.store import read_model, tensor_hash
 
 ROOT = Path(__file__).parents[1]
-GOOD = [expected for expected in expectations() if expected.error is None]
+GOOD = [expected for expected in expectations() if expected.error is None and expected.latents is not None]
 PICTURES = [expected for expected in GOOD if expected.peak is not None]
 Value = TypeVar("Value")
 VERSIONS = ("3.10", "3.11", "3.12", "3.13")
@@ -60,12 +59,11 @@ def codec() -> Codec:
 
 @contextlib.contextmanager
 def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
+    set_thread_count(count)
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        set_thread_count(None)
 
 
 @contextlib.contextmanager
@@ -110,10 +108,10 @@ PLANS: dict[str, dict[str, Any]] = {
     "rANS by numba": {"loops": "numba"},
     "rANS in NumPy": {"loops": "numpy"},
     "scale network in int64": {"integer_product": "reference"},
-    "scale network in floats": {"integer_product": "floats"},
-    "context steps in PyTorch": {"context_steps": "torch"},
-    "layers of PyTorch": {"networks": "torch"},
-    "layers without TF32": {"networks": "exact"},
+    "scale network in NumPy": {"integer_product": "plain"},
+    "layers in NumPy": {"networks": "plain"},
+    "layers of PyTorch": {"networks": "torch", "context_steps": "torch"},
+    "layers without TF32": {"networks": "exact", "context_steps": "torch"},
 }
 
 
@@ -156,20 +154,14 @@ def test_bfloat16_products_leave_the_integers(codec: Codec, precision: str) -> N
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_layers_that_are_not_packed(dtype: str) -> None:
-    """As on a machine without the operators of oneDNN; those of this machine are what all other tests run."""
-    packed = Codec(MODEL, device="cpu", dtype=dtype)
-    assert _has_packed_layers(packed) == can_pack(getattr(torch, dtype))
-    plain = Codec(MODEL, plan=replace(packed.plan, networks="torch"))
-    assert not _has_packed_layers(plain)
+def test_the_reference(dtype: str) -> None:
+    """PyTorch's layers as they are trained; compiled ones are what all other tests run."""
+    assert Codec(MODEL, device="cpu", dtype=dtype).plan.networks == "compiled"
+    reference = Codec(MODEL, plan=choose_reference(dtype))
     for expected in PICTURES:
-        assert digest(plain.decode_latents(expected.data)) == expected.latents, expected.name
+        assert digest(reference.decode_latents(expected.data)) == expected.latents, expected.name
         most = 1 if dtype == "float32" else expected.half_peak
-        assert errors_of(np.asarray(plain.decode(expected.data, as_array=True)), expected.pixels)[0] <= most
-
-
-def _has_packed_layers(codec: Codec) -> bool:
-    return any(isinstance(module, x86.PackedConv) for module in codec.loaded_model().network.modules())
+        assert errors_of(np.asarray(reference.decode(expected.data, as_array=True)), expected.pixels)[0] <= most
 
 
 def test_batches(codec: Codec) -> None:

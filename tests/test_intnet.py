@@ -10,7 +10,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
 
 from vaecodec.errors import WeightsError
 from vaecodec.intnet.fixedpoint import ACCUMULATOR_LIMIT, LAYER_FORMATS
@@ -27,13 +26,16 @@ from vaecodec.levels import LEVELS
 from vaecodec.networks.config import ModelConfig
 from vaecodec.networks.network import level_position
 from vaecodec.networks.scale_network import ScaleNetwork
-from vaecodec.runtime import integers
+from vaecodec.runtime.cpu.integers import ProductRunner
+from vaecodec.runtime.cpu.kernels import CompiledKernels
+from vaecodec.runtime.cpu.plain import PlainKernels
 from vaecodec.training.export import export_layers
 
 CONFIG = ModelConfig("test", C=8, blocks_a=1, blocks_s=1, M=8, N=6, P=8, H1=12, H2=5)
 
 
 NORMATIVE = partial(run_layer, product=None)
+PRODUCTS = [ProductRunner(CompiledKernels(2)), ProductRunner(PlainKernels())]
 
 
 def random_layers(seed: int, largest: int = 127) -> tuple[IntegerLayer, ...]:
@@ -59,19 +61,17 @@ def test_the_form_in_floats_equals_the_reference(seed: int, height: int, width: 
 
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), height=st.integers(1, 40), width=st.integers(1, 20), level=st.integers(0, 63))
-@pytest.mark.parametrize("run", [integers.run_in_floats, integers.run_in_bytes])
-def test_pytorchs_forms_equal_the_reference(run: RunLayer, seed: int, height: int, width: int, level: int) -> None:
-    _skip_without_bytes(run)
+@pytest.mark.parametrize("run", PRODUCTS)
+def test_products_of_the_kernels_are_exact(run: RunLayer, seed: int, height: int, width: int, level: int) -> None:
     layers = random_layers(seed)
     z_hat = np.random.default_rng(seed).integers(-128, 128, (CONFIG.N, height, width)).astype(np.int8)
     assert np.array_equal(scale_index(z_hat, level, layers, run=NORMATIVE), scale_index(z_hat, level, layers, run=run))
 
 
-@pytest.mark.parametrize("run", [run_layer, integers.run_in_floats, integers.run_in_bytes])
+@pytest.mark.parametrize("run", [run_layer, *PRODUCTS])
 @pytest.mark.parametrize("sign", [-1, 1])
 def test_the_largest_sums_are_exact(run: RunLayer, sign: int) -> None:
     """Pairs of products beyond 16 bits, where older processors saturate, and sums of nearly 2^31."""
-    _skip_without_bytes(run)
     weight = np.full((70, 65_000, 1, 1), 127 * sign, np.int8)
     form = replace(LAYER_FORMATS[3], shift=25)
     layer = IntegerLayer(weight, np.full((1, 70), 4000 * sign, np.int32), form)
@@ -82,29 +82,6 @@ def test_the_largest_sums_are_exact(run: RunLayer, sign: int) -> None:
     assert np.array_equal(found, NORMATIVE(x, layer, 0))
     assert found.max() == (63 if sign > 0 else 0)
     assert len(np.unique(found)) == (2 if sign > 0 else 1)
-
-
-def _skip_without_bytes(run: RunLayer) -> None:
-    if run is integers.run_in_bytes and not integers.adds_up_bytes():
-        pytest.skip("this processor has no VNNI, or PyTorch doesn't use it")
-
-
-def test_bytes_only_where_their_sums_are_exact(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No instructions for it, or libraries that saturate: floats."""
-    for name, replacement in (("torch.cpu._is_vnni_supported", lambda: False), ("torch._int_mm", _saturating)):
-        with monkeypatch.context() as patch:
-            patch.setattr("torch.cpu._is_vnni_supported", lambda: True)
-            patch.setattr(name, replacement)
-            integers.adds_up_bytes.cache_clear()
-            assert integers.best_product() == "floats"
-    integers.adds_up_bytes.cache_clear()
-
-
-def _saturating(a: Tensor, b: Tensor) -> Tensor:
-    """One factor without a sign, and sums of two products in 16 bits."""
-    products = (a.int() + 128)[:, :, None] * b.int()[None]
-    pairs = products.reshape(len(a), -1, 2, b.shape[1]).sum(2).clamp(-(2**15), 2**15 - 1)
-    return (pairs.sum(1) - 128 * b.int().sum(0)).int()
 
 
 @pytest.mark.parametrize("shape", [(65, 33), (32, 34), (1, 70)])

@@ -29,6 +29,7 @@ LAYERS = {
     "vaecodec.gpu": 4,
     "vaecodec.networks": 5,
     "vaecodec.runtime": 6,
+    "vaecodec.runtime.cpu": 6,
     "vaecodec.codec": 7,
     "vaecodec.lossless": 7,
     "vaecodec.picture_file": 7,
@@ -51,6 +52,9 @@ WITHIN_A_LAYER = {
     ("vaecodec.levels", "vaecodec.arguments"),
     ("vaecodec.codec", "vaecodec.picture_file"),
     ("vaecodec.inspection", "vaecodec.lossless"),
+    ("vaecodec.runtime", "vaecodec.runtime.cpu"),
+    ("vaecodec.runtime.cpu", "vaecodec.runtime"),
+    ("vaecodec.numpy_codec", "vaecodec.codec"),
     ("vaecodec.numpy_codec", "vaecodec.lossless"),
     ("vaecodec.numpy_codec", "vaecodec.picture_file"),
     ("vaecodec", "vaecodec.api"),
@@ -76,6 +80,8 @@ UNKNOWN_TO = {
     "vaecodec.modes": {"torch", "numba", "triton", "vaecodec_kernels"},
     "vaecodec.picture_file": {"torch", "numba", "triton", "vaecodec_kernels"},
     "vaecodec.numpy_codec": {"torch", "numba", "triton", "vaecodec_kernels"},
+    "vaecodec.runtime.cpu": {"torch", "PIL", "triton", "vaecodec_kernels"},
+    "vaecodec.codec": {"torch", "numba", "triton", "vaecodec_kernels"},
     "vaecodec.intnet": {"torch", "PIL", "numba", "triton", "vaecodec_kernels"},
     "vaecodec.rans": {"torch", "PIL", "triton", "vaecodec_kernels"},
     "vaecodec.entropy": {"torch", "PIL", "numba", "triton", "vaecodec_kernels"},
@@ -148,8 +154,13 @@ def test_only_the_gpu_part_knows_the_kernels(path: Path) -> None:
 # What a machine can do -> where else than in `runtime.choice` it is asked: its own module, and those that report it.
 ASKED_ONLY_BY_THE_CHOICE = {
     "kernels_missing": {"vaecodec.gpu", "vaecodec.gpu.coder"},
-    "can_pack": {"vaecodec.runtime.x86"},
-    "best_product": {"vaecodec.runtime.integers"},
+    "can_compile": {"vaecodec.runtime.processor"},
+    "has_bfloat16": {
+        "vaecodec.runtime.processor",
+        "vaecodec.runtime.cpu.tiles",
+        "vaecodec.runtime.cpu.kernels",
+        "vaecodec.runtime.devices",
+    },
     "native_dtype": {"vaecodec.runtime.devices", "vaecodec.conformance"},
 }
 

@@ -25,7 +25,8 @@ from vaecodec.networks.config import CONFIGS
 from vaecodec.networks.layers import DepthConvBlock, Downsample, Upsample
 from vaecodec.networks.network import CodecNetwork, level_position, round_z
 from vaecodec.networks.preview import PreviewFit, make_preview_head
-from vaecodec.runtime.loading import build_network
+from vaecodec.runtime.cpu.threads import set_thread_count
+from vaecodec.runtime.loading import load_model
 from vaecodec.runtime.memory import Memory
 from vaecodec.runtime.passes import Passes
 from vaecodec.runtime.pipeline import to_pixels
@@ -168,13 +169,12 @@ def test_band_height_leaves_files_alone(
     whole = codec.encode_with_latents(lake, 70)
     pixels = codec.decode(whole.data, as_array=True).astype(int)
     monkeypatch.setattr(vaecodec.runtime.memory, "CPU_BAND", 1)
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
+    set_thread_count(threads)
     try:
         narrow = codec.encode_with_latents(lake, 70)
         again = codec.decode(whole.data, as_array=True).astype(int)
     finally:
-        torch.set_num_threads(before)
+        set_thread_count(None)
     assert np.array_equal(narrow.latents.z_hat, whole.latents.z_hat)
     assert (narrow.latents.r != whole.latents.r).sum() <= 1
     assert np.abs(again - pixels).max() <= 1
@@ -323,7 +323,7 @@ def test_previews_there_are_none_of(
 def headed(tmp_path_factory: pytest.TempPathFactory, lake: NDArray[np.uint8]) -> Codec:
     """The same model with a preview head, fitted to the photographs of the samples."""
     stored = read_model(TINY)
-    network = build_network(stored)
+    network = load_model(stored).network
     fit = PreviewFit(network.config)
     with torch.inference_mode():
         for number, path in enumerate(sorted(SAMPLES.glob("*.jpg"))):
@@ -374,7 +374,7 @@ def test_a_preview_head_runs_without_the_blocks(
     whole = headed.decode(data, as_array=True, scale=8)
     with pytest.raises(InputError, match="can't be combined"):
         headed.decode(data, scale=8, crop=(0, 0, 9, 9))
-    monkeypatch.setattr(headed.loaded_model().network.g_s, "enter", None)
+    monkeypatch.setattr("vaecodec.runtime.cpu.weights.NetworkWeights.head", None)
     monkeypatch.setattr(vaecodec.runtime.memory, "CPU_BAND", 1)
     assert np.abs(headed.decode(data, as_array=True, scale=8).astype(int) - whole).max() <= 1
     with pytest.raises(TypeError):

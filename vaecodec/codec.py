@@ -14,10 +14,8 @@ from pathlib import Path
 from typing import Any, Literal, overload
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
 from vaecodec import container
 from vaecodec import lossless as lossless_codec
@@ -44,9 +42,8 @@ from vaecodec.picture_file import (
 from vaecodec.reading import Content, Data, read_data
 from vaecodec.runtime.choice import Coder, Plan, choose
 from vaecodec.runtime.engines import Engines
-from vaecodec.runtime.loading import LoadedModel
+from vaecodec.runtime.interface import LoadedModel, Pipeline
 from vaecodec.runtime.memory import Memory
-from vaecodec.runtime.pipeline import Pipeline
 from vaecodec.runtime.windows import Window, padded_size
 from vaecodec.targets import Goal, Trial, bytes_of_bpp, meet
 from vaecodec.weights.manifest import DEFAULT_MODEL
@@ -65,7 +62,7 @@ class Encoded:
     data: bytes
     latents: Latents
     coded: CodedLatents
-    y_hat: Tensor
+    y_hat: Any
 
 
 class Codec:
@@ -73,8 +70,10 @@ class Codec:
 
     model: what to encode with, a shipped name ("base-perceptual", "base", "fast-perceptual", "fast") or the path of a
     weights file. A file names the model it needs: `decode` also takes files of the other shipped models.
-    device: "auto", "cpu" or "cuda". dtype: of the blocks of all networks: "float32", "bfloat16", "float16", or "auto",
-    see `native_dtype`. Latents decode alike in all; pixels of bfloat16 are 3 levels from those of float32 at most.
+    device: "auto", "cpu" or "cuda" (a GPU needs PyTorch: pip install 'vaecodec[torch]'). dtype: of the blocks of all
+    networks: "float32", "bfloat16", "float16" (PyTorch, too), or "auto", see `native_dtype`. On a CPU without products
+    of bfloat16 only weights are rounded to it. Latents decode alike in all; pixels of bfloat16 are 3 levels from those
+    of float32 at most.
     max_memory: bytes that coding one batch may take, beside the program, its weights and the caller's picture. None:
     about 15 a pixel and some 70 MB for each thread. A picture that can't be coded within it raises InputError.
     coder: where latents become bytes: "auto" (beside the networks), "cpu" or "gpu". Files of equal images are the same.
@@ -97,7 +96,7 @@ class Codec:
         self.plan = choose(device, dtype, coder) if plan is None else plan
         self.device = self.plan.device
         self._engines = Engines(model, self.plan)
-        self.model_id = self._engines.own.model_id
+        self.model_id = self._engines.model_id
 
     def __repr__(self) -> str:
         return f"Codec({str(self.model)!r}: {self.plan})"
@@ -105,7 +104,7 @@ class Codec:
     def __getstate__(self) -> dict[str, Any]:
         return {
             "model": self.model,
-            "device": str(self.device),
+            "device": self.device,
             "dtype": self.dtype,
             "max_memory": self.max_memory,
             "coder": self.coder,
@@ -117,12 +116,12 @@ class Codec:
 
     @property
     def _memory(self) -> Memory:
-        return Memory(self.max_memory, self.device.type, torch.get_num_threads())
+        return self._engines.own.memory(self.max_memory)
 
     def _pipeline(self, header: Header | None = None) -> Pipeline:
         """Of the model that a file names, or of the one that encodes."""
         engine = self._engines.own if header is None else self._engines.of(header)
-        return Pipeline(engine, self._memory)
+        return engine.pipeline(self.max_memory)
 
     def loaded_model(self, header: Header | None = None) -> LoadedModel:
         """The loaded model that encodes, or that a file's header names: entropy model, config, networks.
@@ -130,7 +129,7 @@ class Codec:
         Raises UnknownModel or HashMismatch.
         """
         engine = self._engines.own if header is None else self._engines.of(header)
-        return engine.loaded
+        return engine.model
 
     # Encoding
 
@@ -194,7 +193,7 @@ class Codec:
         pipeline = self._pipeline()
         quantized = pipeline.quantize([source.picture.rgb], level)
         [coded] = pipeline.encode(quantized)
-        return Encoded(self._pack(source, coded, level), quantized.latents.on_host(0), coded, quantized.y_hat)
+        return Encoded(self._pack(source, coded, level), quantized.latents_of(0), coded, quantized.y_hat)
 
     @overload
     def encode_batch(
@@ -245,7 +244,7 @@ class Codec:
         return [self._pack(source, part, level) for source, part in zip(sources, coded, strict=True)]
 
     def _pack(self, source: Source, coded: CodedLatents, level: int) -> bytes:
-        return pack_item(source, coded, level, self.model_id, self._engines.own.loaded.wire_hash)
+        return pack_item(source, coded, level, self.model_id, self._engines.own.model.wire_hash)
 
     def _encode_to(self, goal: Goal, source: Source) -> bytes:
         """The file that meets a goal. What doesn't depend on the level is computed once."""
@@ -353,7 +352,7 @@ class Codec:
         Raises as `decode`, and InputError for a lossless file.
         """
         item = self._read_item(0, data, max_pixels)
-        return self._pipeline(item.header).decode([item.stored]).checked().on_host(0)
+        return self._pipeline(item.header).decode_latents(item.stored)
 
     @staticmethod
     def _is_lossless(data: Content, max_pixels: int | None) -> bool:

@@ -175,6 +175,6 @@ def run_all(device: str = "auto") -> Iterator[Report]:
     """In float32, and in the dtype that `Codec` takes by itself on this machine where that is another one."""
     report = run(device)
     yield report
-    native = str(native_dtype(Codec(MODEL, device=device).device)).removeprefix("torch.")
+    native = native_dtype(Codec(MODEL, device=device).device)
     if native != report.dtype:
         yield run(device, native)

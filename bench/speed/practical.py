@@ -43,18 +43,17 @@ REGIONS = (64, 256, 512, 1024, 2048)
 @click.option("--photos", type=click.Path(exists=True, file_okay=False, path_type=Path), default=SAMPLES)
 @click.option("--crops", default=24, show_default=True, help="How many pictures get targets.")
 @click.option("--model", default="base", show_default=True)
-@click.option("--threads", default=1, show_default=True, help="Of PyTorch.")
+@click.option("--threads", default=1, show_default=True, help="For each image.")
 @click.option("--repeats", default=5, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), default=OUT, show_default=True)
 def main(only: str | None, photos: Path, crops: int, model: str, threads: int, repeats: int, out: Path) -> None:
     """Start-up, targets, batches, crops, previews, bands and threads, measured and checked."""
-    import torch
-
     from vaecodec.codec import Codec
     from vaecodec.rans.choice import AUTO
+    from vaecodec.runtime.cpu.threads import set_thread_count
 
     AUTO.use_compiled()  # as in a process that has coded some images
-    torch.set_num_threads(threads)
+    set_thread_count(threads)
     codec, pictures = Codec(model, device="cpu"), list(crops_of(photos, crops))
     parts: dict[str, Callable[[], Any]] = {
         "start": lambda: measure_start(codec, repeats),

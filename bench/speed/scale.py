@@ -73,10 +73,9 @@ def _in_own_process(size: str) -> dict[str, Any]:
 
 def measure(megapixels: float, options: dict[str, Any], repeats: int) -> dict[str, Any]:
     """One row of the table."""
-    import torch
-
     from vaecodec.codec import Codec
     from vaecodec.rans.choice import AUTO
+    from vaecodec.runtime.cpu.threads import thread_count
 
     AUTO.use_compiled()  # as in a process that has coded some images
     model = options["model"]
@@ -93,7 +92,7 @@ def measure(megapixels: float, options: dict[str, Any], repeats: int) -> dict[st
         raise SystemExit(message)
     return {
         "megapixels": picture[..., 0].size / 1e6,
-        "threads": torch.get_num_threads(),
+        "threads": thread_count(),
         "bytes": len(data),
         "start_bytes": start,
         "encode": encode,

@@ -26,7 +26,7 @@ from vaecodec.networks.config import ALIGNMENT, LATENT_MAX, PRIOR_MAX, PRODUCT_M
 from vaecodec.networks.layers import DepthConvBlock
 from vaecodec.networks.network import CodecNetwork, level_position
 from vaecodec.networks.quantizers import clamp_through, ste_round
-from vaecodec.runtime.loading import LoadedModel, load_model
+from vaecodec.runtime.loading import TorchModel, load_model
 from vaecodec.weights.manifest import entry_by_name, manifest
 from vaecodec.weights.store import read_model
 
@@ -84,12 +84,12 @@ class Probe:
         return seen
 
 
-def plain_model(model: str) -> LoadedModel:
+def plain_model(model: str) -> TorchModel:
     """A shipped name or the path of a weights file -> its networks as they were trained: float32, no fast path."""
     return load_model(read_model(Path(model) if model.endswith(".safetensors") else entry_by_name(model).path))
 
 
-def run_model(loaded: LoadedModel, probe: Probe, x: Tensor, level: int) -> Tensor:
+def run_model(loaded: TorchModel, probe: Probe, x: Tensor, level: int) -> Tensor:
     """x [1, 3, H, W] in 0..1, H and W multiples of 64 -> x_hat, through all networks; gradients pass the rounding."""
     network, t = loaded.network, level_position(torch.tensor([level]))
     y, z = network.analyse(x, t)
@@ -116,7 +116,7 @@ def crops(paths: Sequence[Path], side: int) -> Iterator[Tensor]:
 
 
 @torch.no_grad()
-def measure(loaded: LoadedModel, images: Iterator[Tensor], levels_each: int) -> Largest:
+def measure(loaded: TorchModel, images: Iterator[Tensor], levels_each: int) -> Largest:
     """The largest magnitudes over all images; levels take turns."""
     probe = Probe(loaded.network)
     for number, x in enumerate(images):

@@ -34,6 +34,7 @@ from vaecodec.rans import coder, numba_coder, plain_coder
 from vaecodec.rans.choice import Loops
 from vaecodec.rans.tables import CdfTables
 from vaecodec.runtime.choice import choose
+from vaecodec.runtime.cpu.threads import set_thread_count
 from vaecodec.weights.manifest import manifest
 
 MAX_PIXELS = 1 << 15
@@ -58,9 +59,7 @@ def require(condition: bool, message: str) -> None:
 @functools.cache
 def tiny(loops: Loops = "auto") -> Codec:
     """The codec of the conformance set, one thread."""
-    import torch
-
-    torch.set_num_threads(1)
+    set_thread_count(1)
     return Codec(MODEL, plan=replace(choose("cpu", "float32"), loops=loops))
 
 

@@ -10,7 +10,6 @@ from itertools import product
 from typing import Any, Generic, TypeVar
 
 import numpy as np
-import torch
 
 from checks.hostile.canvas import Image
 from checks.hostile.jpeg import JpegLadder, finite_psnr, lossless_webp_bytes
@@ -18,6 +17,7 @@ from checks.hostile.kinds import Drawn
 from checks.hostile.watch import watched
 from vaecodec.codec import Codec
 from vaecodec.errors import VaecodecError
+from vaecodec.runtime.cpu.threads import set_thread_count
 
 DTYPES = ("float32", "bfloat16")
 FAILURES = (VaecodecError, RuntimeWarning)
@@ -110,7 +110,7 @@ def each(work: Callable[[list[Any]], Sequence[Value]], items: list[Any]) -> list
 
 @functools.lru_cache(maxsize=len(DTYPES))
 def codec_of(model: str, dtype: str) -> Codec:
-    torch.set_num_threads(1)
+    set_thread_count(1)
     return Codec(model, device="cpu", dtype=dtype)
 
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 from unittest import mock
 
-import torch
+import numpy as np
 
-from vaecodec.runtime import passes
-from vaecodec.runtime.pipeline import Pipeline
+from vaecodec.runtime.cpu.kernels import CompiledKernels, Pixels, Rows
+from vaecodec.runtime.cpu.pipeline import CpuPipeline
 
 
 @dataclass
@@ -21,8 +21,8 @@ class Watch:
 
     finite: bool = True
 
-    def look(self, values: torch.Tensor) -> None:
-        if values.is_floating_point() and not bool(values.isfinite().all()):
+    def look(self, values: object) -> None:
+        if isinstance(values, np.ndarray) and values.dtype.kind == "f" and not np.isfinite(values).all():
             self.finite = False
 
 
@@ -33,7 +33,7 @@ def watched() -> Iterator[Watch]:
     Bytes don't show what was no number, so this looks where the codec has its floats last.
     """
     watch = Watch()
-    quantize, to_bytes = Pipeline._quantize, passes.to_bytes
+    quantize, to_bytes = CpuPipeline._quantize, CompiledKernels.to_bytes
 
     def looking_quantize(*arguments: Any) -> Any:
         result = quantize(*arguments)
@@ -41,13 +41,13 @@ def watched() -> Iterator[Watch]:
             watch.look(values)
         return result
 
-    def looking_to_bytes(shades: torch.Tensor, shuffle: torch.nn.Module) -> torch.Tensor:
+    def looking_to_bytes(kernels: CompiledKernels, shades: Rows, side: int) -> Pixels:
         watch.look(shades)
-        return to_bytes(shades, shuffle)
+        return to_bytes(kernels, shades, side)
 
     with ExitStack() as stack:
-        stack.enter_context(mock.patch.object(Pipeline, "_quantize", looking_quantize))
-        stack.enter_context(mock.patch.object(passes, "to_bytes", looking_to_bytes))
+        stack.enter_context(mock.patch.object(CpuPipeline, "_quantize", looking_quantize))
+        stack.enter_context(mock.patch.object(CompiledKernels, "to_bytes", looking_to_bytes))
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("error", RuntimeWarning)
         yield watch

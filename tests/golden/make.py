@@ -30,7 +30,7 @@ from vaecodec.container import Header, Mode, Tag  # noqa: E402
 from vaecodec.entropy.coding import Latents, encode_latents  # noqa: E402
 from vaecodec.image import Picture, to_picture  # noqa: E402
 from vaecodec.intnet.layers import scale_index  # noqa: E402
-from vaecodec.runtime.loading import LoadedModel, load_model  # noqa: E402
+from vaecodec.runtime.loading import TorchModel, load_model  # noqa: E402
 from vaecodec.training.data import load_corpus  # noqa: E402
 from vaecodec.training.export_run import export_run  # noqa: E402
 from vaecodec.training.loop import Trainer  # noqa: E402
@@ -93,7 +93,7 @@ def goldens() -> list[Golden]:
     ]
 
 
-def make_file(golden: Golden, codec: Codec, model: LoadedModel) -> bytes:
+def make_file(golden: Golden, codec: Codec, model: TorchModel) -> bytes:
     """Code the picture, then put in what an encoder would not choose by itself."""
     encoded = codec.encode_with_latents(golden.picture, level=golden.level)
     file = container.parse(encoded.data)

@@ -25,10 +25,10 @@ from vaecodec.networks.layers import DepthConvBlock
 from vaecodec.networks.network import CodecNetwork, level_position, round_z
 from vaecodec.runtime.choice import choose
 from vaecodec.runtime.cuda import GpuBlock, fit_to_gpu
-from vaecodec.runtime.engines import fit, set_block_type
 from vaecodec.runtime.loading import load_model
 from vaecodec.runtime.passes import Passes
 from vaecodec.runtime.streaming import RowStream
+from vaecodec.runtime.torch_engine import fit, set_block_type
 from vaecodec.runtime.triton_steps import TritonSteps
 from vaecodec.weights.store import read_model
 
@@ -116,7 +116,7 @@ def test_without_the_kernel_the_layers_are_exact_all_the_same(
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 def test_the_codec_with_them(photo: NDArray[np.uint8], device: torch.device, dtype: str) -> None:
-    codec = Codec(TINY, plan=replace(choose(str(device), dtype, "cpu"), networks="triton"))
+    codec = Codec(TINY, plan=replace(choose(str(device), dtype, "cpu"), networks="triton", context_steps="torch"))
     plain = Codec(TINY, device="cpu", dtype="float32", coder="cpu")
     assert any(isinstance(module, GpuBlock) for module in codec.loaded_model().network.modules())
     encoded = codec.encode_with_latents(photo, level=40)

@@ -31,11 +31,11 @@ from vaecodec.intnet.layers import scale_index
 from vaecodec.networks.network import level_position, round_z
 from vaecodec.runtime import choice
 from vaecodec.runtime.choice import Plan
-from vaecodec.runtime.engines import make_coder
 from vaecodec.runtime.gpu_latents import GpuLatents
 from vaecodec.runtime.latent_coders import CpuLatents, LatentBatch, LatentCoder
-from vaecodec.runtime.loading import LoadedModel, load_model
+from vaecodec.runtime.loading import TorchModel, load_model
 from vaecodec.runtime.passes import Passes
+from vaecodec.runtime.torch_engine import make_coder
 from vaecodec.runtime.triton_steps import TritonSteps
 from vaecodec.weights.store import read_model
 
@@ -63,14 +63,14 @@ def triton(device: torch.device) -> Codec:
 
 
 @pytest.fixture(scope="module")
-def loaded(device: torch.device) -> LoadedModel:
+def loaded(device: torch.device) -> TorchModel:
     model = load_model(read_model(TINY))
     model.network.to(device)
     return model
 
 
 @pytest.fixture(scope="module")
-def coders(loaded: LoadedModel, device: torch.device) -> tuple[LatentCoder, LatentCoder]:
+def coders(loaded: TorchModel, device: torch.device) -> tuple[LatentCoder, LatentCoder]:
     """The numba and the Triton version, beside networks on the same device."""
     cpu, gpu = (make_coder(loaded.entropy, _plan(device, kind)) for kind in ("cpu", "gpu"))
     return cpu, gpu
@@ -255,7 +255,7 @@ def test_nothing_but_zeros_is_coded(coders: tuple[LatentCoder, LatentCoder], dev
     assert coded[0].information == pytest.approx(2 * model.z_tables.bits[model.z_table[10], 0].sum())
 
 
-def test_a_file_of_extreme_latents_gives_a_picture(triton: Codec, loaded: LoadedModel, device: torch.device) -> None:
+def test_a_file_of_extreme_latents_gives_a_picture(triton: Codec, loaded: TorchModel, device: torch.device) -> None:
     batch = _batch(loaded.entropy, 63, 127, R_LIMIT - 1, 1, device)
     coded = _coded_on_the_cpu(loaded.entropy, batch.on_host(0))
     header = Header(model_id=1000, model_hash=loaded.wire_hash, level=63, mode=Mode.RGB, width=100, height=60)
@@ -270,7 +270,7 @@ def test_a_file_of_extreme_latents_gives_a_picture(triton: Codec, loaded: Loaded
 @pytest.mark.parametrize("strength", [0.0, 0.7])
 @pytest.mark.usefixtures("plain_float32")
 def test_fused_steps_equal_the_plain_ones(
-    loaded: LoadedModel, photo: NDArray[np.uint8], device: torch.device, band: int, strength: float
+    loaded: TorchModel, photo: NDArray[np.uint8], device: torch.device, band: int, strength: float
 ) -> None:
     """Bands begin at odd rows, too. Means of all places at once differ in their rounding, by next to nothing."""
     network, t = loaded.network, level_position(torch.tensor([LEVEL, LEVEL], device=device))
@@ -302,7 +302,7 @@ def test_which_coder(numba: Codec, triton: Codec, device: torch.device) -> None:
 
 
 def test_few_lanes_are_coded_on_the_cpu(
-    monkeypatch: pytest.MonkeyPatch, loaded: LoadedModel, device: torch.device
+    monkeypatch: pytest.MonkeyPatch, loaded: TorchModel, device: torch.device
 ) -> None:
     """Which side codes a batch is nobody's business but the clock's: files and latents are the same."""
     used: list[str] = []

@@ -19,7 +19,7 @@ from vaecodec.cli.results import Record
 from vaecodec.cli.resuming import check_vaec, made_before
 from vaecodec.cli.run import Task, finish, run
 from vaecodec.cli.sources import Selection, photo_suffixes
-from vaecodec.cli.startup import codec_maker, limit_threads, may_skip_torch
+from vaecodec.cli.startup import codec_maker, limit_threads, may_skip_numba
 from vaecodec.cli.table import Table
 from vaecodec.cli.target import Target
 
@@ -114,7 +114,7 @@ def compress(
 
 
 class _Coder:
-    """Codes the photos of one run, one small one without PyTorch."""
+    """Codes the photos of one run, one small one without numba."""
 
     def __init__(
         self, target: Target, changes: Changes, model: str | Path, machine: Machine, files: int, jobs: int
@@ -129,7 +129,7 @@ class _Coder:
 
         image, strip = scaled_down(open_photo(source), self._changes.max_dimension), self._changes.strip
         is_plain = self._target.is_quality and isinstance(self._model, str)
-        if may_skip_torch(image.width * image.height, self._machine, files=self._files, is_plain=is_plain):
+        if may_skip_numba(image.width * image.height, self._machine, files=self._files, is_plain=is_plain):
             data = numpy_codec.encode(image, self._target.quality, model=str(self._model), strip=strip)
         else:
             data = self._target.encode(self._make_codec(), image, strip=strip)

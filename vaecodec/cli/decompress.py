@@ -20,7 +20,7 @@ from vaecodec.cli.results import Record
 from vaecodec.cli.resuming import check_picture, made_before
 from vaecodec.cli.run import Task, finish, run
 from vaecodec.cli.sources import VAEC_SUFFIXES, Selection
-from vaecodec.cli.startup import codec_maker, limit_threads, load_codec, may_skip_torch, share_cores
+from vaecodec.cli.startup import codec_maker, limit_threads, load_codec, may_skip_numba, share_cores
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -157,7 +157,7 @@ def decompress(
 def _decoder(
     part: Part, own_model: Path | None, machine: Machine, files: int, jobs: int
 ) -> Callable[[bytes], Image.Image]:
-    """A function that decodes the files of one run, one small one without PyTorch."""
+    """A function that decodes the files of one run, one small one without numba."""
     make_codec = None if own_model is None else codec_maker(own_model, machine, jobs=jobs)
 
     def decode(data: bytes) -> Image.Image:
@@ -166,7 +166,7 @@ def _decoder(
         if make_codec is not None:
             return make_codec().decode(data, crop=part.crop, scale=part.scale)
         info = vaecodec.inspect(data)
-        if may_skip_torch(info.width * info.height, machine, files=files, is_plain=part.scale == 1):
+        if may_skip_numba(info.width * info.height, machine, files=files, is_plain=part.scale == 1):
             return numpy_codec.decode(data, crop=part.crop)
         load_codec()
         share_cores(jobs, machine.threads)

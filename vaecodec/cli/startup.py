@@ -1,4 +1,4 @@
-"""What makes the command start and end fast: PyTorch loaded late, quickly, or not at all."""
+"""What makes the command start and end fast: numba and PyTorch loaded late, quickly, or not at all."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from vaecodec import Codec
 
 NUMPY_PIXELS = 700_000
-"""Pixels up to which one image is coded sooner by NumPy than PyTorch is loaded (`python -m bench practical`)."""
+"""Pixels up to which one image is coded sooner by NumPy than numba is loaded (`python -m bench practical`)."""
 
 
-def may_skip_torch(pixels: int, machine: Machine, *, files: int, is_plain: bool) -> bool:
-    """True where NumPy may code an image of so many pixels, and is done sooner than PyTorch is loaded.
+def may_skip_numba(pixels: int, machine: Machine, *, files: int, is_plain: bool) -> bool:
+    """True where NumPy may code an image of so many pixels, and is done sooner than numba is loaded.
 
     files: of the whole command. In a folder, what a file is like must not depend on its place in it: never there.
     is_plain: the task is within what `vaecodec.numpy_codec` can do (a shipped model, a quality, no reduced size).
@@ -35,12 +35,12 @@ def may_skip_torch(pixels: int, machine: Machine, *, files: int, is_plain: bool)
         and machine.device in ("auto", "cpu")
         and machine.max_memory is None
         and pixels <= NUMPY_PIXELS
-        and "torch" not in sys.modules
+        and "numba" not in sys.modules
     )
 
 
 def codec_maker(model: str | Path, machine: Machine, *, jobs: int = 1) -> Callable[[], Codec]:
-    """A function that makes the codec when it is first needed: a missing file is reported before torch is loaded."""
+    """A function that makes the codec when it is first needed: a missing file is reported before NumPy is loaded."""
     codecs: list[Codec] = []
     lock = threading.Lock()
 
@@ -59,20 +59,19 @@ def codec_maker(model: str | Path, machine: Machine, *, jobs: int = 1) -> Callab
 
 
 def limit_threads(threads: int | None) -> None:
-    """Have NumPy, numba and PyTorch use so many threads in all. Before they are loaded; PyTorch listens later, too."""
+    """Have NumPy, numba and PyTorch use so many threads in all. Before they are loaded; the networks listen later."""
     if threads is None:
         return
     for name in ("OMP", "OPENBLAS", "MKL", "NUMBA", "VECLIB"):
         os.environ[f"{name}_NUM_THREADS" if name != "VECLIB" else "VECLIB_MAXIMUM_THREADS"] = str(threads)
-    if "torch" in sys.modules:
+    if "torch" in sys.modules or "vaecodec.runtime.cpu.threads" in sys.modules:
         share_cores(1, threads)
 
 
 def load_codec() -> None:
-    """Import what codes images, a quarter of a second faster than plainly.
+    """Import what codes images.
 
-    PyTorch makes half a million objects while it is imported, all to stay: without a garbage collector that looks
-    through them again and again.
+    Without a garbage collector that looks again and again through objects that are all to stay.
     """
     if "vaecodec.codec" in sys.modules:
         return
@@ -87,15 +86,14 @@ def load_codec() -> None:
 def share_cores(jobs: int, threads: int | None = None) -> None:
     """Give each of several files at a time its part of the threads; None: of all cores that this process may use."""
     if jobs > 1 or threads is not None:
-        import torch
+        from vaecodec.runtime.cpu.threads import set_thread_count, thread_count
 
-        torch.set_num_threads(max(1, (threads or _cores()) // jobs))
+        count = max(1, (threads or thread_count()) // jobs)
+        set_thread_count(count)
+        if "torch" in sys.modules:
+            import torch
 
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+            torch.set_num_threads(count)
 
 
 def leave(code: int | None) -> NoReturn:

@@ -137,7 +137,7 @@ def _train(
     clock = Clock(minutes) if minutes is not None else None
     if threads is not None:
         torch.set_num_threads(threads)
-    chosen = choose_device(device)
+    chosen = torch.device(choose_device(device))
     if chosen.type == "cuda":
         # Products of float32 matrices may use TF32: what must be exact are small integers, and TF32 holds those.
         torch.set_float32_matmul_precision("high")

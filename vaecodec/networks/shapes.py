@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from vaecodec.entropy.model import EntropyModel
 from vaecodec.errors import WeightsError
 from vaecodec.levels import LEVELS
-from vaecodec.networks.config import PATCH, STEPS, ModelConfig
-from vaecodec.weights.store import PREVIEW_PREFIX
+from vaecodec.networks.config import CONFIGS, PATCH, STEPS, ModelConfig
+from vaecodec.weights.store import PREVIEW_PREFIX, StoredModel
 
 ANCHORS = 8
 """Of a `layers.LevelTable`."""
@@ -70,8 +70,18 @@ def preview_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     return dict(_conv(PREVIEW_PREFIX.removesuffix("."), config.M, PREVIEW_OUTPUTS, 3))
 
 
-def check_shapes(config: ModelConfig, tensors: Mapping[str, NDArray[Any]], entropy: EntropyModel) -> None:
-    """Raises WeightsError unless a weights file has the tensors of `config`, and its integer part the widths of it."""
+def config_of(stored: StoredModel, entropy: EntropyModel) -> ModelConfig:
+    """The configuration of a weights file. Raises WeightsError unless its tensors and its integer part fit it."""
+    config = CONFIGS.get(stored.card.get("config", ""))
+    if config is None:
+        message = f"weights file has config {stored.card.get('config')!r}; known: {', '.join(CONFIGS)}"
+        raise WeightsError(message)
+    _check_tensors(config, stored.tensors)
+    _check_integers(config, entropy)
+    return config
+
+
+def _check_tensors(config: ModelConfig, tensors: Mapping[str, NDArray[Any]]) -> None:
     expected = {f"{NETWORK_PREFIX}{name}": shape for name, shape in network_shapes(config).items()}
     if any(name.startswith(PREVIEW_PREFIX) for name in tensors):
         expected |= preview_shapes(config)
@@ -80,11 +90,15 @@ def check_shapes(config: ModelConfig, tensors: Mapping[str, NDArray[Any]], entro
         differing = sorted({name.removeprefix(NETWORK_PREFIX) for name, _ in expected.items() ^ actual.items()})
         message = f"weights file and config {config.name} differ in {', '.join(differing[:4])}"
         raise WeightsError(message)
+
+
+def _check_integers(config: ModelConfig, entropy: EntropyModel) -> None:
+    """The widths of the scale network, and all levels."""
     ins, outs = (config.N, config.H1, config.H2, config.H2), (config.H1, 4 * config.H2, config.H2, 4 * config.M)
-    widths = [*((o, i) for o, i in zip(outs, ins, strict=True)), *((LEVELS, o) for o in outs), (LEVELS, config.N)]
-    of_layers = [layer.weight.shape[:2] for layer in entropy.layers] + [layer.bias.shape for layer in entropy.layers]
-    if [*of_layers, entropy.z_table.shape] != widths:
+    expected = [*((o, i) for o, i in zip(outs, ins, strict=True)), *((LEVELS, o) for o in outs), (LEVELS, config.N)]
+    layers = [layer.weight.shape[:2] for layer in entropy.layers] + [layer.bias.shape for layer in entropy.layers]
+    if [*layers, entropy.z_table.shape] != expected:
         message = (
-            f"the integer part has shapes {[*of_layers, entropy.z_table.shape]}; config {config.name} needs {widths}"
+            f"the integer part has shapes {[*layers, entropy.z_table.shape]}; config {config.name} needs {expected}"
         )
         raise WeightsError(message)

@@ -21,7 +21,6 @@ from torch import Tensor
 
 from vaecodec.networks.config import STEPS, step_positions
 from vaecodec.networks.network import CodecNetwork
-from vaecodec.rans.choice import RansCoder
 from vaecodec.runtime.streaming import RowStream, RowWindow
 from vaecodec.runtime.tensors import channels_last, in_rows
 
@@ -129,34 +128,4 @@ class TorchSteps(ContextSteps):
         for place, mu in self.means(p, y_hat):
             r = residual(place, mu, gain[:, place[1]])
             y_hat[place] = r.div(gain[:, place[1]]).add_(mu)
-        return y_hat
-
-
-class NumbaSteps(TorchSteps):
-    """On a CPU: compiled loops once the coder has loaded numba, PyTorch before; equal results."""
-
-    def __init__(self, network: CodecNetwork, coder: RansCoder) -> None:
-        super().__init__(network)
-        self._coder = coder
-
-    def quantize(
-        self, p: Iterable[Tensor], y: Tensor, t: Tensor, index: Tensor, dead_zone: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        if not self._coder.is_compiled:
-            return super().quantize(p, y, t, index, dead_zone)
-        from vaecodec.runtime import context_loops
-
-        gain, index, y_hat = self._gains(t, len(y)), in_rows(index), self._y_hat(y.shape)
-        for place, mu in self.means(p, y_hat):
-            context_loops.quantize_quarter(y, mu, gain, index, y_hat, place, dead_zone=dead_zone)
-        return y_hat, y
-
-    def reconstruct(self, p: Iterable[Tensor], r: Tensor, t: Tensor) -> Tensor:
-        if not self._coder.is_compiled:
-            return super().reconstruct(p, r, t)
-        from vaecodec.runtime import context_loops
-
-        gain, r, y_hat = self._gains(t, len(r)), in_rows(r), self._y_hat(r.shape)
-        for place, mu in self.means(p, y_hat):
-            context_loops.dequantize_quarter(r, mu, gain, y_hat, place)
         return y_hat

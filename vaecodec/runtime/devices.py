@@ -1,21 +1,55 @@
-"""Which device the networks run on, and in which type."""
+"""Which device the networks run on, and in which type. Imports PyTorch where a GPU may be there."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import torch
-from torch import Tensor
+import ctypes
+import importlib.util
+import sys
 
 from vaecodec.errors import BackendError
+from vaecodec.runtime.processor import has_bfloat16
 
-DTYPES = {"auto": None, "float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+TORCH_MISSING = "needs PyTorch, which is not installed: pip install 'vaecodec[torch]'"
+DRIVERS = ("nvcuda.dll",) if sys.platform == "win32" else ("libcuda.so.1",)
 
 
-def choose_device(device: str) -> torch.device:
-    """ "auto" (a GPU where there is one), "cpu", "cuda", ... Raises BackendError when it can't be had."""
+def has_torch() -> bool:
+    """Whether PyTorch is installed; it is not imported."""
+    return importlib.util.find_spec("torch") is not None
+
+
+def require_torch(what: str) -> None:
+    """Raises BackendError, with the command to type, where PyTorch is not installed."""
+    if not has_torch():
+        message = f"{what} {TORCH_MISSING}"
+        raise BackendError(message)
+
+
+def has_gpu_driver() -> bool:
+    """Whether NVIDIA's driver is there. To ask it takes no time, to import PyTorch more than a second."""
+    for name in DRIVERS:
+        try:
+            ctypes.CDLL(name)
+        except OSError:
+            continue
+        return True
+    return False
+
+
+def choose_device(device: str) -> str:
+    """ "auto" (a GPU where there is one and PyTorch can use it), "cpu", "cuda", ... -> the device's name for PyTorch.
+
+    Raises BackendError when it can't be had.
+    """
+    if device == "cpu" or (device == "auto" and not (has_torch() and has_gpu_driver())):
+        return "cpu"
+    if device != "auto":
+        require_torch(f"device {device!r}")
+    import torch
+
     if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return "cuda" if torch.cuda.is_available() else "cpu"
     try:
         chosen = torch.device(device)
     except RuntimeError as error:
@@ -24,17 +58,9 @@ def choose_device(device: str) -> torch.device:
     if chosen.type == "cuda" and not torch.cuda.is_available():
         message = f"device {device!r} asked for, but no CUDA device is available"
         raise BackendError(message)
-    return chosen
+    return str(chosen)
 
 
-def upload(values: Sequence[int], device: torch.device) -> Tensor:
-    """A few numbers as int64 on a device, without waiting for what it is doing."""
-    host = torch.tensor(values, dtype=torch.int64)
-    return host.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else host.to(device)
-
-
-def native_dtype(device: torch.device) -> torch.dtype:
-    """bfloat16 on a CPU with instructions for it (AVX512-BF16, AMX), twice as fast there; else float32."""
-    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()  # since PyTorch 2.11
-    has_bfloat16 = capabilities.get("avx512_bf16", False) or capabilities.get("amx_bf16", False)
-    return torch.bfloat16 if device.type == "cpu" and has_bfloat16 else torch.float32
+def native_dtype(device: str) -> str:
+    """bfloat16 on a CPU with instructions for it (AVX512-BF16), nearly twice as fast there; else float32."""
+    return "bfloat16" if device == "cpu" and has_bfloat16() else "float32"

@@ -23,9 +23,9 @@ class GpuLatents:
 
     def __init__(self, model: EntropyModel, plan: Plan) -> None:
         """Raises BackendError where the kernels can't run on the plan's device."""
-        self._model, self.device, self._least_lanes = model, plan.device, plan.least_gpu_lanes
+        self._model, self.device, self._least_lanes = model, torch.device(plan.device), plan.least_gpu_lanes
         self._cpu = CpuLatents(model, plan)
-        self._gpu = GpuCoder(model.layers, model.y_tables, model.z_tables, model.z_table, plan.device)
+        self._gpu = GpuCoder(model.layers, model.y_tables, model.z_tables, model.z_table, self.device)
 
     def scale_index(self, z_hat: Tensor, levels: Sequence[int]) -> Tensor:
         """The scale index of z_hat, see `LatentCoder.scale_index`."""

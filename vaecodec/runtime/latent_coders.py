@@ -20,7 +20,7 @@ from vaecodec.errors import FormatError, InputError
 from vaecodec.intnet.layers import IntegerLayer, scale_index
 from vaecodec.rans.choice import rans_coder
 from vaecodec.runtime.choice import Plan
-from vaecodec.runtime.integers import runner
+from vaecodec.runtime.cpu.engine import layer_runner
 
 Errors = list[FormatError | None]
 
@@ -89,8 +89,8 @@ class CpuLatents:
     layout = torch.contiguous_format
 
     def __init__(self, model: EntropyModel, plan: Plan) -> None:
-        self._model, self.device = model, plan.device
-        self._coder, self._run_layer = rans_coder(plan.loops), runner(plan.integer_product)
+        self._model, self.device = model, torch.device(plan.device)
+        self._coder, self._run_layer = rans_coder(plan.loops), layer_runner(plan)
 
     def scale_index(self, z_hat: Tensor, levels: Sequence[int]) -> Tensor:
         """The scale index of z_hat, see `LatentCoder.scale_index`."""

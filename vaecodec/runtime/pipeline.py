@@ -10,19 +10,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vaecodec.entropy.coding import CodedLatents, StoredLatents
-from vaecodec.entropy.model import EntropyModel
+from vaecodec.entropy.coding import CodedLatents, Latents, StoredLatents
 from vaecodec.errors import FormatError
 from vaecodec.intnet.fixedpoint import SCALE_INDICES
 from vaecodec.networks.config import ALIGNMENT, PATCH
 from vaecodec.networks.network import level_position, round_z
-from vaecodec.runtime.devices import upload
-from vaecodec.runtime.engines import Engine
-from vaecodec.runtime.latent_coders import DecodedFiles, LatentBatch
+from vaecodec.runtime.context_steps import ContextSteps
+from vaecodec.runtime.interface import dead_zone_widths
+from vaecodec.runtime.latent_coders import DecodedFiles, LatentBatch, LatentCoder
+from vaecodec.runtime.loading import TorchModel
 from vaecodec.runtime.memory import Memory, Task
 from vaecodec.runtime.passes import Y_CELL, Z_CELL, Passes, Region, to_bytes
 from vaecodec.runtime.streaming import cut_rows
-from vaecodec.runtime.tensors import empty, relaid
+from vaecodec.runtime.tensors import empty, relaid, upload
 from vaecodec.runtime.windows import Pixels, Window, padded_size
 
 
@@ -34,13 +34,17 @@ class Quantized:
     index: Tensor
     y_hat: Tensor
 
+    def latents_of(self, number: int) -> Latents:
+        """The integers of one image."""
+        return self.latents.on_host(number)
 
-class Pipeline:
-    """The networks of one model on one device, and the coder of their latents."""
 
-    def __init__(self, engine: Engine, memory: Memory) -> None:
-        self._loaded, self._coder, self._steps, self._memory = engine.loaded, engine.coder, engine.steps, memory
-        self._device = engine.coder.device
+class TorchPipeline:
+    """`interface.Pipeline` in PyTorch."""
+
+    def __init__(self, loaded: TorchModel, steps: ContextSteps, coder: LatentCoder, memory: Memory) -> None:
+        self._loaded, self._coder, self._steps, self._memory = loaded, coder, steps, memory
+        self._device = coder.device
 
     def _passes(self, batch: int, height: int, width: int, task: Task) -> Passes:
         network = self._loaded.network
@@ -91,11 +95,19 @@ class Pipeline:
         z_float = round_z(passes.hyper_analyse(y, t))
         z_hat = z_float.to(torch.int8).contiguous()
         index = self._coder.scale_index(z_hat, [level] * len(y))
-        widths = dead_zone_widths(self._loaded.entropy, dead_zone).to(self._device) if dead_zone else None
+        widths = (
+            torch.from_numpy(dead_zone_widths(self._loaded.entropy, dead_zone)[:SCALE_INDICES]).to(self._device)
+            if dead_zone
+            else None
+        )
         y_hat, r = passes.quantize(passes.prior(z_float, t), y, t, index, widths)
         return z_hat, index, y_hat, r
 
     # Decoding
+
+    def decode_latents(self, file: StoredLatents) -> Latents:
+        """The latents of one file. Raises FormatError."""
+        return self.decode([file]).checked().on_host(0)
 
     @torch.inference_mode()
     def decode(self, files: Sequence[StoredLatents]) -> DecodedFiles:
@@ -116,7 +128,7 @@ class Pipeline:
     def synthesize(self, latents: LatentBatch, window: Window, *, scale: int = 1) -> NDArray[np.uint8]:
         """Latents -> the pixels of a rectangle, uint8 [B, height, width, 3].
 
-        scale: 1, 2, 4, 8 reduces the picture by that factor; `wanted` counts the pixels of the reduced picture.
+        scale: 1, 2, 4, 8 reduces the picture by that factor; `window` counts the pixels of the reduced picture.
         """
         pixels = empty((len(latents.z_hat), window.height, window.width, 3), torch.uint8, self._device)
         height, width = (ALIGNMENT * side for side in latents.z_hat.shape[2:])
@@ -163,17 +175,3 @@ def _integers(r: Tensor, layout: torch.memory_format, spare: Tensor | None) -> T
 def to_pixels(x_hat: Tensor) -> NDArray[np.uint8]:
     """x_hat [B, 3, H, W] about 0..1 -> uint8 [B, H, W, 3], rounded."""
     return to_bytes(x_hat.mul(255), torch.nn.Identity()).contiguous().cpu().numpy()
-
-
-def dead_zone_widths(entropy: EntropyModel, strength: float) -> Tensor:
-    """The amount by which r moves toward zero before it is rounded, for each scale index: float32 [64], 0..0.5.
-
-    Rounding v = 0.5 + d down to 0 instead of up to 1 adds 2d to the squared error (in units of the step) and saves the
-    bits by which 1 is dearer than 0 in the index's table. So the widths that save most for an error are in
-    proportion to these bits: 0.5 * strength * bits.
-    """
-    bits = entropy.y_tables.bits[:SCALE_INDICES]
-    dearer = np.where(np.isfinite(bits[:, 1]), bits[:, 1] - bits[:, 0], np.inf)
-    with np.errstate(invalid="ignore"):
-        widths = np.nan_to_num(0.5 * strength * dearer, nan=0.0, posinf=0.5)
-    return torch.from_numpy(widths.clip(0, 0.5).astype(np.float32))

@@ -41,3 +41,9 @@ def channels_last(shape: Sequence[int], dtype: torch.dtype, device: torch.device
 def in_rows(values: Tensor) -> Tensor:
     """A copy of [B, C, H, W] in channels-last memory."""
     return relaid(values, channels_last(values.shape, values.dtype, values.device))
+
+
+def upload(values: Sequence[int], device: torch.device) -> Tensor:
+    """A few numbers as int64 on a device, without waiting for what it is doing."""
+    host = torch.tensor(values, dtype=torch.int64)
+    return host.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else host.to(device)

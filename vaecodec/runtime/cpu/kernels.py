@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from vaecodec.errors import InputError
 from vaecodec.networks.config import PATCH
 from vaecodec.runtime.cpu.matrices import Floats, Matrix
-from vaecodec.runtime.cpu.threads import share
+from vaecodec.runtime.cpu.threads import share, thread_count
+from vaecodec.runtime.processor import has_bfloat16
 
 Rows = NDArray[np.float32]
 """[rows, columns, channels], C-contiguous."""
@@ -78,12 +79,27 @@ class Kernels(Protocol):
 
 
 class CompiledKernels:
-    """Imports numba, and compiles where no earlier process has."""
+    """Imports numba, and compiles where no earlier process has. threads: None for `thread_count`."""
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int | None = None) -> None:
         from vaecodec.runtime.cpu import compiled, tiles
 
-        self._threads, self._loops, self._width, self._tiles = threads, compiled, tiles.WIDTH, tiles
+        self._fixed_threads, self._loops = threads, compiled
+        self._width, self._most = tiles.WIDTH, tiles.DEPTH
+
+    @property
+    def _threads(self) -> int:
+        return thread_count() if self._fixed_threads is None else self._fixed_threads
+
+    def _packed(self, matrix: Matrix, *, narrow: bool) -> tuple[NDArray[np.generic], Floats]:
+        """Without products of bfloat16, what is narrow are the weights alone. Raises InputError for a size that no
+        network has."""
+        if max(matrix.depth, matrix.outputs) > self._most:
+            message = f"a matrix of {matrix.depth} x {matrix.outputs}; the most is {self._most} of each"
+            raise InputError(message)
+        if narrow and not has_bfloat16():
+            return matrix.rounded.packed(self._width, narrow=False)
+        return matrix.packed(self._width, narrow=narrow)
 
     def product(
         self,
@@ -108,7 +124,7 @@ class CompiledKernels:
             message = f"{x.shape} and {more.shape}, folded by {fold}, don't fit {matrix.depth} x {matrix.outputs}"
             raise InputError(message)
         out = np.empty((spread * height, spread * width, matrix.outputs // spread**2), np.float32)
-        packed = matrix.packed(self._width, narrow=narrow)
+        packed = self._packed(matrix, narrow=narrow)
         geometry, most = (width, top, left, step, fold, spread), np.float32(bound)
 
         def work(start: int, stop: int) -> None:
@@ -125,7 +141,7 @@ class CompiledKernels:
             matrix.packed(self._width, narrow=narrow) for matrix in (weights.leave, weights.gated, weights.back)
         ]
         rest = [array for packed in matrices for array in packed]
-        enter = weights.enter.packed(self._width, narrow=narrow)
+        enter = self._packed(weights.enter, narrow=narrow)
 
         def work(first: int, last: int) -> None:
             parts = (x, out, start, start + first, start + last)

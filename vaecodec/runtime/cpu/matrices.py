@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +41,12 @@ class Matrix:
         if outputs is not None:
             weight, bias = weight * outputs, bias * outputs
         return Matrix(weight, bias, self.gated)
+
+    @cached_property
+    def rounded(self) -> Matrix:
+        """The matrix with weights rounded to bfloat16, in float32."""
+        wide = (to_bfloat16(self.weight).astype(np.uint32) << 16).view(np.float32)
+        return Matrix(wide, self.bias, self.gated)
 
     def packed(self, width: int, *, narrow: bool) -> tuple[NDArray[np.generic], Floats]:
         """Panels of `width` columns [panels, depth * width], and the bias [panels * width]; missing columns are 0.

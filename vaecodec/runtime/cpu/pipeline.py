@@ -4,37 +4,60 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vaecodec.entropy.coding import CodedLatents, Latents, StoredLatents, decode_latents, encode_latents
-from vaecodec.entropy.model import EntropyModel
-from vaecodec.intnet.fixedpoint import SCALE_INDICES, Z_MAX, Z_MIN
-from vaecodec.intnet.layers import IntegerLayer, scale_index
+from vaecodec.errors import FormatError
+from vaecodec.intnet.fixedpoint import Z_MAX, Z_MIN
+from vaecodec.intnet.layers import IntegerLayer, RunLayer, scale_index
 from vaecodec.networks.config import ALIGNMENT, PATCH
+from vaecodec.rans.choice import RansCoder
 from vaecodec.runtime.cpu.kernels import Kernels, Pixels, Rows
 from vaecodec.runtime.cpu.networks import Y_CELL, Z_CELL, Networks
 from vaecodec.runtime.cpu.streaming import cut_rows
 from vaecodec.runtime.cpu.weights import NetworkWeights
+from vaecodec.runtime.interface import dead_zone_widths
 from vaecodec.runtime.memory import Memory, Task
 from vaecodec.runtime.windows import Window, padded_size
 
 
 @dataclass(frozen=True)
 class Quantized:
-    """What goes into a file: latents and the scale index uint8 [M, h, w] of every r; y_hat [h, w, M] beside."""
+    """What goes into the files of a batch: for each image latents, the scale index uint8 [M, h, w] of every r, and
+    y_hat as rows [h, w, M]."""
 
-    latents: Latents
-    index: NDArray[np.uint8]
-    y_hat: Rows
+    latents: list[Latents]
+    indices: list[NDArray[np.uint8]]
+    known: list[Rows]
+
+    @property
+    def y_hat(self) -> Rows:
+        """What g_s makes the images of, [B, M, h, w]."""
+        return np.stack([rows.transpose(2, 0, 1) for rows in self.known])
+
+    def latents_of(self, number: int) -> Latents:
+        """The integers of one image."""
+        return self.latents[number]
 
 
 class CpuPipeline:
-    """The networks of one model and the coder of their latents. Safe to share between threads."""
+    """`interface.Pipeline` in NumPy and numba: one image after the other. Safe to share between threads."""
 
-    def __init__(self, weights: NetworkWeights, kernels: Kernels, memory: Memory, *, narrow: bool) -> None:
-        self._weights, self._kernels, self._memory, self._narrow = weights, kernels, memory, narrow
+    def __init__(
+        self,
+        weights: NetworkWeights,
+        kernels: Kernels,
+        coder: RansCoder,
+        run_layer: RunLayer,
+        memory: Memory,
+        *,
+        narrow: bool,
+    ) -> None:
+        self._weights, self._kernels, self._coder, self._run_layer = weights, kernels, coder, run_layer
+        self._memory, self._narrow = memory, narrow
 
     def _networks(self, level: int, height: int, width: int, task: Task) -> Networks:
         band = self._memory.band_pixels(self._weights.config, height * width, task)
@@ -42,42 +65,67 @@ class CpuPipeline:
 
     # Encoding
 
-    def features(self, pixels: Pixels) -> Rows:
-        """What the encoder knows of an image uint8 [H, W, 3] before it knows the level: C / 16 bytes a pixel."""
-        return self._networks(0, *padded_size(pixels), "target").features(pixels)
+    def features(self, pictures: Sequence[Pixels]) -> list[Rows]:
+        """Compute what `Pipeline.features` says."""
+        return [self._networks(0, *padded_size(pixels), "target").features(pixels) for pixels in pictures]
 
-    def quantize(self, pixels: Pixels, level: int) -> Quantized:
-        """An image uint8 [H, W, 3] -> latents."""
-        networks = self._networks(level, *padded_size(pixels), "encode")
-        return self._quantize(networks, networks.analyse(pixels), level, 0.0)
+    def quantize(self, source: Sequence[NDArray[Any]], level: int, *, dead_zone: float = 0.0) -> Quantized:
+        """Compute what `Pipeline.quantize` says."""
+        parts = [self._quantize(self._analyse(image, level), level, dead_zone) for image in source]
+        return Quantized(*map(list, zip(*parts, strict=True)))
 
-    def quantize_features(self, features: Rows, level: int, *, dead_zone: float = 0.0) -> Quantized:
-        """What `features` gave -> latents. dead_zone: see `dead_zone_widths`."""
-        networks = self._networks(level, PATCH * features.shape[0], PATCH * features.shape[1], "target")
-        return self._quantize(networks, networks.analyse_features(features), level, dead_zone)
+    def _analyse(self, image: NDArray[Any], level: int) -> tuple[Networks, Rows]:
+        """y of an image (uint8) or of its features."""
+        if image.dtype == np.uint8:
+            networks = self._networks(level, *padded_size(image), "encode")
+            return networks, networks.analyse(image)
+        networks = self._networks(level, PATCH * image.shape[0], PATCH * image.shape[1], "target")
+        return networks, networks.analyse_features(image)
 
-    def _quantize(self, networks: Networks, y: Rows, level: int, dead_zone: float) -> Quantized:
-        """y is overwritten."""
+    def _quantize(
+        self, analysed: tuple[Networks, Rows], level: int, dead_zone: float
+    ) -> tuple[Latents, NDArray[np.uint8], Rows]:
+        """Latents, scale index, y_hat; y is overwritten."""
+        networks, y = analysed
         z_rows = np.rint(networks.hyper_analyse(y)).clip(Z_MIN, Z_MAX)
         z_hat = np.ascontiguousarray(z_rows.transpose(2, 0, 1), np.int8)
         index = self._scale_index(z_hat, level, self._weights.entropy.layers)
         widths = dead_zone_widths(self._weights.entropy, dead_zone)
         y_hat = networks.quantize(networks.prior(z_rows), y, np.ascontiguousarray(index.transpose(1, 2, 0)), widths)
-        return Quantized(Latents(level, z_hat, np.ascontiguousarray(y.transpose(2, 0, 1), np.int32)), index, y_hat)
+        return Latents(level, z_hat, np.ascontiguousarray(y.transpose(2, 0, 1), np.int32)), index, y_hat
 
-    def encode(self, quantized: Quantized) -> CodedLatents:
-        """The bytes of an image's latents."""
-        return encode_latents(self._weights.entropy, quantized.latents, quantized.index)
+    def encode(self, quantized: Quantized) -> list[CodedLatents]:
+        """The bytes of each image's latents."""
+        pairs = zip(quantized.latents, quantized.indices, strict=True)
+        return [encode_latents(self._weights.entropy, latents, index, coder=self._coder) for latents, index in pairs]
 
-    def encode_image(self, pixels: Pixels, level: int) -> CodedLatents:
-        """The coded latents of an image: `encode(quantize(...))`."""
-        return self.encode(self.quantize(pixels, level))
+    def encode_pictures(self, pictures: Sequence[Pixels], level: int) -> list[CodedLatents]:
+        """The coded latents of images, one after the other."""
+        return [self._encode(pixels, level) for pixels in pictures]
+
+    def _encode(self, pixels: Pixels, level: int) -> CodedLatents:
+        latents, index, y_hat = self._quantize(self._analyse(pixels, level), level, 0.0)
+        del y_hat
+        return encode_latents(self._weights.entropy, latents, index, coder=self._coder)
 
     # Decoding
 
-    def decode(self, file: StoredLatents) -> Latents:
-        """Raises FormatError."""
-        return decode_latents(self._weights.entropy, file, index_of=self._scale_index)
+    def decode_latents(self, file: StoredLatents) -> Latents:
+        """The latents of one file. Raises FormatError."""
+        return decode_latents(self._weights.entropy, file, index_of=self._scale_index, coder=self._coder)
+
+    def pixels(
+        self, files: Sequence[StoredLatents], window: Window, *, scale: int = 1
+    ) -> list[NDArray[np.uint8] | FormatError]:
+        """Compute what `Pipeline.pixels` says."""
+        return [self._pixels(file, window, scale) for file in files]
+
+    def _pixels(self, file: StoredLatents, window: Window, scale: int) -> NDArray[np.uint8] | FormatError:
+        try:
+            latents = self.decode_latents(file)
+        except FormatError as error:
+            return error
+        return self.synthesize(latents, window, reduction=scale)
 
     def synthesize(self, latents: Latents, window: Window, *, reduction: int = 1) -> Pixels:
         """Latents -> the pixels of a rectangle, uint8 [height, width, 3].
@@ -108,26 +156,9 @@ class CpuPipeline:
         return pixels
 
     def pixel_rows(self, y_hat: Rows, level: int) -> Iterator[Pixels]:
-        """The decoded image of y_hat [h, w, M], band by band from the top: uint8 [rows, 16w, 3]."""
-        return self._networks(level, Y_CELL * y_hat.shape[0], Y_CELL * y_hat.shape[1], "target").synthesize(y_hat)
+        """The decoded image, see `Pipeline.pixel_rows`."""
+        rows = np.ascontiguousarray(y_hat.transpose(1, 2, 0))
+        return self._networks(level, Y_CELL * rows.shape[0], Y_CELL * rows.shape[1], "target").synthesize(rows)
 
     def _scale_index(self, z_hat: NDArray[np.int8], level: int, layers: Sequence[IntegerLayer]) -> NDArray[np.uint8]:
-        return scale_index(z_hat, level, layers)
-
-
-def dead_zone_widths(entropy: EntropyModel, strength: float) -> NDArray[np.float32]:
-    """The amount by which r moves toward zero before it is rounded, for each scale index: float32 [256], 0..0.5.
-
-    Rounding v = 0.5 + d down to 0 instead of up to 1 adds 2d to the squared error (in units of the step) and saves the
-    bits by which 1 is dearer than 0 in the index's table. So the widths that save most for an error are in
-    proportion to these bits: 0.5 * strength * bits.
-    """
-    all_widths = np.zeros(256, np.float32)  # every uint8 has one: no index leads out of the table
-    if not strength:
-        return all_widths
-    bits = entropy.y_tables.bits[:SCALE_INDICES]
-    dearer = np.where(np.isfinite(bits[:, 1]), bits[:, 1] - bits[:, 0], np.inf)
-    with np.errstate(invalid="ignore"):
-        widths = np.nan_to_num(0.5 * strength * dearer, nan=0.0, posinf=0.5)
-    all_widths[:SCALE_INDICES] = widths.clip(0, 0.5)
-    return all_widths
+        return scale_index(z_hat, level, layers, run=self._run_layer)

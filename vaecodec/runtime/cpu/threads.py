@@ -12,11 +12,21 @@ LIMIT = "OMP_NUM_THREADS"
 """The environment variable that PyTorch, OpenBLAS and many others heed, too."""
 
 
+_chosen: list[int] = []
+
+
+def set_thread_count(threads: int | None) -> None:
+    """Set how many threads work on an image from now on, in this process. None: as the environment says."""
+    _chosen[:] = [] if threads is None else [max(1, threads)]
+
+
 def thread_count() -> int:
-    """How many threads work on an image: those of OMP_NUM_THREADS, else one for each processor of this process."""
-    limit = os.environ.get(LIMIT, "").partition(",")[0]
-    if limit.isdecimal() and int(limit) > 0:
-        return int(limit)
+    """The number of threads that work on an image: what was set, else OMP_NUM_THREADS, else all processors."""
+    if _chosen:
+        return _chosen[0]
+    variable = os.environ.get(LIMIT, "").partition(",")[0]
+    if variable.isdecimal() and int(variable) > 0:
+        return int(variable)
     affinity = getattr(os, "sched_getaffinity", None)  # not on macOS and Windows
     return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
 

@@ -10,24 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import llvmlite.binding
-import numba
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from vaecodec.runtime.processor import features, has_bfloat16
 
-def _features() -> set[str]:
-    """The processor's, as LLVM names them; NUMBA_CPU_FEATURES counts, as it does for all that numba compiles."""
-    chosen = getattr(numba.config, "CPU_FEATURES", None)
-    if chosen is not None:
-        return {name[1:] for name in chosen.split(",") if name.startswith("+")}
-    return {name for name, has_it in llvmlite.binding.get_host_cpu_features().items() if has_it}
-
-
-FEATURES = _features()
-HAS_BFLOAT16 = "avx512bf16" in FEATURES
+FEATURES = features()
+HAS_BFLOAT16 = has_bfloat16()
 LANES = 16 if "avx512f" in FEATURES else 8 if "avx" in FEATURES else 4
 """Floats in a vector."""
 VECTORS = 2

@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaecodec.entropy.model import EntropyModel, from_tensors
-from vaecodec.errors import WeightsError
 from vaecodec.levels import MAX_LEVEL
-from vaecodec.networks.config import CONFIGS, PATCH, STEPS, ModelConfig
-from vaecodec.networks.shapes import check_shapes
+from vaecodec.networks.config import PATCH, STEPS, ModelConfig
+from vaecodec.networks.shapes import config_of
 from vaecodec.runtime.cpu.kernels import Block
 from vaecodec.runtime.cpu.matrices import Floats, Matrix
 from vaecodec.weights.store import PREVIEW_PREFIX, StoredModel
@@ -26,13 +25,8 @@ class NetworkWeights:
     """Those of one model, and its entropy model. Raises WeightsError for tensors that don't fit its configuration."""
 
     def __init__(self, stored: StoredModel) -> None:
-        config = CONFIGS.get(stored.card.get("config", ""))
-        if config is None:
-            message = f"weights file has config {stored.card.get('config')!r}; known: {', '.join(CONFIGS)}"
-            raise WeightsError(message)
-        self.config: ModelConfig = config
         self.entropy: EntropyModel = from_tensors(stored.tensors)
-        check_shapes(config, stored.tensors, self.entropy)
+        self.config: ModelConfig = config_of(stored, self.entropy)
         self._tensors = stored.tensors
         self._fixed: dict[str, object] = {}
         self._of_levels: dict[tuple[str, int], object] = {}
