@@ -135,6 +135,12 @@ def test_the_ladder_finds_the_best_jpeg(photo: NDArray[np.uint8]) -> None:
     assert free > 10
 
 
+def test_the_ladder_has_room_for_noise() -> None:
+    """Pillow by itself can't write an optimized JPEG that is larger than its image has pixels."""
+    noise = np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8)
+    assert JpegLadder(noise).psnr_within(1 << 20) is not None
+
+
 # Measuring
 
 

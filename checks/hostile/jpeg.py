@@ -5,9 +5,11 @@ from __future__ import annotations
 import functools
 import io
 from collections.abc import Callable
+from unittest import mock
 
 import numpy as np
 from PIL import Image as PillowImage
+from PIL import ImageFile
 
 from checks.hostile.canvas import Image
 from vaecodec.metrics import psnr
@@ -15,6 +17,8 @@ from vaecodec.metrics import psnr
 QUALITIES = range(1, 101)
 SUBSAMPLINGS = ("4:2:0", "4:4:4")
 START_OF_SCAN = b"\xff\xda"
+LARGEST_JPEG = 1 << 20
+"""Bytes."""
 MOST_PSNR = 99.0
 """dB; stands for equal images, too: JSON has no infinity."""
 
@@ -51,8 +55,9 @@ class JpegLadder:
         return max(found, default=None)
 
     def _encode(self, quality: int, subsampling: str) -> bytes:
-        out = io.BytesIO()
-        PillowImage.fromarray(self._image).save(out, "JPEG", quality=quality, subsampling=subsampling, optimize=True)
+        out, image = io.BytesIO(), PillowImage.fromarray(self._image)
+        with mock.patch.object(ImageFile, "MAXBLOCK", LARGEST_JPEG):  # optimize=True must have it in one piece
+            image.save(out, "JPEG", quality=quality, subsampling=subsampling, optimize=True)
         return out.getvalue()
 
     def _measure(self, quality: int, subsampling: str) -> float:
