@@ -11,6 +11,7 @@ COMMANDS = {
     "determinism": "checks.determinism:main",
     "damage": "checks.damage:main",
     "folders": "checks.folders:main",
+    "deleting": "checks.deleting:main",
     "adversary": "checks.adversary:main",
     "hostile": "checks.hostile.command:main",
     "fuzz": "checks.fuzz.__main__:main",
@@ -22,6 +23,7 @@ def main() -> None:
     """Check what vaecodec promises, on more files and for longer than its tests do.
 
     \b
+    python -m checks deleting           no photo is lost by --delete-original, whenever it is killed
     python -m checks damage             damaged files end in an image or in a FormatError
     python -m checks hostile PHOTOS     images that are no photographs come back, and no worse than from JPEG
     python -m checks adversary          images made to break the networks don't

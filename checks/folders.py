@@ -96,7 +96,7 @@ def run_with_kills(source: Path, out: Path, *, kills: int, jobs: int, model: str
         problems += [f"{path.name} was made twice" for path, state in done.items() if found.get(path) != state]
         made.append(len(found))
         done = found
-    ended = subprocess.run([sys.executable, "-m", "vaecodec", *command], env=_environment(), check=False)
+    ended = subprocess.run([sys.executable, "-m", "vaecodec", *command], env=environment(), check=False)
     if ended.returncode:
         problems.append(f"the last run ended with {ended.returncode}")
     found = states(out)
@@ -109,7 +109,7 @@ def run_with_kills(source: Path, out: Path, *, kills: int, jobs: int, model: str
 def _run_until(command: list[str], out: Path, count: int, seconds: float) -> None:
     """Run until there are `count` outputs and some time more, then kill it as a power failure would."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "vaecodec", *command], env=_environment(), stdout=subprocess.DEVNULL
+        [sys.executable, "-m", "vaecodec", *command], env=environment(), stdout=subprocess.DEVNULL
     )
     while process.poll() is None and len(states(out)) < count:
         time.sleep(0.005)
@@ -136,7 +136,7 @@ def _undecodable(paths: dict[Path, tuple[int, int]], model: str) -> list[str]:
     return problems
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     paths = [str(ROOT), str(ROOT / "kernels"), os.environ.get("PYTHONPATH", "")]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
 

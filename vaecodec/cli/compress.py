@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -22,6 +25,9 @@ from vaecodec.cli.sources import Selection, photo_suffixes
 from vaecodec.cli.startup import codec_maker, limit_threads, may_skip_numba
 from vaecodec.cli.table import Table
 from vaecodec.cli.target import Target
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,7 @@ changes = grouped(
     "--keep-smaller", cls=BareOption, bare="skip", type=click.Choice(["skip", "copy"]), metavar="[=copy]",
     help="Make no .vaec file that is larger than its photo (=copy: copy the photo to -o DIR instead).",
 )  # fmt: skip
+@options.rare("--delete-original", is_flag=True, help="Delete a photo once its .vaec file was compared with it.")
 @options.combined(options.dry_run, options.model, options.machine, options.console)
 def compress(
     selection: Selection,
@@ -58,6 +65,7 @@ def compress(
     changes: Changes,
     report_path: str | None,
     keep_smaller: str | None,
+    delete_original: bool,
     dry_run: bool,
     model: str | Path,
     machine: Machine,
@@ -78,6 +86,8 @@ def compress(
     sources = selection.find(photo_suffixes())
     planned = placement.plan(sources, ".vaec", has_folder=selection.has_folder)
     console.lines_to_stderr = check_stdout(planned, as_json=console.as_json)
+    if delete_original:
+        _check_deletion(planned, changes)
     selection.say_left_alone(console)
     own_weights = model if isinstance(model, Path) else None
     check = check_vaec(
@@ -89,10 +99,20 @@ def compress(
     limit_threads(machine.threads)
     coder = _Coder(target, changes, model, machine, len(planned), jobs)
 
+    def skip_and_delete(job: Job) -> bool:
+        """A killed run may have made an output without deleting its photo."""
+        if not skip(job):
+            return False
+        [state], image = job.source_stat(), coder.open(job.read())
+        coder.delete(job, image, state)
+        return True
+
     def work(job: Job) -> Record:
         placement.prepare(job)
+        state = job.source_stat()
         source = job.read()
-        data, (width, height) = coder.encode(source)
+        image = coder.open(source)
+        data, (width, height) = coder.encode(image)
         facts: Record = {
             "output": job.output,
             "source_bytes": len(source),
@@ -105,12 +125,25 @@ def compress(
         if keep_smaller is not None and len(data) >= len(source):
             return facts | _keep(job, source, placement, copy=keep_smaller == "copy")
         placement.write(job, data)
+        if delete_original:
+            coder.delete(job, image, state[0])
+            return facts | {"deleted": True}
         return facts
 
     with contextlib.closing(Table(report_path, planned, placement)) as table:
-        task = Task(work, "compressing", skip, report.compress_lines, table.add)
+        task = Task(work, "compressing", skip_and_delete if delete_original else skip, report.compress_lines, table.add)
         results = run(planned, task, console, workers=jobs)
     finish(results, console, report.compress_summary(results), can_resume=placement.can_resume)
+
+
+def _check_deletion(planned: Sequence[Job], changes: Changes) -> None:
+    """Raises UsageError where a .vaec file could not take the place of its photo."""
+    from vaecodec.cli.deleting import check_deletable
+
+    if changes.max_dimension is not None:
+        message = "--delete-original and --max-dimension cannot be combined: pixels would be lost."
+        raise click.UsageError(message)
+    check_deletable(planned)
 
 
 class _Coder:
@@ -122,14 +155,36 @@ class _Coder:
         self._target, self._changes, self._model, self._machine, self._files = target, changes, model, machine, files
         self._make_codec = codec_maker(model, machine, jobs=jobs)
 
-    def encode(self, source: bytes) -> tuple[bytes, tuple[int, int]]:
-        """An image file -> the .vaec file, and width and height of the image in it."""
-        from vaecodec import numpy_codec
+    def open(self, source: bytes) -> Image.Image:
+        """The image in an image file, as it is to be coded. Raises InputError."""
         from vaecodec.cli.image_files import open_photo, scaled_down
 
-        image, strip = scaled_down(open_photo(source), self._changes.max_dimension), self._changes.strip
+        return scaled_down(open_photo(source), self._changes.max_dimension)
+
+    def delete(self, job: Job, image: Image.Image, state: os.stat_result) -> None:
+        """Delete the photo, if its .vaec file is right."""
+        from vaecodec.cli.deleting import delete_original
+
+        delete_original(job, image, state, self._decode, strip=self._changes.strip)
+
+    def _decode(self, data: bytes) -> Image.Image:
+        from vaecodec import numpy_codec
+
+        info = vaecodec.inspect(data)
+        if self._skips_numba(info.width * info.height):
+            return numpy_codec.decode(data)
+        return self._make_codec().decode(data)
+
+    def _skips_numba(self, pixels: int) -> bool:
         is_plain = self._target.is_quality and isinstance(self._model, str)
-        if may_skip_numba(image.width * image.height, self._machine, files=self._files, is_plain=is_plain):
+        return may_skip_numba(pixels, self._machine, files=self._files, is_plain=is_plain)
+
+    def encode(self, image: Image.Image) -> tuple[bytes, tuple[int, int]]:
+        """An image -> the .vaec file, and width and height of the image in it."""
+        from vaecodec import numpy_codec
+
+        strip = self._changes.strip
+        if self._skips_numba(image.width * image.height):
             data = numpy_codec.encode(image, self._target.quality, model=str(self._model), strip=strip)
         else:
             data = self._target.encode(self._make_codec(), image, strip=strip)

@@ -18,7 +18,8 @@ def compress_lines(record: Record) -> list[str]:
     if kept is not None:
         copied = f", copied to {record['output']}" if kept == "copied" else ""
         return [f"{record['source']}: kept as it is, {format_size(before)}; as .vaec {format_size(after)}{copied}"]
-    return [f"{record['source']} -> {record['output']}: {_shrinking(before, after)}"]
+    deleted = "; photo deleted" if record.get("deleted") else ""
+    return [f"{record['source']} -> {record['output']}: {_shrinking(before, after)}{deleted}"]
 
 
 def compress_summary(results: Results) -> list[str]:
