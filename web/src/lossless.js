@@ -1,0 +1,1 @@
+export async function decodeTiles() { throw new Error("later"); }
