@@ -8,7 +8,7 @@ export const Tag = { LATENTS: 1, OUTLIERS: 2, ALPHA: 3, LOSSLESS: 4, ICC: 16, EX
 
 const MAGIC = [0x8f, 0x56, 0x41, 0x43];
 const MODES = { 1: "RGB", 2: "L", 3: "RGBA", 4: "LA" };
-const MAX_LEVEL = 63;
+export const MAX_LEVEL = 63;
 const MAX_SIDE = 65535;
 const VARINT_MAX = 2 ** 32 - 1;
 const VARINT_MAX_BYTES = 5;

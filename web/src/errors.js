@@ -55,6 +55,11 @@ export class UnknownModel extends WeightsError {
   static kind = "UnknownModel";
 }
 
+/** Weights of this id are at hand, but others. */
+export class HashMismatch extends WeightsError {
+  static kind = "HashMismatch";
+}
+
 /** This browser lacks what decoding needs, or has no memory left. */
 export class BackendError extends VaecodecError {
   static kind = "BackendError";
@@ -62,7 +67,7 @@ export class BackendError extends VaecodecError {
 
 const KINDS = [
   VaecodecError, FormatError, BadMagic, UnsupportedVersion, Truncated, ChecksumMismatch, LimitExceeded, CorruptStream,
-  WeightsError, UnknownModel, BackendError,
+  WeightsError, UnknownModel, HashMismatch, BackendError,
 ];
 
 /** An error as plain data, for a message between threads. */

@@ -1,4 +1,5 @@
 // The float networks of a decoder: vaecodec/runtime/numpy_networks.py in bands of rows, on the kernel.
+import { MAX_LEVEL } from "./container.js";
 import { WeightsError } from "./errors.js";
 import { tensorOf } from "./weights.js";
 
@@ -8,7 +9,6 @@ const STEPS = 4;
 const POSITIONS = [[0, 0], [1, 1], [0, 1], [1, 0]];
 const PATCH = 8;
 const PREVIEW_SIDE = 2;
-const MAX_LEVEL = 63;
 /** Positions that go through a network at once, at least: enough to use what is in the cache, few enough to fit. */
 const BAND = 256;
 const PANEL = 8;

@@ -1,0 +1,271 @@
+// viewer.js
+// The viewer page: files dropped, chosen or embedded; zoom; save as PNG.
+
+const STEP = 1.25;
+const MOST = 16;
+const KEY_MOVE = 60;
+/** From this zoom on pixels are shown as squares. */
+const SHARP = 2;
+
+/** Bring the page viewer.html to life. */
+class Viewer {
+  #images = [];
+  #shown = null;
+
+  constructor(page) {
+    this.page = page;
+    this.stage = page.getElementById("stage");
+    this.stage.classList.add("empty-now");
+    this.#listen();
+    for (const element of page.querySelectorAll("script[data-vaec-file]")) {
+      this.add(element.dataset.vaecFile, fromBase64(element.textContent.trim()));
+    }
+    if (this.#images.length) this.show(this.#images[0]);
+  }
+
+  #get(id) {
+    return this.page.getElementById(id);
+  }
+
+  /** A file by name and bytes; weights are kept for the images that need them. */
+  add(name, bytes) {
+    if (name.endsWith(".safetensors")) {
+      VaecImage.client.weights.add(bytes);
+      for (const image of this.#images) if (image.error) image.element.bytes = bytes;
+      return;
+    }
+    const element = this.page.createElement("vaec-image");
+    element.alt = name;
+    element.hidden = true;
+    const tab = this.page.createElement("button");
+    tab.type = "button";
+    const label = this.page.createElement("span");
+    label.textContent = name;
+    tab.append(label);
+    const image = { name, size: bytes.length, element, tab, file: null, error: null, part: 0, seconds: null, view: null };
+    tab.addEventListener("click", () => this.show(image));
+    this.#images.push(image);
+    this.#get("tabs").append(tab);
+    this.stage.append(element);
+    this.#follow(image);
+    element.bytes = bytes;
+  }
+
+  #follow(image) {
+    const started = performance.now();
+    const tell = (change) => {
+      Object.assign(image, change);
+      if (image === this.#shown) this.#update();
+    };
+    const { element } = image;
+    element.addEventListener("header", ({ detail }) => tell({ file: detail, error: null }));
+    element.addEventListener("progress", ({ detail }) => tell({ part: detail }));
+    element.addEventListener("preview", () => tell({}));
+    element.addEventListener("load", () => tell({ part: 1, seconds: (performance.now() - started) / 1000 }));
+    element.addEventListener("error", ({ detail }) => tell({ error: detail, part: 1 }));
+  }
+
+  /** Show one of the images. */
+  show(image) {
+    if (this.#shown) this.#shown.element.hidden = true;
+    this.#shown = image;
+    image.element.hidden = false;
+    for (const { tab } of this.#images) tab.setAttribute("aria-pressed", String(tab === image.tab));
+    this.#update();
+  }
+
+  #update() {
+    const { file, error, part, size, seconds, element } = this.#shown;
+    this.stage.classList.remove("empty-now");
+    this.#get("empty").hidden = true;
+    this.#get("error").hidden = !error;
+    this.#get("error").textContent = error ? `${error.name}: ${error.message}` : "";
+    this.#get("progress").hidden = part === 1;
+    this.#get("progress").value = part;
+    element.hidden = Boolean(error);
+    for (const id of ["in", "out", "fit"]) this.#get(id).disabled = !file || Boolean(error);
+    this.#get("save").disabled = !element.complete;
+    this.#place();
+    this.#get("facts").replaceChildren(...(file ? facts(file, size, seconds).map((fact) => this.#fact(...fact)) : []));
+  }
+
+  #fact(label, value) {
+    const element = this.page.createElement("span");
+    const strong = this.page.createElement("b");
+    strong.textContent = value;
+    element.append(`${label} `, strong);
+    return element;
+  }
+
+  // Zoom and panning. A view is {scale, x, y} in CSS pixels of the stage; null: the whole image.
+
+  #fitted() {
+    const { naturalWidth: width, naturalHeight: height } = this.#shown.element;
+    const { clientWidth, clientHeight } = this.stage;
+    const scale = Math.min(clientWidth / width, clientHeight / height, 1);
+    return { scale, x: (clientWidth - scale * width) / 2, y: (clientHeight - scale * height) / 2 };
+  }
+
+  #place() {
+    const { element, view } = this.#shown;
+    if (!element.naturalWidth) return;
+    const { scale, x, y } = view ?? this.#fitted();
+    element.style.transform = `translate(${x}px, ${y}px) scale(${scale})`;
+    this.stage.classList.toggle("sharp", scale >= SHARP);
+    this.#get("fit").textContent = view ? `${Math.round(100 * scale)} %` : "fit";
+  }
+
+  /** factor: to zoom by, around a point of the stage. */
+  zoom(factor, point = { x: this.stage.clientWidth / 2, y: this.stage.clientHeight / 2 }) {
+    if (!this.#shown?.file) return;
+    const fitted = this.#fitted();
+    const { scale, x, y } = this.#shown.view ?? fitted;
+    const next = Math.min(MOST, Math.max(Math.min(fitted.scale, 1) / 2, scale * factor));
+    const part = next / scale;
+    this.#shown.view = { scale: next, x: point.x - part * (point.x - x), y: point.y - part * (point.y - y) };
+    this.#place();
+  }
+
+  /** The whole image, or one pixel of it on one of the page. */
+  fit() {
+    if (!this.#shown?.file) return;
+    const { view } = this.#shown;
+    this.#shown.view = null;
+    if (!view) this.zoom(1 / this.#fitted().scale);
+    this.#place();
+  }
+
+  move(dx, dy) {
+    if (!this.#shown?.file) return;
+    const { scale, x, y } = this.#shown.view ?? this.#fitted();
+    this.#shown.view = { scale, x: x + dx, y: y + dy };
+    this.#place();
+  }
+
+  /** Offer the shown image as a PNG file. */
+  async save() {
+    const { name, element } = this.#shown;
+    const button = this.#get("save");
+    button.disabled = true;
+    const link = this.page.createElement("a");
+    link.download = name.replace(/\.vaec$/i, "") + ".png";
+    link.href = URL.createObjectURL(await element.toBlob());
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+    button.disabled = false;
+  }
+
+  async #take(files) {
+    const before = this.#images.length;
+    for (const file of files) {
+      try {
+        this.add(file.name, new Uint8Array(await file.arrayBuffer()));
+      } catch (error) {
+        this.#get("empty").hidden = true;
+        this.#get("error").hidden = false;
+        this.#get("error").textContent = `${file.name}: ${error.message}`;
+      }
+    }
+    if (this.#images.length > before) this.show(this.#images[before]);
+  }
+
+  #listen() {
+    const { stage } = this;
+    this.#get("files").addEventListener("change", ({ target }) => this.#take(target.files));
+    this.#get("in").addEventListener("click", () => this.zoom(STEP));
+    this.#get("out").addEventListener("click", () => this.zoom(1 / STEP));
+    this.#get("fit").addEventListener("click", () => this.fit());
+    this.#get("save").addEventListener("click", () => this.save());
+    this.#listenForDrops();
+    this.#listenForPointers();
+    this.page.addEventListener("keydown", (event) => this.#key(event));
+    stage.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
+    stage.addEventListener("dblclick", () => this.fit());
+    new ResizeObserver(() => this.#shown && this.#place()).observe(stage);
+  }
+
+  #listenForDrops() {
+    const { page, stage } = this;
+    page.addEventListener("dragover", (event) => {
+      event.preventDefault();
+      stage.classList.add("drop");
+    });
+    page.addEventListener("dragleave", () => stage.classList.remove("drop"));
+    page.addEventListener("drop", (event) => {
+      event.preventDefault();
+      stage.classList.remove("drop");
+      this.#take(event.dataTransfer.files);
+    });
+  }
+
+  /** One pointer moves the image, two zoom it. */
+  #listenForPointers() {
+    const { stage } = this;
+    const down = new Map();
+    const spread = () => {
+      const [a, b] = [...down.values()];
+      return { x: (a.x + b.x) / 2, y: (a.y + b.y) / 2, distance: Math.hypot(a.x - b.x, a.y - b.y) };
+    };
+    stage.addEventListener("pointerdown", (event) => {
+      if (event.button || event.target.closest(".error")) return;
+      stage.setPointerCapture(event.pointerId);
+      down.set(event.pointerId, this.#point(event));
+      stage.classList.add("moving");
+    });
+    stage.addEventListener("pointermove", (event) => {
+      const last = down.get(event.pointerId);
+      if (!last) return;
+      const now = this.#point(event);
+      const before = down.size === 2 ? spread() : null;
+      down.set(event.pointerId, now);
+      if (!before) this.move(now.x - last.x, now.y - last.y);
+      else {
+        const after = spread();
+        this.move(after.x - before.x, after.y - before.y);
+        this.zoom(after.distance / Math.max(1, before.distance), after);
+      }
+    });
+    const up = (event) => {
+      down.delete(event.pointerId);
+      if (!down.size) stage.classList.remove("moving");
+    };
+    stage.addEventListener("pointerup", up);
+    stage.addEventListener("pointercancel", up);
+  }
+
+  #point({ clientX, clientY }) {
+    const { left, top } = this.stage.getBoundingClientRect();
+    return { x: clientX - left, y: clientY - top };
+  }
+
+  #wheel(event) {
+    event.preventDefault();
+    this.zoom(STEP ** (-event.deltaY / (event.deltaMode ? 3 : 100)), this.#point(event));
+  }
+
+  #key(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const moves = { ArrowLeft: [1, 0], ArrowRight: [-1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
+    const actions = { "+": () => this.zoom(STEP), "=": () => this.zoom(STEP), "-": () => this.zoom(1 / STEP), 0: () => this.fit() };
+    actions.s = () => !this.#get("save").disabled && this.save();
+    if (event.key in moves) this.move(...moves[event.key].map((part) => part * KEY_MOVE));
+    else if (event.key in actions) actions[event.key]();
+    else return;
+    event.preventDefault();
+  }
+}
+
+function facts(file, size, seconds) {
+  const bpp = (8 * size) / (file.width * file.height);
+  const list = [["Size", `${file.width} × ${file.height}`], ["Mode", file.mode]];
+  list.push(["File", `${size.toLocaleString("en")} bytes, ${bpp.toFixed(2)} bits a pixel`]);
+  list.push(file.isLossless ? ["Coding", "lossless"] : ["Level", `${file.level} of 63, model ${file.modelId}-${file.modelHash}`]);
+  if (seconds !== null) list.push(["Decoded in", `${seconds.toFixed(2)} s`]);
+  return list;
+}
+
+// viewer_main.js
+// What the script of the viewer page does when it is loaded.
+
+start(globalThis.document?.baseURI);
+if (globalThis.document) new Viewer(document);

@@ -1,0 +1,104 @@
+"""The viewer page, as one file that needs no server, and the files of a site that shows .vaec images."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import re
+from collections.abc import Sequence
+from importlib.resources import files
+
+from vaecodec import container
+from vaecodec.errors import FormatError
+from vaecodec.weights.manifest import ManifestEntry, entry_by_wire
+from vaecodec.web.weights import BrowserWeights, browser_weights
+
+MODULE_MARK = "// As a module:"
+"""What follows in vaecodec.js isn't legal in a script inside a page."""
+_STYLE = re.compile("<style>(.*?)</style>", re.DOTALL)
+
+
+def viewer_page(named: Sequence[tuple[str, bytes]] = (), models: Sequence[ManifestEntry] = ()) -> str:
+    """One HTML page with .vaec files, (name, bytes), and all that it takes to decode them inside.
+
+    models: whose weights are inside beside those that the files need. A file that isn't whole is shown as its error.
+    Raises WeightsError for a file of a model that isn't shipped.
+    """
+    entries = {entry.name: entry for entry in (*models, *_models_of(data for _, data in named))}
+    content = [_weights_element(browser_weights(entry)) for entry in entries.values()]
+    content += [_file_element(name, data) for name, data in named]
+    return _page("\n".join(content))
+
+
+def site_files(models: Sequence[ManifestEntry], *, with_scripts: bool = True) -> dict[str, bytes]:
+    """A folder to be served, or to be opened from a disk: viewer.html, vaecodec.js, and weights/ of these models.
+
+    with_scripts: weights as scripts, too, a third larger: a page from a disk can't read them otherwise.
+    """
+    made = {"viewer.html": _page("").encode(), "vaecodec.js": _asset("vaecodec.js").encode()}
+    for entry in models:
+        weights = browser_weights(entry)
+        made[f"weights/{weights.name}.safetensors"] = weights.data
+        if with_scripts:
+            script = f'vaecodecWeights("{weights.name}.js", "{_base64(weights.data)}");\n'
+            made[f"weights/{weights.name}.js"] = script.encode()
+    return made
+
+
+def _models_of(datas: Sequence[bytes] | object) -> list[ManifestEntry]:
+    entries = []
+    for data in datas:  # type: ignore[attr-defined]
+        try:
+            header = container.parse_header(data).header
+        except FormatError:
+            continue  # the page says what is wrong with it
+        if not header.is_lossless:
+            entries.append(entry_by_wire(header.model_id, header.model_hash))
+    return entries
+
+
+def _page(content: str) -> str:
+    template = _asset("viewer.html")
+    # What stands between the tags must be, byte for byte, what the policy names.
+    code = "\n" + _asset("vaecodec.js").partition(MODULE_MARK)[0] + _asset("viewer.js")
+    style = _STYLE.search(template)
+    policy = _policy(code, style[1] if style else "")
+    parts = {"POLICY": policy, "CONTENT": content, "CODE": code}
+    return re.sub("@@(POLICY|CONTENT|CODE)@@", lambda place: parts[place[1]], template)
+
+
+def _policy(code: str, style: str) -> str:
+    """Nothing but this script and this style; WebAssembly, but no eval; weights from beside the page."""
+    return "; ".join(
+        (
+            "default-src 'none'",
+            f"script-src {_hash(code)} 'wasm-unsafe-eval' 'self'",
+            f"style-src {_hash(style)}",
+            "worker-src blob:",
+            "connect-src 'self'",
+            "img-src blob: data:",
+            "base-uri 'none'",
+            "form-action 'none'",
+        )
+    )
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def _weights_element(weights: BrowserWeights) -> str:
+    return f'<script type="text/plain" data-vaec-weights="{weights.name}">{_base64(weights.data)}</script>'
+
+
+def _file_element(name: str, data: bytes) -> str:
+    return f'<script type="text/plain" data-vaec-file="{html.escape(name, quote=True)}">{_base64(data)}</script>'
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def _asset(name: str) -> str:
+    return (files("vaecodec.web") / "assets" / name).read_text(encoding="utf-8")

@@ -1,0 +1,216 @@
+// The side of the page: one worker that decodes, and the weights that it asks for.
+import { fromBase64 } from "./base64.js";
+import { MAX_HEADER_BYTES, parseHeader } from "./container.js";
+import { BackendError, HashMismatch, packError, Truncated, UnknownModel, unpackError } from "./errors.js";
+import { readWeights } from "./weights.js";
+
+const CACHE = "vaecodec-weights";
+/** 67 megapixels; they take 12 bytes each in the worker (model base), and 4 on the canvas. */
+export const MAX_PIXELS = 2 ** 26;
+
+/** Where weights come from: embedded in the page, a folder, or both. */
+export class Weights {
+  #known = new Map();
+
+  /** folder: the URL of the weights that `vaecodec web` wrote. */
+  constructor(folder) {
+    this.folder = folder;
+  }
+
+  /** Weights at hand: bytes, or a text in base64. Their card says which model they are. */
+  add(weights) {
+    const bytes = typeof weights === "string" ? fromBase64(weights) : weights;
+    const { card } = readWeights(bytes);
+    this.#known.set(`${card.model_id}-${card.wire_hash}`, Promise.resolve(bytes));
+  }
+
+  /** The bytes of the weights of a model. Throws UnknownModel where nobody has them. */
+  get(modelId, modelHash) {
+    const key = `${modelId}-${modelHash}`;
+    if (!this.#known.has(key)) {
+      const fetched = this.#fetch(key);
+      fetched.catch(() => this.#known.delete(key)); // to be tried again
+      this.#known.set(key, fetched);
+    }
+    return this.#known.get(key);
+  }
+
+  async #fetch(key) {
+    const url = new URL(`${key}.safetensors`, this.folder);
+    // A page from a disk may not fetch, but it may run a script from beside it.
+    const bytes = url.protocol === "file:" ? await fromScript(new URL(`${key}.js`, this.folder)) : await fromCache(url);
+    const { card } = readWeights(bytes);
+    if (`${card.model_id}-${card.wire_hash}` !== key) {
+      throw new HashMismatch(`${url.pathname} holds model ${card.model_id}, ${card.wire_hash}; its name says ${key}`);
+    }
+    return bytes;
+  }
+}
+
+/** A name says which integers are inside, so what is cached is right for ever. */
+async function fromCache(url) {
+  const cache = globalThis.caches ? await caches.open(CACHE).catch(() => null) : null;
+  let response = await cache?.match(url);
+  if (!response) {
+    response = await fetch(url).catch((error) => {
+      throw new UnknownModel(`the weights ${url.pathname} cannot be fetched (${error.message})`);
+    });
+    if (!response.ok) throw new UnknownModel(`the weights ${url.pathname} are not on this server (${response.status})`);
+    await cache?.put(url, response.clone()).catch(() => {}); // a full disk: fetched again next time
+  }
+  return new Uint8Array(await response.arrayBuffer());
+}
+
+const waiting = new Map();
+
+function fromScript(url) {
+  return new Promise((resolve, reject) => {
+    const script = document.createElement("script");
+    script.src = url;
+    script.onerror = () => reject(new UnknownModel(`the weights ${url.pathname} are not there`));
+    globalThis.vaecodecWeights = (name, text) => waiting.get(name)?.(fromBase64(text));
+    waiting.set(url.pathname.split("/").at(-1), resolve);
+    document.head.append(script);
+  });
+}
+
+/** Decodes files in a worker, one after the other. */
+export class Client {
+  #jobs = new Map();
+  #next = 1;
+  #worker = null;
+  #last = Promise.resolve();
+
+  /** weights: a `Weights`. startWorker: a function that gives a Worker with `serve` in it. */
+  constructor(weights, startWorker) {
+    this.weights = weights;
+    this.startWorker = startWorker;
+  }
+
+  /**
+   * Decode the bytes of a file. on: start({width, height, mode, icc, exif}), preview({width, height, rgba}),
+   * rows(top, rows, rgba), progress(0..1), all optional. signal: an AbortSignal. Rejects with a VaecodecError.
+   */
+  decode(bytes, { on = {}, maxPixels = MAX_PIXELS, preview = true, signal } = {}) {
+    return this.#enqueue({ type: "decode", bytes, maxPixels, preview }, on, signal);
+  }
+
+  /** The integers of a file, see `decodeLatents`. */
+  async latents(bytes, { maxPixels = MAX_PIXELS } = {}) {
+    let found;
+    await this.#enqueue({ type: "latents", bytes, maxPixels }, { latents: (latents) => (found = latents) });
+    return found;
+  }
+
+  /** One after the other: two at a time would take the memory of both. */
+  #enqueue(message, on, signal) {
+    const turn = this.#last.then(() => this.#run(message, on, signal));
+    this.#last = turn.catch(() => {});
+    return turn;
+  }
+
+  #run({ bytes, ...message }, on, signal) {
+    signal?.throwIfAborted();
+    const id = this.#next++;
+    return new Promise((resolve, reject) => {
+      this.#jobs.set(id, { on, resolve, reject });
+      signal?.addEventListener("abort", () => this.#stop(id, signal.reason), { once: true });
+      const data = bytes.slice().buffer;
+      try {
+        this.#worker ??= this.#start();
+      } catch (error) {
+        this.#stop(id, new BackendError(`no worker can be started (${error.message})`));
+        return;
+      }
+      this.#worker.postMessage({ ...message, id, data }, [data]);
+    });
+  }
+
+  #start() {
+    const worker = this.startWorker();
+    worker.onmessage = ({ data: message }) => this.#answer(message);
+    worker.onerror = (event) => {
+      for (const id of this.#jobs.keys()) this.#stop(id, new BackendError(`the worker failed (${event.message ?? "not loaded"})`));
+    };
+    return worker;
+  }
+
+  async #answer(message) {
+    if (message.type === "weights") {
+      await this.#sendWeights(message);
+      return;
+    }
+    const job = this.#jobs.get(message.id);
+    if (!job) return;
+    if (message.type === "done" || message.type === "error") {
+      this.#jobs.delete(message.id);
+      if (message.type === "done") job.resolve();
+      else job.reject(unpackError(message.error));
+      return;
+    }
+    try {
+      if (message.type === "rows") job.on.rows?.(message.top, message.rows, message.rgba);
+      else job.on[message.type]?.(message.image ?? message.part ?? message.latents);
+    } catch (error) {
+      this.#stop(message.id, error); // the caller cannot take what it asked for: a canvas that large, for one
+    }
+  }
+
+  async #sendWeights({ modelId, modelHash }) {
+    const worker = this.#worker;
+    const answer = { type: "weights", key: `${modelId}-${modelHash}` };
+    try {
+      worker.postMessage({ ...answer, bytes: await this.weights.get(modelId, modelHash) });
+    } catch (error) {
+      worker.postMessage({ ...answer, error: packError(error) });
+    }
+  }
+
+  /** What a worker is busy with can only be stopped together with it. */
+  #stop(id, reason) {
+    const job = this.#jobs.get(id);
+    if (!job) return;
+    this.#jobs.delete(id);
+    this.#worker?.terminate();
+    this.#worker = null;
+    job.reject(reason);
+  }
+}
+
+/**
+ * Read a stream of bytes; header(file) is called as soon as the header is whole and right, long before the rest. Throws
+ * FormatError for a header that can never become one.
+ */
+export async function readStream(stream, header) {
+  const parts = [];
+  let size = 0;
+  let isKnown = false;
+  for (const reader = stream.getReader(); ; ) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    parts.push(value);
+    size += value.length;
+    if (!isKnown) isKnown = tryHeader(joined(parts, size), header);
+  }
+  return joined(parts, size);
+}
+
+function tryHeader(bytes, header) {
+  try {
+    header(parseHeader(bytes));
+    return true;
+  } catch (error) {
+    if (error instanceof Truncated && bytes.length < MAX_HEADER_BYTES) return false;
+    throw error;
+  }
+}
+
+function joined(parts, size) {
+  const bytes = new Uint8Array(size);
+  let at = 0;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.length;
+  }
+  return bytes;
+}

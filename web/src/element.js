@@ -1,0 +1,209 @@
+// <vaec-image src="photo.vaec" alt="...">: as <img>, for .vaec files.
+import { CanvasPainter, resize, uprightSize } from "./canvas.js";
+import { Client, MAX_PIXELS, readStream, Weights } from "./client.js";
+import { VaecodecError } from "./errors.js";
+import { encodePng } from "./png.js";
+
+const STYLE = `
+  :host { display: inline-block; max-width: 100%; vertical-align: bottom; }
+  :host([hidden]) { display: none; }
+  canvas { display: block; width: 100%; height: 100%; object-fit: inherit; }
+  canvas[hidden] { display: none; }
+`;
+/** How far outside of the window a lazy image begins to load. */
+const LAZY_MARGIN = "600px";
+const NAME = "vaec-image";
+
+/**
+ * Attributes: src, alt, loading="lazy", max-pixels. Properties: bytes (the file itself, instead of src), naturalWidth,
+ * naturalHeight, complete. Events, none of which bubbles: "header" (the size is known), "preview", "progress"
+ * (detail: 0..1), "load", "error" (detail: an Error; its name is the class, as in vaecodec/errors.py).
+ */
+export class VaecImage extends (globalThis.HTMLElement ?? Object) {
+  static observedAttributes = ["src", "alt", "loading"];
+  /** Shared by all elements; set it before the first one loads to have weights or worker elsewhere. */
+  static client = null;
+  /** The URL of the script that `start` was called in. */
+  static base = null;
+
+  #canvas = null;
+  #bytes = null;
+  #abort = null;
+  #waits = null;
+
+  constructor() {
+    super();
+    const sheet = new CSSStyleSheet(); // legal under any style-src
+    sheet.replaceSync(STYLE);
+    const root = this.attachShadow({ mode: "open" });
+    root.adoptedStyleSheets = [sheet];
+    this.#canvas = document.createElement("canvas");
+    [this.#canvas.width, this.#canvas.height] = [0, 0];
+    this.#canvas.setAttribute("part", "canvas");
+    this.#canvas.setAttribute("role", "img");
+    root.append(this.#canvas);
+    this.complete = false;
+  }
+
+  get src() {
+    return this.getAttribute("src") ?? "";
+  }
+
+  set src(value) {
+    this.setAttribute("src", value);
+  }
+
+  get alt() {
+    return this.getAttribute("alt") ?? "";
+  }
+
+  set alt(value) {
+    this.setAttribute("alt", value);
+  }
+
+  /** The file itself, Uint8Array; set instead of src. */
+  get bytes() {
+    return this.#bytes;
+  }
+
+  set bytes(value) {
+    this.#bytes = value;
+    this.#begin();
+  }
+
+  get naturalWidth() {
+    return this.#canvas.width;
+  }
+
+  get naturalHeight() {
+    return this.#canvas.height;
+  }
+
+  get maxPixels() {
+    return Number(this.getAttribute("max-pixels") ?? MAX_PIXELS);
+  }
+
+  /** Resolves when the image is complete, rejects with its error. */
+  decode() {
+    return this.done ?? Promise.reject(new VaecodecError("there is no src"));
+  }
+
+  /**
+   * The image as a file. "image/png" is decoded again, for the exact pixels of the file with its ICC profile and EXIF; other
+   * types are made by the canvas, in its colours.
+   */
+  async toBlob(type = "image/png", quality = undefined) {
+    await this.decode();
+    if (type !== "image/png") return new Promise((resolve) => this.#canvas.toBlob(resolve, type, quality));
+    let image;
+    const bands = [];
+    const on = { start: (started) => (image = started), rows: (top, rows, rgba) => bands.push(rgba) };
+    await clientOf().decode(this.#bytes, { on, maxPixels: this.maxPixels, preview: false });
+    return encodePng(image, bands);
+  }
+
+  connectedCallback() {
+    if (!this.done) this.#begin();
+  }
+
+  disconnectedCallback() {
+    this.#waits?.disconnect();
+  }
+
+  attributeChangedCallback(name, before, now) {
+    if (name === "alt") this.#canvas.setAttribute("aria-label", now ?? "");
+    else if (before !== now && this.isConnected) {
+      if (name === "src") this.#bytes = null;
+      if (name === "src" || !this.done) this.#begin();
+    }
+  }
+
+  #begin() {
+    this.#abort?.abort(new DOMException("another image was chosen", "AbortError"));
+    this.#waits?.disconnect();
+    this.done = null;
+    this.complete = false;
+    if (!this.#bytes && !this.src) return;
+    if (this.getAttribute("loading") === "lazy") this.#whenNear(() => this.#load());
+    else this.#load();
+  }
+
+  #whenNear(start) {
+    const near = ([entry]) => {
+      if (!entry.isIntersecting) return;
+      this.#waits.disconnect();
+      start();
+    };
+    this.#waits = new IntersectionObserver(near, { rootMargin: LAZY_MARGIN });
+    this.#waits.observe(this);
+  }
+
+  #load() {
+    this.#abort = new AbortController();
+    const { signal } = this.#abort;
+    this.done = this.#run(signal);
+    this.done.then(
+      () => this.#tell("load"),
+      (error) => {
+        if (!signal.aborted) this.#tell("error", error);
+      },
+    );
+  }
+
+  async #run(signal) {
+    const header = (file) => {
+      resize(this.#canvas, uprightSize(file, 1));
+      this.#tell("header", file);
+    };
+    const stream = this.#bytes ? new Blob([this.#bytes]).stream() : await open(this.src, signal);
+    const bytes = await readStream(stream, header);
+    signal.throwIfAborted();
+    this.#bytes = bytes;
+    let painter = null;
+    const on = {
+      start: (image) => (painter = new CanvasPainter(this.#canvas, image)),
+      preview: (image) => {
+        painter.preview(image);
+        this.#tell("preview");
+      },
+      rows: (top, rows, rgba) => painter.rows(top, rows, rgba),
+      progress: (part) => this.#tell("progress", part),
+    };
+    await clientOf().decode(bytes, { on, maxPixels: this.maxPixels, signal });
+    await painter.finish();
+    this.complete = true;
+  }
+
+  #tell(type, detail = null) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+}
+
+async function open(src, signal) {
+  const response = await fetch(src, { signal });
+  if (!response.ok) throw new VaecodecError(`${src}: the server answers ${response.status}`);
+  return response.body;
+}
+
+/** A worker that runs this very script, which is a module of its own or a part of the page. */
+function startWorker() {
+  const inline = document.getElementById("vaecodec-code");
+  if (!inline) return new Worker(VaecImage.base, { type: "module", name: "vaecodec" });
+  const url = URL.createObjectURL(new Blob([inline.textContent], { type: "text/javascript" }));
+  return new Worker(url, { name: "vaecodec" }); // no module: a page from a disk could not start it
+}
+
+function clientOf() {
+  VaecImage.client ??= new Client(new Weights(new URL("weights/", VaecImage.base)), startWorker);
+  return VaecImage.client;
+}
+
+/** Weights that the page itself holds, in base64, in elements of this kind; see `vaecodec view`. */
+export function addEmbeddedWeights(selector = "script[data-vaec-weights]") {
+  for (const element of document.querySelectorAll(selector)) clientOf().weights.add(element.textContent.trim());
+}
+
+/** Make <vaec-image> known. */
+export function define() {
+  if (!customElements.get(NAME)) customElements.define(NAME, VaecImage);
+}
