@@ -60,7 +60,7 @@ def joined(names: tuple[str, ...], known: set[str]) -> str:
     parts = []
     for name in names:
         source = (WEB / "src" / f"{name}.js").read_text(encoding="utf-8")
-        missing = {module for module in _IMPORT.findall(source)} - known
+        missing = set(_IMPORT.findall(source)) - known
         if missing:
             message = f"{name}.js imports {', '.join(sorted(missing))}, which must stand before it"
             raise ValueError(message)

@@ -21,6 +21,8 @@ from vaecodec.cli.pack import pack
 from vaecodec.cli.startup import leave
 from vaecodec.cli.train import train
 from vaecodec.cli.verify import verify
+from vaecodec.cli.view import view
+from vaecodec.cli.web import web
 
 _LAST_STREAM = 2
 """The number of standard error."""
@@ -105,5 +107,5 @@ def cli() -> None:
     """
 
 
-for _command in (compress, decompress, info, verify, compare, train, export, pack):
+for _command in (compress, decompress, info, verify, view, compare, web, train, export, pack):
     cli.add_command(_command)

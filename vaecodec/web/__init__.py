@@ -3,7 +3,7 @@
 `assets/` is built by web/build.py from web/, the source of the decoder.
 """
 
-from vaecodec.web.pages import site_files, viewer_page
+from vaecodec.web.pages import shipped_model, site_files, viewer_page
 from vaecodec.web.weights import browser_weights
 
-__all__ = ["browser_weights", "site_files", "viewer_page"]
+__all__ = ["browser_weights", "shipped_model", "site_files", "viewer_page"]

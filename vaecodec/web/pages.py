@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from importlib.resources import files
 
 from vaecodec import container
-from vaecodec.errors import FormatError
-from vaecodec.weights.manifest import ManifestEntry, entry_by_wire
 from vaecodec.web.weights import BrowserWeights, browser_weights
+from vaecodec.weights.manifest import ManifestEntry, entry_by_wire
 
 MODULE_MARK = "// As a module:"
 """What follows in vaecodec.js isn't legal in a script inside a page."""
@@ -22,10 +21,11 @@ _STYLE = re.compile("<style>(.*?)</style>", re.DOTALL)
 def viewer_page(named: Sequence[tuple[str, bytes]] = (), models: Sequence[ManifestEntry] = ()) -> str:
     """One HTML page with .vaec files, (name, bytes), and all that it takes to decode them inside.
 
-    models: whose weights are inside beside those that the files need. A file that isn't whole is shown as its error.
-    Raises WeightsError for a file of a model that isn't shipped.
+    models: whose weights are inside beside those that the files need. The page says what is wrong with a damaged file,
+    but a header must be whole. Raises FormatError for one that isn't, WeightsError for a model that isn't shipped.
     """
-    entries = {entry.name: entry for entry in (*models, *_models_of(data for _, data in named))}
+    needed = [entry for _, data in named if (entry := shipped_model(data)) is not None]
+    entries = {entry.name: entry for entry in (*models, *needed)}
     content = [_weights_element(browser_weights(entry)) for entry in entries.values()]
     content += [_file_element(name, data) for name, data in named]
     return _page("\n".join(content))
@@ -46,16 +46,10 @@ def site_files(models: Sequence[ManifestEntry], *, with_scripts: bool = True) ->
     return made
 
 
-def _models_of(datas: Sequence[bytes] | object) -> list[ManifestEntry]:
-    entries = []
-    for data in datas:  # type: ignore[attr-defined]
-        try:
-            header = container.parse_header(data).header
-        except FormatError:
-            continue  # the page says what is wrong with it
-        if not header.is_lossless:
-            entries.append(entry_by_wire(header.model_id, header.model_hash))
-    return entries
+def shipped_model(data: bytes) -> ManifestEntry | None:
+    """The model that a file needs, None for a lossless file. Raises FormatError and WeightsError."""
+    header = container.parse_header(data).header
+    return None if header.is_lossless else entry_by_wire(header.model_id, header.model_hash)
 
 
 def _page(content: str) -> str:

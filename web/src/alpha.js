@@ -1,4 +1,5 @@
 // The ALPHA section: one byte a pixel, filtered, in a zlib stream; see vaecodec/container/alpha.py.
+import { Reader } from "./container.js";
 import { CorruptStream, Truncated } from "./errors.js";
 
 const FILTERS = { none: 0, sub: 1, up: 2 };
@@ -20,7 +21,6 @@ async function inflate(data, size) {
   let count = 0;
   for (;;) {
     const { done, value } = await reader.read().catch((error) => {
-      if (!(error instanceof TypeError)) throw error; // how a stream says that its data are bad, cut or too long
       const Kind = count < size ? Truncated : CorruptStream;
       throw new Kind(`alpha: the zlib stream is damaged or cut after ${count} of ${size} bytes (${error.message})`);
     });
@@ -33,6 +33,9 @@ async function inflate(data, size) {
     count += value.length;
   }
   if (count !== size) throw new CorruptStream(`alpha: ${count} bytes; it must be ${size}`);
+  // Not every DecompressionStream minds what follows a stream.
+  const stated = new Reader(data, data.length - 4).take(4).reduce((value, byte) => value * 256 + byte, 0);
+  if (stated !== adler32(out)) throw new CorruptStream("alpha: the section goes on behind its zlib stream");
   return out;
 }
 
@@ -44,4 +47,18 @@ function undoSub(alpha, width) {
 
 function undoUp(alpha, width) {
   for (let i = width; i < alpha.length; i++) alpha[i] += alpha[i - width];
+}
+
+/** The checksum of zlib streams. */
+export function adler32(bytes) {
+  let [a, b] = [1, 0];
+  for (let i = 0; i < bytes.length; ) {
+    for (const end = Math.min(i + 3800, bytes.length); i < end; i++) {
+      a += bytes[i];
+      b += a;
+    }
+    a %= 65521;
+    b %= 65521;
+  }
+  return b * 65536 + a;
 }

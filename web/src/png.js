@@ -1,4 +1,5 @@
 // PNG files of decoded pixels: to be saved, and to hand pixels with an ICC profile to the browser's colour management.
+import { adler32 } from "./alpha.js";
 import { crc32 } from "./container.js";
 
 const PNG_SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
@@ -97,17 +98,4 @@ function storedStream(bytes) {
   }
   out.set(bigEndian(adler32(bytes)), at);
   return out;
-}
-
-function adler32(bytes) {
-  let [a, b] = [1, 0];
-  for (let i = 0; i < bytes.length; ) {
-    for (const end = Math.min(i + 3800, bytes.length); i < end; i++) {
-      a += bytes[i];
-      b += a;
-    }
-    a %= 65521;
-    b %= 65521;
-  }
-  return b * 65536 + a;
 }

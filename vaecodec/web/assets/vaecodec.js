@@ -358,7 +358,6 @@ async function inflate(data, size) {
   let count = 0;
   for (;;) {
     const { done, value } = await reader.read().catch((error) => {
-      if (!(error instanceof TypeError)) throw error; // how a stream says that its data are bad, cut or too long
       const Kind = count < size ? Truncated : CorruptStream;
       throw new Kind(`alpha: the zlib stream is damaged or cut after ${count} of ${size} bytes (${error.message})`);
     });
@@ -371,6 +370,9 @@ async function inflate(data, size) {
     count += value.length;
   }
   if (count !== size) throw new CorruptStream(`alpha: ${count} bytes; it must be ${size}`);
+  // Not every DecompressionStream minds what follows a stream.
+  const stated = new Reader(data, data.length - 4).take(4).reduce((value, byte) => value * 256 + byte, 0);
+  if (stated !== adler32(out)) throw new CorruptStream("alpha: the section goes on behind its zlib stream");
   return out;
 }
 
@@ -382,6 +384,20 @@ function undoSub(alpha, width) {
 
 function undoUp(alpha, width) {
   for (let i = width; i < alpha.length; i++) alpha[i] += alpha[i - width];
+}
+
+/** The checksum of zlib streams. */
+function adler32(bytes) {
+  let [a, b] = [1, 0];
+  for (let i = 0; i < bytes.length; ) {
+    for (const end = Math.min(i + 3800, bytes.length); i < end; i++) {
+      a += bytes[i];
+      b += a;
+    }
+    a %= 65521;
+    b %= 65521;
+  }
+  return b * 65536 + a;
 }
 
 // weights.js
@@ -1653,19 +1669,6 @@ function storedStream(bytes) {
   }
   out.set(bigEndian(adler32(bytes)), at);
   return out;
-}
-
-function adler32(bytes) {
-  let [a, b] = [1, 0];
-  for (let i = 0; i < bytes.length; ) {
-    for (const end = Math.min(i + 3800, bytes.length); i < end; i++) {
-      a += bytes[i];
-      b += a;
-    }
-    a %= 65521;
-    b %= 65521;
-  }
-  return b * 65536 + a;
 }
 
 // client.js
