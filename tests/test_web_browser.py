@@ -1,0 +1,493 @@
+"""The browser decoder in headless Chromium, under a strict policy; and the viewer page, as a user has it."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import io
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image, ImageCms
+
+import vaecodec
+from vaecodec import conformance, container
+from vaecodec.conformance import Expected, errors_of, expectations
+from vaecodec.container import Header, Mode, Tag
+from vaecodec.web import browser_weights, site_files, viewer_page
+from vaecodec.weights.manifest import ManifestEntry, entry_by_name
+from vaecodec.weights.store import read_model
+
+pytest.importorskip("selenium", reason="the page's tests drive a browser with selenium (pip install selenium)")
+
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
+
+from tests.browser import CHROMIUM, DRIVER, MISSING, start_chromium
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None or DRIVER is None, reason=MISSING)
+
+ROOT = Path(__file__).parents[1]
+TINY = ROOT / "tests" / "golden" / "tiny-v1.safetensors"
+PATIENCE = 120
+"""Seconds; other processes may have the processor."""
+POLICY = (
+    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self'; img-src blob:"
+)
+PAGE = '<!doctype html><meta charset="utf-8"><title>t</title><script type="module" src="page.js"></script>'
+PAGE_SCRIPT = ROOT / "tests" / "browser_page.js"
+TYPES = {".html": "text/html", ".js": "text/javascript", ".vaec": "application/octet-stream"}
+
+
+class Site:
+    """A server on loopback; what it serves can be added to. Every answer carries the strict policy."""
+
+    def __init__(self, files: dict[str, bytes]) -> None:
+        self.files = files
+        self.asked: list[str] = []
+        site = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                name = self.path.lstrip("/")
+                site.asked.append(name)
+                content = site.files.get(name)
+                self.send_response(404 if content is None else 200)
+                self.send_header("Content-Type", TYPES.get(Path(name).suffix, "application/octet-stream"))
+                self.send_header("Content-Length", str(len(content or b"")))
+                self.send_header("Cache-Control", "no-store")
+                self.send_header("Content-Security-Policy", POLICY)
+                self.end_headers()
+                with contextlib.suppress(ConnectionError):  # a page that was left
+                    self.wfile.write(content or b"")
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture(scope="module")
+def downloads(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("downloads")
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory, downloads: Path) -> Iterator[Any]:
+    driver = start_chromium(tmp_path_factory.mktemp("profile"), downloads)
+    driver.set_script_timeout(PATIENCE)
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[Site]:
+    files = site_files([entry_by_name("base"), entry_by_name("fast")], with_scripts=False)
+    for path in (conformance.MODEL, TINY):  # weights that aren't shipped
+        stored = read_model(path)
+        weights = browser_weights(ManifestEntry(stored.card["model_id"], path.stem, str(path), stored.sha256))
+        files[f"weights/{weights.name}.safetensors"] = weights.data
+    files |= {"page.html": PAGE.encode(), "page.js": PAGE_SCRIPT.read_bytes()}
+    files |= {f"{expected.name}.vaec": expected.data for expected in expectations()}
+    served = Site(files)
+    yield served
+    served.close()
+
+
+@pytest.fixture(scope="module")
+def page(chromium: Any, site: Site) -> Any:
+    """The test page; tests leave it open for the next one."""
+    chromium.get(f"{site.url}/page.html")
+    WebDriverWait(chromium, PATIENCE).until(lambda driver: driver.execute_script("return Boolean(window.shown)"))
+    return chromium
+
+
+def wait_for(driver: Any, script: str) -> Any:
+    """Until a script gives what is true."""
+    return WebDriverWait(driver, PATIENCE).until(lambda _: driver.execute_script(f"return {script}"))
+
+
+def call(page: Any, script: str, *arguments: object) -> Any:
+    """What a promise gives."""
+    code = f"const done = arguments[arguments.length - 1]; ({script}).then(done, (e) => done({{thrown: String(e)}}))"
+    return page.execute_async_script(code, *arguments)
+
+
+def pixels_of(answer: dict[str, Any], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """RGBA [H, W, 4] of {rgba}; size: width, height."""
+    assert "rgba" in answer, answer
+    return np.frombuffer(base64.b64decode(answer["rgba"]), np.uint8).reshape(size[1], size[0], 4)
+
+
+def rgba_of(image: Image.Image) -> NDArray[np.uint8]:
+    return np.asarray(image.convert("RGBA"))
+
+
+def smooth(width: int, height: int) -> Image.Image:
+    """An image that any model codes well."""
+    rows, columns = np.mgrid[0:height, 0:width]
+    channels = [rows * 200 / height + 20, columns * 180 / width + 40, 230 - rows * 90 / height - columns * 90 / width]
+    return Image.fromarray(np.stack(channels, 2).astype(np.uint8))
+
+
+# The conformance set
+
+
+@pytest.mark.parametrize("expected", [e for e in expectations() if e.latents], ids=lambda expected: expected.name)
+def test_integers(page: Any, expected: Expected) -> None:
+    found = call(page, "integers(arguments[0])", f"{expected.name}.vaec")
+    shapes = [f"({', '.join(map(str, found[key]))})" for key in ("zShape", "rShape")]
+    sha = hashlib.sha256(f"level {found['level']} z_hat {shapes[0]} r {shapes[1]}\n".encode())
+    sha.update(base64.b64decode(found["z"]))
+    sha.update(base64.b64decode(found["r"]))
+    assert sha.hexdigest() == expected.latents
+
+
+@pytest.mark.parametrize("expected", [e for e in expectations() if e.peak is not None], ids=lambda e: e.name)
+def test_pixels(page: Any, expected: Expected) -> None:
+    """Within a level of 8 bits, in float32 from weights of float16, as everywhere; lossless ones and alpha exactly."""
+    wanted = rgba_of(Image.fromarray(expected.pixels))
+    found = pixels_of(call(page, "decoded(arguments[0])", f"{expected.name}.vaec"), (wanted.shape[1], wanted.shape[0]))
+    assert np.array_equal(found[..., 3], wanted[..., 3])
+    peak, rms = errors_of(found[..., :3], wanted[..., :3])
+    assert peak <= (expected.peak or 0)
+    assert rms <= (expected.rms or 0)
+
+
+@pytest.mark.parametrize("expected", [e for e in expectations() if e.error], ids=lambda expected: expected.name)
+def test_refusals(page: Any, expected: Expected) -> None:
+    assert call(page, "decoded(arguments[0])", f"{expected.name}.vaec").get("error") == expected.error
+
+
+def test_files_that_once_broke_something_end_in_errors(page: Any, site: Site) -> None:
+    corpus = sorted((ROOT / "tests" / "corpus").rglob("*.vaec"))
+    assert len(corpus) > 10
+    for number, path in enumerate(corpus):
+        site.files[f"corpus-{number}.vaec"] = path.read_bytes()
+        answer = call(page, "decoded(arguments[0])", f"corpus-{number}.vaec")
+        harmless = path.parent.name == "pillow" and "nonsense" in path.name  # odd metadata, whole pixels
+        assert (answer.get("error") is None) == harmless, (path, answer.get("message"))
+        assert answer.get("error") not in ("BackendError", "VaecodecError"), (path, answer["message"])
+
+
+def test_a_foreign_model_is_named(page: Any, site: Site) -> None:
+    header = Header(7, b"\1\2\3\4", 30, Mode.RGB, 64, 64)
+    site.files["foreign.vaec"] = container.pack(header, [(Tag.LATENTS, b"\0" * 100)])
+    answer = call(page, "decoded(arguments[0])", "foreign.vaec")
+    assert answer["error"] == "UnknownModel"
+    assert "7-01020304" in answer["message"]
+
+
+# Shipped models
+
+
+@pytest.mark.parametrize("model", ["base", "fast"])
+def test_a_photograph_of_a_shipped_model(page: Any, site: Site, model: str) -> None:
+    photo = Image.open(ROOT / "samples" / "osprey.jpg").convert("RGB").resize((640, 420))
+    site.files["photo.vaec"] = vaecodec.encode(photo, model=model, device="cpu")
+    codec = vaecodec.Codec(model, device="cpu", dtype="float32")
+    found = call(page, "decoded(arguments[0])", "photo.vaec")
+    pixels = pixels_of(found, photo.size)
+    assert errors_of(pixels[..., :3], codec.decode(site.files["photo.vaec"], as_array=True))[0] <= 1
+    assert found["preview"] == [80, 53]
+    assert f"weights/{browser_weights(entry_by_name(model)).name}.safetensors" in site.asked
+
+
+def test_weights_are_fetched_once(page: Any, site: Site) -> None:
+    site.files["photo.vaec"] = vaecodec.encode(smooth(70, 60), model="fast", device="cpu")
+    name = f"weights/{browser_weights(entry_by_name('fast')).name}.safetensors"
+    assert "rgba" in call(page, "decoded(arguments[0])", "photo.vaec")
+    before = site.asked.count(name)
+    page.refresh()  # another worker, another heap: what is left is the browser's cache
+    wait_for(page, "Boolean(window.shown)")
+    assert "rgba" in call(page, "decoded(arguments[0])", "photo.vaec")
+    assert site.asked.count(name) == before
+
+
+# The element
+
+
+def test_events_come_in_order_and_the_size_first(page: Any, site: Site) -> None:
+    site.files["big.vaec"] = vaecodec.encode(smooth(700, 500), model="fast", device="cpu")
+    events = call(page, "shown({ src: 'big.vaec', alt: 'a gradient' })")
+    assert [event["type"] for event in events] == ["header", "preview", "load"]
+    assert all(event["size"] == [700, 500] for event in events)
+    assert page.execute_script("return element.complete")
+    label = page.execute_script("return element.shadowRoot.querySelector('canvas').getAttribute('aria-label')")
+    assert label == "a gradient"
+
+
+def test_the_canvas_has_the_pixels(page: Any, site: Site) -> None:
+    image = smooth(120, 90)
+    site.files["small.vaec"] = vaecodec.encode(image, model="fast", device="cpu")
+    call(page, "shown({ src: 'small.vaec' })")
+    found = page.execute_script("return onCanvas()")
+    wanted = vaecodec.Codec("fast", device="cpu", dtype="float32").decode(site.files["small.vaec"], as_array=True)
+    assert errors_of(pixels_of(found, image.size)[..., :3], wanted)[0] <= 1
+
+
+def test_errors_are_events(page: Any, site: Site) -> None:
+    site.files["text.vaec"] = b"<!doctype html>"
+    for source, error in (("refuse-cut.vaec", "Truncated"), ("text.vaec", "BadMagic"), ("none.vaec", "VaecodecError")):
+        events = call(page, "shown({ src: arguments[0] })", source)
+        assert (events[-1]["type"], events[-1]["error"]) == ("error", error)
+        assert not page.execute_script("return element.complete")
+    assert any("404" in entry["message"] for entry in page.get_log("browser"))  # the browser's own line
+    events = call(page, "shown({ src: 'size-130x61.vaec', 'max-pixels': '7929' })")
+    assert events[-1]["error"] == "LimitExceeded"
+
+
+def test_another_src_takes_over(page: Any) -> None:
+    script = """shown({ src: 'level-31.vaec' }).then(() => new Promise((resolve) => {
+      element.addEventListener('load', () => resolve([element.naturalWidth, element.naturalHeight]));
+      element.src = 'big.vaec';
+      element.src = 'size-130x61.vaec';
+    }))"""
+    assert call(page, script) == [130, 61]
+
+
+def test_lazy_images_wait_until_they_are_near(page: Any, site: Site) -> None:
+    site.files["lazy.vaec"] = site.files["level-31.vaec"]
+    page.execute_script(
+        "window.space = document.createElement('div'); space.style.height = '6000px'; document.body.append(space);"
+        "window.loaded = shown({ src: 'lazy.vaec', loading: 'lazy' })"
+    )
+    page.execute_async_script("requestAnimationFrame(() => setTimeout(arguments[0], 300))")
+    assert "lazy.vaec" not in site.asked
+    page.execute_script("element.scrollIntoView()")
+    assert call(page, "loaded")[-1]["type"] == "load"
+    page.execute_script("space.remove(); window.scrollTo(0, 0)")
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_turns_the_image(page: Any, site: Site, orientation: int) -> None:
+    from PIL import ImageOps
+
+    image = smooth(96, 64)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image.info["exif"] = exif.tobytes()
+    site.files["turned.vaec"] = vaecodec.encode(image, lossless=True)
+    upright = rgba_of(ImageOps.exif_transpose(vaecodec.decode(site.files["turned.vaec"])))
+    call(page, "shown({ src: 'turned.vaec' })")
+    found = page.execute_script("return onCanvas()")
+    assert found["size"] == [upright.shape[1], upright.shape[0]]
+    assert np.array_equal(pixels_of(found, (upright.shape[1], upright.shape[0])), upright)
+
+
+def _profile(name: str) -> ImageCms.ImageCmsProfile:
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile(name))
+
+
+def test_a_profile_is_obeyed(page: Any, site: Site) -> None:
+    """Colours of another space are shown as Pillow's own colour management makes them sRGB."""
+    image = smooth(96, 64)
+    icc = wide_profile()
+    image.info["icc_profile"] = icc
+    site.files["wide.vaec"] = vaecodec.encode(image, lossless=True)
+    source = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+    wanted = ImageCms.profileToProfile(
+        image, source, _profile("sRGB"), renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC
+    )
+    assert wanted is not None
+    call(page, "shown({ src: 'wide.vaec' })")
+    found = pixels_of(page.execute_script("return onCanvas()"), image.size)
+    assert errors_of(found[..., :3], np.asarray(wanted))[0] <= 3
+    assert errors_of(np.asarray(image), np.asarray(wanted))[0] > 20  # it does matter
+
+
+def wide_profile() -> bytes:
+    """A matrix profile with swapped primaries of sRGB: red and blue change places."""
+    data = bytearray(_profile("sRGB").tobytes())
+    count = int.from_bytes(data[128:132], "big")
+    places = {bytes(data[132 + 12 * n : 136 + 12 * n]): 132 + 12 * n for n in range(count)}
+    red, blue = places[b"rXYZ"], places[b"bXYZ"]
+    data[red + 4 : red + 12], data[blue + 4 : blue + 12] = data[blue + 4 : blue + 12], data[red + 4 : red + 12]
+    return bytes(data)
+
+
+@pytest.mark.parametrize("lossless", [True, False])
+def test_a_png_has_the_exact_pixels(page: Any, site: Site, lossless: bool) -> None:
+    """What is nearly transparent too, which a canvas would change; and profile and EXIF."""
+    image = smooth(90, 70)
+    image.putalpha(Image.fromarray((np.mgrid[0:70, 0:90].sum(0) * 3 % 256).astype(np.uint8)))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image.info |= {"icc_profile": wide_profile(), "exif": exif.tobytes()}
+    data = vaecodec.encode(image, lossless=True) if lossless else vaecodec.encode(image, model="fast", device="cpu")
+    site.files["soft.vaec"] = data
+    with Image.open(io.BytesIO(base64.b64decode(call(page, "png('soft.vaec')")))) as png:
+        assert png.mode == "RGBA"
+        assert png.info["icc_profile"] == wide_profile()
+        assert png.getexif()[0x0112] == 6
+        found = np.asarray(png)
+    wanted = (
+        np.asarray(image)
+        if lossless
+        else vaecodec.Codec("fast", device="cpu", dtype="float32").decode(data, as_array=True)
+    )
+    assert np.array_equal(found[..., 3], wanted[..., 3])
+    assert errors_of(found, wanted)[0] <= (0 if lossless else 1)
+
+
+def test_other_types_come_from_the_canvas(page: Any) -> None:
+    script = (
+        "shown({ src: 'level-31.vaec' }).then(() => element.toBlob('image/jpeg', 0.9)).then((b) => [b.type, b.size])"
+    )
+    kind, size = call(page, script)
+    assert kind == "image/jpeg"
+    assert size > 500
+
+
+def test_decoding_can_be_stopped(page: Any) -> None:
+    script = """bytesOf('big.vaec').then((bytes) => {
+      const stop = new AbortController();
+      const on = { start: () => stop.abort(new Error('enough')) };
+      return client.decode(bytes, { on, signal: stop.signal }).then(() => 'decoded', (error) => error.message);
+    })"""
+    assert call(page, script) == "enough"
+    assert "rgba" in call(page, "decoded('level-31.vaec')")  # with another worker
+
+
+def test_the_policy_was_never_hurt(page: Any) -> None:
+    said = [entry["message"] for entry in page.get_log("browser")]
+    assert not [line for line in said if "Content Security Policy" in line]
+
+
+# The viewer page
+
+
+@pytest.fixture
+def viewer(chromium: Any, tmp_path: Path) -> Iterator[Any]:
+    """The page of `vaecodec view`, from the disk: two images and one that is cut; the console must stay empty."""
+    photo = vaecodec.encode(smooth(700, 500), model="fast", device="cpu")
+    drawing = vaecodec.encode(smooth(90, 120), lossless=True)
+    path = tmp_path / "view.html"
+    path.write_text(
+        viewer_page([("photo.vaec", photo), ("drawing.vaec", drawing), ("cut.vaec", photo[:-1])]), encoding="utf-8"
+    )
+    chromium.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    chromium.get_log("browser")
+    chromium.get(path.as_uri())
+    wait_for(chromium, "document.querySelector('vaec-image')?.complete")
+    yield chromium
+    assert chromium.get_log("browser") == []
+
+
+def tabs(viewer: Any) -> list[Any]:
+    found: list[Any] = viewer.find_elements(By.CSS_SELECTOR, "#tabs button")
+    return found
+
+
+def text(viewer: Any, name: str) -> str:
+    found: str = viewer.find_element(By.ID, name).text
+    return found
+
+
+def transform(viewer: Any) -> str:
+    script = "return document.querySelector('vaec-image:not([hidden])').style.transform"
+    found: str = viewer.execute_script(script)
+    return found
+
+
+def test_the_viewer_shows_what_is_embedded(viewer: Any, tmp_path: Path) -> None:
+    assert [tab.text for tab in tabs(viewer)] == ["photo.vaec", "drawing.vaec", "cut.vaec"]
+    assert "700 × 500" in text(viewer, "facts")
+    assert viewer.save_screenshot(str(tmp_path / "shot.png"))
+    with Image.open(tmp_path / "shot.png") as shot:
+        assert len(shot.convert("RGB").getcolors(1 << 24) or []) > 500
+    tabs(viewer)[1].click()
+    wait_for(viewer, "document.querySelectorAll('vaec-image')[1].complete")
+    assert "lossless" in text(viewer, "facts")
+    tabs(viewer)[2].click()
+    wait_for(viewer, "!document.getElementById('error').hidden")
+    assert text(viewer, "error").startswith("Truncated: ")
+    assert not viewer.find_element(By.ID, "save").is_enabled()
+
+
+def test_the_viewer_zooms_and_moves(viewer: Any) -> None:
+    fitted = transform(viewer)
+    viewer.find_element(By.ID, "in").click()
+    assert transform(viewer) != fitted
+    viewer.find_element(By.ID, "fit").click()
+    assert transform(viewer) == fitted
+    viewer.find_element(By.ID, "fit").click()
+    assert text(viewer, "fit") == "100 %"
+    before = transform(viewer)
+    ActionChains(viewer).drag_and_drop_by_offset(viewer.find_element(By.ID, "stage"), 40, -30).perform()
+    assert transform(viewer) != before
+    ActionChains(viewer).send_keys("0").perform()
+    assert transform(viewer) == fitted
+
+
+def test_the_viewer_saves_a_png(viewer: Any, downloads: Path) -> None:
+    tabs(viewer)[1].click()
+    wait_for(viewer, "!document.getElementById('save').disabled")
+    viewer.find_element(By.ID, "save").click()
+    saved = downloads / "drawing.png"
+    WebDriverWait(viewer, PATIENCE).until(lambda _: saved.exists())
+    with Image.open(saved) as image:
+        assert np.array_equal(np.asarray(image), np.asarray(smooth(90, 120)))
+
+
+def test_files_can_be_opened_and_dropped(viewer: Any, tmp_path: Path) -> None:
+    path = tmp_path / "more.vaec"
+    path.write_bytes(vaecodec.encode(smooth(80, 40), lossless=True))
+    viewer.find_element(By.ID, "files").send_keys(str(path))
+    wait_for(viewer, "document.getElementById('facts').textContent.includes('80 × 40')")
+    script = """const transfer = new DataTransfer();
+      transfer.items.add(new File([Uint8Array.from(atob(arguments[0]), (c) => c.charCodeAt(0))], 'dropped.vaec'));
+      const drop = new DragEvent('drop', { dataTransfer: transfer, bubbles: true });
+      document.getElementById('stage').dispatchEvent(drop)"""
+    viewer.execute_script(script, base64.b64encode(vaecodec.encode(smooth(33, 44), lossless=True)).decode())
+    wait_for(viewer, "document.getElementById('facts').textContent.includes('33 × 44')")
+
+
+@pytest.mark.parametrize("width", [360, 768])
+def test_the_viewer_fits_a_phone(viewer: Any, width: int) -> None:
+    phone = {"width": width, "height": 740, "deviceScaleFactor": 2, "mobile": True}
+    viewer.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+    viewer.refresh()
+    wait_for(viewer, "document.querySelector('vaec-image')?.complete")
+    assert viewer.execute_script(
+        "return [document.documentElement.scrollWidth, document.documentElement.scrollHeight]"
+    ) == [width, 740]
+    assert viewer.find_element(By.ID, "stage").size["height"] > 400
+
+
+def test_light_and_dark(viewer: Any) -> None:
+    colours = set()
+    for scheme in ("light", "dark"):
+        wanted = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+        viewer.execute_cdp_cmd("Emulation.setEmulatedMedia", wanted)
+        colours.add(viewer.execute_script("return getComputedStyle(document.body).backgroundColor"))
+    viewer.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    assert len(colours) == 2
+
+
+def test_a_site_works_from_the_disk(chromium: Any, tmp_path: Path) -> None:
+    """Pages from a disk may not fetch: the weights come as a script."""
+    for name, content in site_files([entry_by_name("fast")]).items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "photo.vaec").write_bytes(vaecodec.encode(smooth(70, 60), model="fast", device="cpu"))
+    chromium.get_log("browser")
+    chromium.get((tmp_path / "viewer.html").as_uri())
+    assert "Drop .vaec files here" in text(chromium, "empty")
+    chromium.find_element(By.ID, "files").send_keys(str(tmp_path / "photo.vaec"))
+    wait_for(chromium, "document.querySelector('vaec-image')?.complete")
+    assert chromium.get_log("browser") == []
