@@ -74,6 +74,9 @@ def test_it_holds_all_that_is_needed(wheel: Path) -> None:
     assert {"vaecodec/py.typed", "vaecodec/container/FORMAT.md"} <= names
     conformance = {str(path.relative_to(ROOT)) for path in (ROOT / "vaecodec" / "conformance_data").iterdir()}
     assert conformance <= names
+    assets = {str(path.relative_to(ROOT)) for path in (ROOT / "vaecodec" / "web" / "assets").iterdir()}
+    assert assets
+    assert assets <= names
     weights = {f"vaecodec/weights/{model['file']}" for model in manifest["models"]}
     assert weights
     assert weights <= names

@@ -32,8 +32,7 @@ _EPILOG = (
     + """
 
 \b
-Shell completion (bash; zsh and fish alike):
-  eval "$(_VAECODEC_COMPLETE=bash_source vaecodec)"
+Shell completion (bash; zsh and fish alike): eval "$(_VAECODEC_COMPLETE=bash_source vaecodec)"
 """
 )
 

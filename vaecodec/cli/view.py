@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import webbrowser
 from pathlib import Path
 
 import click
@@ -33,6 +32,8 @@ def view(selection: Selection, output: str | None, overwrite: bool, console: Con
     vaecodec view photo.vaec
     vaecodec view -r small -o page.html
     """
+    import webbrowser
+
     from vaecodec.web import shipped_model, viewer_page
 
     jobs = find_jobs(selection, VAEC_SUFFIXES)
