@@ -34,6 +34,7 @@ from vaecodec.training.loss import (
     distortion_of,
     forward_terms,
     lambda_of,
+    tempered,
 )
 from vaecodec.training.muon import Muon, newton_schulz, split_parameters
 from vaecodec.training.settings import MS_SSIM_CROP, Settings, learning_rate_factor
@@ -207,11 +208,11 @@ def test_parameters_are_split_by_kind() -> None:
 
 def test_balanced_loss_is_the_formula() -> None:
     t = torch.tensor([0.0, 1.0])
-    terms = Terms(torch.tensor([0.5, 2.0]), torch.tensor([0.1, 0.2]), torch.ones(2), torch.tensor([1e-3, 1e-4]))
+    terms = Terms(torch.tensor([0.15, 2.0]), torch.tensor([0.05, 0.2]), torch.ones(2), torch.tensor([1e-3, 1e-4]))
     lambdas = lambda_of(t)
     wanted = [
         (rate + lmbda * 65025 * mse) * math.sqrt(LAMBDA_MIN / lmbda)
-        for rate, lmbda, mse in zip([0.6, 2.2], lambdas.tolist(), [1e-3, 1e-4], strict=True)
+        for rate, lmbda, mse in zip([0.2, 2.2], lambdas.tolist(), [1e-3, 1e-4], strict=True)
     ]
     assert balanced_loss(terms, t).item() == pytest.approx(10 * sum(wanted) / 2, rel=1e-5)
 
@@ -429,3 +430,13 @@ def test_a_perceptual_run_of_before_the_shares_is_not_resumed() -> None:
     del old["ms_ssim_share"], old["ssimulacra2_share"]
     with pytest.raises(WeightsError, match="--init"):
         Settings.from_dict(old)
+
+
+def test_an_extraordinary_loss_does_not_drown_the_others() -> None:
+    losses = torch.tensor([0.5, 4.0, 5.0, 50.0, 1e6], requires_grad=True)
+    kept = tempered(losses)
+    torch.testing.assert_close(kept[:3], losses[:3])
+    assert kept[3:].tolist() == pytest.approx([5 + 5 * math.log(10), 5 + 5 * math.log(2e5)])
+    kept.sum().backward()
+    assert losses.grad is not None
+    assert losses.grad.tolist() == pytest.approx([1, 1, 1, 0.1, 5e-6])

@@ -41,6 +41,10 @@ class Mix:
 SQUARED_ERROR = Mix()
 
 
+ORDINARY_LOSS = 5.0
+"""Photographs have balanced losses of 1 to 4, whatever the level."""
+
+
 @dataclass(frozen=True)
 class Terms:
     """Per image of a batch, float32 [B]: bits per pixel of y and z, the mean squared error (pixels 0..1), and the
@@ -125,7 +129,17 @@ def balanced_loss(terms: Terms, t: Tensor) -> Tensor:
     """
     lmbda = lambda_of(t)
     loss = terms.bpp_y + terms.bpp_z + lmbda * 255**2 * terms.distortion
-    return (loss * (LAMBDA_MIN / lmbda).sqrt()).mean() * 10
+    return tempered(loss * (LAMBDA_MIN / lmbda).sqrt() * 10).mean()
+
+
+def tempered(loss: Tensor) -> Tensor:
+    """Losses [B] as they are up to ORDINARY_LOSS, beyond it their logarithm, without a step in value or slope.
+
+    A crop of noise or of one-bit dots has a loss of 20 to 10,000. In the mean of a batch its gradient would be all that
+    clipping leaves, and photographs, most of the crops, would teach nothing.
+    """
+    beyond = ORDINARY_LOSS * (1 + (loss / ORDINARY_LOSS).clamp_min(1).log())
+    return torch.where(loss > ORDINARY_LOSS, beyond, loss)
 
 
 class Objective(nn.Module):
