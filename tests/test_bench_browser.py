@@ -207,6 +207,39 @@ def test_a_phone_has_no_sideways_scrolling(browser: Any, width: int) -> None:
     assert find(browser, "#stage").size["width"] > 0.85 * width
 
 
+CUT = """
+const cut = (element) => element.scrollWidth > element.clientWidth + 1;
+const outside = (element) => { const r = element.getBoundingClientRect(); return r.left < 0 || r.right > innerWidth; };
+const cells = [...document.querySelectorAll("#table tbody th, #table tbody td")];
+const chips = [...document.querySelectorAll(".chip")].map((chip) => chip.getBoundingClientRect());
+return {
+  cells: cells.filter(outside).map((cell) => cell.textContent),
+  scrolls: cut(document.querySelector(".scroll")),
+  labels: cells.slice(0, 9).map((cell) => getComputedStyle(cell, "::before").content),
+  chips: chips[0].right > chips[1].left || chips.some((r) => r.left < 0 || r.right > innerWidth || r.height > 44),
+};
+"""
+"""What of the page is out of reach, or over something else."""
+
+
+@pytest.mark.parametrize("width", [360, 390])
+def test_on_a_phone_every_figure_is_within_reach_and_no_name_is_cut(browser: Any, width: int) -> None:
+    phone = {"width": width, "height": 800, "deviceScaleFactor": 2, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+    browser.refresh()
+    browser.find_element(By.CSS_SELECTOR, '#table tbody tr[data-version="2"]').click()
+    cut = browser.execute_script(CUT)
+    assert (cut["cells"], cut["scrolls"], cut["chips"]) == ([], False, False)
+    assert '"PSNR, dB"' in cut["labels"]
+    # The longest name there is fits the boxes in which a codec is chosen.
+    longest = browser.execute_script(
+        "const box = document.querySelector('#left'), style = getComputedStyle(box);"
+        "const pen = document.createElement('canvas').getContext('2d'); pen.font = style.font;"
+        "return [pen.measureText('vaecodec base-perceptual').width + 40, box.clientWidth]"
+    )
+    assert longest[0] <= longest[1]
+
+
 def test_light_and_dark(browser: Any) -> None:
     def background() -> str:
         colour: str = browser.execute_script("return getComputedStyle(document.body).backgroundColor")

@@ -279,6 +279,8 @@ function fillTable() {
     cell(row, version.encode.toFixed(3));
     cell(row, version.decode.toFixed(3));
     row.insertCell().textContent = version.setting;
+    const names = document.querySelectorAll("#table thead th");
+    [...row.cells].forEach((one, place) => { one.dataset.label = names[place].textContent; }); // a phone shows them
   });
   $("failures").textContent = scene().failures.join(" · ");
   $("failures").hidden = !scene().failures.length;
