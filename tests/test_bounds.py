@@ -9,6 +9,7 @@ from typing import cast
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bench.training.ranges import BOUNDS, Probe, plain_model, run_model
@@ -170,7 +171,12 @@ def test_what_is_not_finite_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     with watched() as watch:
         codec.decode(data)
     assert watch.finite
-    monkeypatch.setattr(NetworkWeights, "vector", lambda *_: np.full(128, np.nan, np.float32))
+    tensor = NetworkWeights.tensor
+
+    def without_numbers(weights: NetworkWeights, name: str) -> NDArray[np.float32]:
+        return tensor(weights, name) * np.float32(np.nan if name == "g_s.head.bias" else 1)
+
+    monkeypatch.setattr(NetworkWeights, "tensor", without_numbers)
     with watched() as watch, np.errstate(invalid="ignore"):
         Codec("fast", device="cpu", dtype="float32").decode(data)
     assert not watch.finite
