@@ -159,6 +159,7 @@ ASKED_ONLY_BY_THE_CHOICE = {
     "kernels_missing": {"vaecodec.gpu", "vaecodec.gpu.coder"},
     "can_compile": {"vaecodec.runtime.processor"},
     "has_bfloat16": {
+        "vaecodec.cli.doctor",
         "vaecodec.runtime.processor",
         "vaecodec.runtime.cpu.tiles",
         "vaecodec.runtime.cpu.kernels",

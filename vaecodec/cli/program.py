@@ -13,6 +13,7 @@ import vaecodec
 from vaecodec.cli.compare import compare
 from vaecodec.cli.compress import compress
 from vaecodec.cli.decompress import decompress
+from vaecodec.cli.doctor import doctor
 from vaecodec.cli.exits import MEANINGS, Exit, Fatal, message_of
 from vaecodec.cli.export import export
 from vaecodec.cli.help import WIDTH
@@ -102,9 +103,8 @@ def cli() -> None:
     vaecodec compress photo.jpg            makes photo.vaec
     vaecodec decompress photo.vaec         makes photo.png
     vaecodec compress -r photos -o small   a whole folder, its tree mirrored
-    vaecodec COMMAND --help                the options of a command
     """
 
 
-for _command in (compress, decompress, info, verify, view, compare, web, train, export, pack):
+for _command in (compress, decompress, info, verify, view, compare, web, train, export, pack, doctor):
     cli.add_command(_command)

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 NUMPY_PIXELS = 700_000
 """Pixels up to which one image is coded sooner by NumPy than numba is loaded (`python -m bench practical`)."""
 
+UNCOMPILED_PIXELS = 5_000_000
+"""The same where numba would first have to compile, which takes some 8 seconds, once for each installation."""
+
 
 def may_skip_numba(pixels: int, machine: Machine, *, files: int, is_plain: bool) -> bool:
     """True where NumPy may code an image of so many pixels, and is done sooner than numba is loaded.
@@ -29,12 +32,14 @@ def may_skip_numba(pixels: int, machine: Machine, *, files: int, is_plain: bool)
     files: of the whole command. In a folder, what a file is like must not depend on its place in it: never there.
     is_plain: the task is within what `vaecodec.numpy_codec` can do (a shipped model, a quality, no reduced size).
     """
+    from vaecodec.runtime.processor import was_compiled
+
     return (
         is_plain
         and files == 1
         and machine.device in ("auto", "cpu")
         and machine.max_memory is None
-        and pixels <= NUMPY_PIXELS
+        and pixels <= (NUMPY_PIXELS if was_compiled() else UNCOMPILED_PIXELS)
         and "numba" not in sys.modules
     )
 
