@@ -125,12 +125,25 @@ def test_the_error_map_is_where_the_error_is(photo: Pixels) -> None:
 
 def test_the_bits_map_adds_up_to_the_file(large: Pixels, codec: vaecodec.Codec) -> None:
     padded = np.ascontiguousarray(np.pad(large, ((0, 9), (0, 12), (0, 0)), mode="edge"))  # 192 x 192
-    data = codec.encode(padded, 70)
+    data = codec.encode(padded, 70, mode="neural")
     found = bits_map(data, codec)
+    assert found is not None
     assert found.shape == (12, 12)
     coded = 8 * vaecodec.inspect(data).sections["latents"]
     assert found.sum() * 16**2 == pytest.approx(coded, rel=0.03)  # the lanes' states are not in the map
-    assert bits_map(codec.encode(large, 70), codec).shape == (12, 12)
+    whole = bits_map(codec.encode(large, 70, mode="neural"), codec)
+    assert whole is not None
+    assert whole.shape == (12, 12)
+    assert bits_map(codec.encode(large, lossless=True), codec) is None
+
+
+def test_a_drawing_is_shown_lossless(codec: vaecodec.Codec, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawing = np.repeat((np.indices((96, 80)).sum(0) // 16 % 2 * 255).astype(np.uint8)[..., None], 3, axis=2)
+    monkeypatch.setattr(photos, "CURVE_SETTINGS", (0.3, 0.6))
+    scene: Any = page_data(compare_photos([("x", drawing)], codec))["scenes"][0]
+    own = scene["versions"][1]
+    assert (own["setting"], own["psnr"], own["bits"]) == ("lossless", None, None)
+    assert not [line for line in scene["failures"] if line.startswith("vaecodec")]
 
 
 def test_the_published_page_is_small_and_at_equal_bytes() -> None:

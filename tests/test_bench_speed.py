@@ -181,4 +181,4 @@ def test_an_untrained_model_codes(tmp_path: Path) -> None:
     assert told.exit_code == 0, told.output
     picture = next(sample_crops()).permute(1, 2, 0).numpy()
     model = Model(path, device="cpu")
-    check_decoded(picture, model.decode(model.encode(picture), as_array=True))
+    check_decoded(picture, model.decode(model.encode(picture, mode="neural"), as_array=True))

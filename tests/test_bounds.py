@@ -167,7 +167,7 @@ def test_an_adversary_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_is_not_finite_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     codec = Codec("fast", device="cpu", dtype="float32")
-    data = codec.encode(np.zeros((64, 64, 3), np.uint8))
+    data = codec.encode(np.zeros((64, 64, 3), np.uint8), mode="neural")
     with watched() as watch:
         codec.decode(data)
     assert watch.finite

@@ -87,7 +87,7 @@ class _Odd:
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs the /proc of Linux")
 def test_memory_is_measured(ready: damage.Target) -> None:
-    data = ready.codec.encode(np.zeros((2000, 2000, 3), np.uint8))
+    data = ready.codec.encode(np.zeros((2000, 2000, 3), np.uint8), mode="neural")
     result, seconds, memory = damage.attack(ready.codec, data)
     assert result == "image"
     assert seconds > 0

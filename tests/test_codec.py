@@ -126,7 +126,7 @@ def test_ladder_is_monotonic(lake: Image.Image) -> None:
     codec, pixels = shared_codec("base", "cpu"), np.asarray(lake)
     sizes, qualities = [], []
     for level in range(0, LEVELS, 9):
-        data = codec.encode(pixels, level=level)
+        data = codec.encode(pixels, level=level, mode="neural")
         sizes.append(len(data))
         qualities.append(psnr(pixels, codec.decode(data, as_array=True)))
     assert sizes == sorted(set(sizes))
@@ -151,20 +151,20 @@ def test_quality_covers_all_levels() -> None:
 @pytest.mark.parametrize("quality", [0, 0.9, 101, -1, float("nan"), float("inf")])
 def test_quality_out_of_range(codec: Codec, lake: Image.Image, quality: float) -> None:
     with pytest.raises(InputError, match=r"quality is .*; it must be 1\.\.100"):
-        codec.encode(lake, quality)
+        codec.encode(lake, quality, mode="neural")
 
 
 @pytest.mark.parametrize("level", [-1, 64])
 def test_level_out_of_range(codec: Codec, lake: Image.Image, level: int) -> None:
     with pytest.raises(InputError, match=r"level is .*; it must be 0\.\.63"):
-        codec.encode(lake, level=level)
+        codec.encode(lake, level=level, mode="neural")
 
 
 def test_sides_out_of_range(codec: Codec) -> None:
     with pytest.raises(InputError, match=r"width is 65536; it must be 1\.\.65535"):
-        codec.encode(np.zeros((1, 65536), np.uint8))
+        codec.encode(np.zeros((1, 65536), np.uint8), mode="neural")
     with pytest.raises(InputError, match=r"height is 65536"):
-        codec.encode(np.zeros((65536, 1), np.uint8))
+        codec.encode(np.zeros((65536, 1), np.uint8), mode="neural")
 
 
 def test_bad_arguments() -> None:
@@ -184,12 +184,12 @@ def test_metadata_survives(codec: Codec, lake: Image.Image) -> None:
     exif[0x0112] = 6
     lake = lake.copy()
     lake.info.update(icc_profile=b"profile", exif=exif.tobytes(), xmp=b"<x/>")
-    decoded = codec.decode(codec.encode(lake))
+    decoded = codec.decode(codec.encode(lake, mode="neural"))
     assert decoded.info == {"icc_profile": b"profile", "exif": exif.tobytes(), "xmp": b"<x/>"}
     assert decoded.getexif()[0x0112] == 6
     assert decoded.size == lake.size
     with pytest.warns(UserWarning, match="profile cannot be used"):
-        stripped = codec.decode(codec.encode(lake, strip=True))
+        stripped = codec.decode(codec.encode(lake, strip=True, mode="neural"))
     assert stripped.info == {}
     assert stripped.size == (lake.height, lake.width)  # turned upright
 
@@ -197,9 +197,9 @@ def test_metadata_survives(codec: Codec, lake: Image.Image) -> None:
 def test_other_inputs(codec: Codec, lake: Image.Image) -> None:
     """Arrays and tensors give the file that the picture gives."""
     pixels = np.asarray(lake)
-    wanted = codec.encode(lake)
-    assert codec.encode(pixels) == wanted
-    assert codec.encode(torch.from_numpy(pixels.copy()).permute(2, 0, 1)) == wanted
+    wanted = codec.encode(lake, mode="neural")
+    assert codec.encode(pixels, mode="neural") == wanted
+    assert codec.encode(torch.from_numpy(pixels.copy()).permute(2, 0, 1), mode="neural") == wanted
     assert codec.decode(bytearray(wanted), as_array=True).shape == pixels.shape
     assert codec.decode(memoryview(wanted), as_array=True).shape == pixels.shape
 
@@ -211,20 +211,20 @@ def test_the_same_pixels_in_any_memory(codec: Codec, lake: Image.Image) -> None:
     """Taken as they are where they can be: the caller's array is neither copied nor changed."""
     pixels = np.array(lake)
     pixels.flags.writeable = False
-    before, data = pixels.copy(), codec.encode(lake)
-    assert codec.encode(pixels) == data
+    before, data = pixels.copy(), codec.encode(lake, mode="neural")
+    assert codec.encode(pixels, mode="neural") == data
     assert np.array_equal(pixels, before)
     for other in (np.asfortranarray(pixels), np.dstack([pixels, pixels])[:, :, :3], pixels[::-1].copy()[::-1]):
         assert not other.flags.c_contiguous
-        assert codec.encode(other) == data
-    assert codec.encode_batch([pixels, lake]) == [data, data]
+        assert codec.encode(other, mode="neural") == data
+    assert codec.encode_batch([pixels, lake], mode="neural") == [data, data]
 
 
 def test_batch_of_mixed_sizes(codec: Codec, lake: Image.Image) -> None:
     """A batch gives what single calls give: the same files, the same pixels up to rounding, in order."""
     pictures = [lake.resize(size) for size in (*SIZES, *SIZES)] + [lake, lake.convert("L")]
-    files = codec.encode_batch(pictures, 55)
-    assert files == [codec.encode(picture, 55) for picture in pictures]
+    files = codec.encode_batch(pictures, 55, mode="neural")
+    assert files == [codec.encode(picture, 55, mode="neural") for picture in pictures]
     for data, decoded in zip(files, codec.decode_batch(files, as_array=True), strict=True):
         assert isinstance(decoded, np.ndarray)
         alone = codec.decode(data, as_array=True)
@@ -233,8 +233,8 @@ def test_batch_of_mixed_sizes(codec: Codec, lake: Image.Image) -> None:
 
 
 def test_batch_collects_errors(codec: Codec, lake: Image.Image) -> None:
-    good = codec.encode(lake)
-    see_through = codec.encode(_of_mode(lake, "RGBA", (40, 30)))
+    good = codec.encode(lake, mode="neural")
+    see_through = codec.encode(_of_mode(lake, "RGBA", (40, 30)), mode="neural")
     parsed = container.parse(see_through)
     contents = container.read_all(see_through, parsed) | {Tag.ALPHA: b"\2 no zlib stream"}
     bad_alpha = container.pack(parsed.header, list(contents.items()))
@@ -265,9 +265,9 @@ def test_threads_share_a_codec(codec: Codec, lake: Image.Image) -> None:
     """400 encodes and decodes in random order; `python -m bench practical` does the same with a shipped model."""
     rng = random.Random(4)
     work = [(lake.crop((0, 0, rng.randint(1, 90), rng.randint(1, 90))), rng.randint(1, 100)) for _ in range(40)] * 5
-    files = [codec.encode(*given) for given in work[:40]] * 5
+    files = [codec.encode(*given, mode="neural") for given in work[:40]] * 5
     shown = [codec.decode(data, as_array=True) for data in files[:40]] * 5
-    tasks = [(codec.encode, given, file) for given, file in zip(work, files, strict=True)]
+    tasks = [(partial(codec.encode, mode="neural"), given, file) for given, file in zip(work, files, strict=True)]
     tasks += [
         (partial(codec.decode, as_array=True), (file,), pixels) for file, pixels in zip(files, shown, strict=True)
     ]
@@ -283,7 +283,7 @@ def test_threads_share_a_codec(codec: Codec, lake: Image.Image) -> None:
 
 
 def test_other_weights_are_refused(codec: Codec, loaded: TorchModel, lake: Image.Image) -> None:
-    data = codec.encode(lake)
+    data = codec.encode(lake, mode="neural")
     with pytest.raises(HashMismatch, match=f"needs weights 00000000; .* is {loaded.wire_hash.hex()}"):
         codec.decode(_resealed(data, model_hash=bytes(4)))
     with pytest.raises(UnknownModel, match="model id 77 is not shipped"):
@@ -293,7 +293,7 @@ def test_other_weights_are_refused(codec: Codec, loaded: TorchModel, lake: Image
 
 
 def test_model_given_as_text_or_path(codec: Codec, lake: Image.Image) -> None:
-    data = codec.encode(lake)
+    data = codec.encode(lake, mode="neural")
     with pytest.raises(HashMismatch):
         Codec(str(TINY)).decode(_resealed(data, model_hash=bytes(4)))
 
@@ -307,7 +307,7 @@ def test_files_of_shipped_models_decode_with_any_codec(codec: Codec, lake: Image
 
 
 def test_module_level_functions(lake: Image.Image) -> None:
-    data = vaecodec.encode(lake, 40, device="cpu", strip=True)
+    data = vaecodec.encode(lake, 40, device="cpu", strip=True, mode="neural")
     assert vaecodec.decode(data, device="cpu").size == lake.size
     assert vaecodec.decode(data, device="cpu", as_array=True).shape == (192, 256, 3)
 
@@ -328,7 +328,7 @@ def _refusal(codec: Codec, data: bytes, **options: int) -> tuple[FormatError, fl
 
 
 def test_max_pixels(codec: Codec, lake: Image.Image, monkeypatch: pytest.MonkeyPatch) -> None:
-    data = codec.encode(lake)
+    data = codec.encode(lake, mode="neural")
     assert codec.decode(data, max_pixels=192 * 256).size == (256, 192)
     with pytest.raises(LimitExceeded, match="49152 pixels; the limit is 49151"):
         codec.decode(data, max_pixels=192 * 256 - 1)
@@ -340,7 +340,7 @@ def test_max_pixels(codec: Codec, lake: Image.Image, monkeypatch: pytest.MonkeyP
 
 
 def test_largest_sides_allocate_nothing(codec: Codec, lake: Image.Image) -> None:
-    data = _resealed(codec.encode(lake), width=65_535, height=65_535)
+    data = _resealed(codec.encode(lake, mode="neural"), width=65_535, height=65_535)
     for options in ({}, {"max_pixels": 1 << 40}):
         error, seconds, peak = _refusal(codec, data, **options)
         assert isinstance(error, (LimitExceeded, CorruptStream))
@@ -351,7 +351,7 @@ def test_largest_sides_allocate_nothing(codec: Codec, lake: Image.Image) -> None
 @pytest.mark.parametrize("size", [(16_000, 11_000), (65_535, 2_700), (2_700, 65_535)])
 def test_a_small_payload_cannot_claim_a_large_picture(codec: Codec, lake: Image.Image, size: tuple[int, int]) -> None:
     """Below the pixel limit: z of such a picture takes more bits than the file has, whatever the picture shows."""
-    data = _resealed(codec.encode(lake), width=size[0], height=size[1])
+    data = _resealed(codec.encode(lake, mode="neural"), width=size[0], height=size[1])
     error, seconds, peak = _refusal(codec, data)
     assert isinstance(error, CorruptStream)
     assert "positions of z take at least" in str(error)
@@ -361,7 +361,7 @@ def test_a_small_payload_cannot_claim_a_large_picture(codec: Codec, lake: Image.
 
 def test_garbage_that_pays_for_its_claim_stays_small(codec: Codec, lake: Image.Image) -> None:
     """With enough bytes to pass that check, z alone is decoded first, and garbage ends there."""
-    data = codec.encode(lake)
+    data = codec.encode(lake, mode="neural")
     payload = b"\5" + np.random.default_rng(3).bytes(80_000)
     file = container.parse(data)
     garbage = container.pack(replace(file.header, width=12_000, height=12_000), [(Tag.LATENTS, payload)])
@@ -381,7 +381,7 @@ def test_flat_pictures_pay(codec: Codec, loaded: TorchModel) -> None:
 @pytest.mark.parametrize("mode", [Mode.L, Mode.RGBA])
 def test_other_mode(codec: Codec, lake: Image.Image, mode: Mode) -> None:
     """A colour picture said to be gray decodes gray; one said to have alpha it has not is refused."""
-    data = codec.encode(lake)
+    data = codec.encode(lake, mode="neural")
     file = container.parse(data)
     if mode is Mode.L:
         assert codec.decode(_resealed(data, mode=mode)).mode == "L"
@@ -392,7 +392,7 @@ def test_other_mode(codec: Codec, lake: Image.Image, mode: Mode) -> None:
 
 @pytest.mark.parametrize(("payload", "message"), [(b"\x0e", "log2 is 14"), (b"\xff\0", "log2 is 255")])
 def test_lanes_out_of_range(codec: Codec, lake: Image.Image, payload: bytes, message: str) -> None:
-    header = container.parse(codec.encode(lake)).header
+    header = container.parse(codec.encode(lake, mode="neural")).header
     with pytest.raises(CorruptStream, match=message):
         codec.decode(container.pack(header, [(Tag.LATENTS, payload)]))
 
@@ -425,7 +425,7 @@ def test_extreme_latents_decode(codec: Codec, loaded: TorchModel, z: int, r: int
     ],
 )
 def test_bad_outliers_are_refused(codec: Codec, lake: Image.Image, outliers: bytes, message: str) -> None:
-    data = codec.encode(lake)
+    data = codec.encode(lake, mode="neural")
     file = container.parse(data)
     contents = container.read_all(data, file) | {Tag.OUTLIERS: outliers}
     with pytest.raises(FormatError, match=message):
@@ -520,7 +520,7 @@ def test_a_file_is_decoded_without_loading_another_model(monkeypatch: pytest.Mon
     loaded: list[str] = []
     shared_codec.cache_clear()
     monkeypatch.setattr("vaecodec.runtime.engines.read_model", _noted(loaded))
-    data = vaecodec.encode(lake.resize((64, 64)), 10, model="base", device="cpu")
+    data = vaecodec.encode(lake.resize((64, 64)), 10, model="base", device="cpu", mode="neural")
     shared_codec.cache_clear()
     loaded.clear()
     assert vaecodec.decode(data, device="cpu").size == (64, 64)

@@ -151,7 +151,7 @@ def test_targets_and_crops_on_the_command_line(run: Run) -> None:
     assert run(str(photo), "-o", "b.vaec", "--target-bpp", "0.5", "-q", "30").code == 2
     assert run(str(photo), "-o", "b.vaec", "--target-size", "huge").code == 2
     assert run(str(photo), "-o", "b.vaec", "--max-memory", "1KB").code == 2
-    Path("c.vaec").write_bytes(vaecodec.encode(np.full((70, 80, 3), 90, np.uint8)))
+    Path("c.vaec").write_bytes(vaecodec.encode(np.full((70, 80, 3), 90, np.uint8), mode="neural"))
     for arguments, size in ((("--crop", "3,5,20,10"), (20, 10)), (("--scale", "8"), (10, 9))):
         assert (
             CliRunner().invoke(cli, ["decompress", "c.vaec", "-o", "c.png", "--overwrite", *arguments]).exit_code == 0

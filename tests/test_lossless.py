@@ -58,7 +58,7 @@ def _tiles(data: bytes) -> list[container.Tile]:
 
 
 @given(SHAPES.flatmap(lambda shape: arrays(np.uint8, shape, elements=VALUES)))
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 def test_any_array_comes_back_exactly(pixels: NDArray[np.uint8]) -> None:
     data = vaecodec.encode(pixels, lossless=True)
     expected = pixels[..., 0] if pixels.shape[2] == 1 else pixels
@@ -304,7 +304,7 @@ def test_every_damaged_byte_is_noticed() -> None:
 
 
 @given(st.data())
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 def test_wrong_bytes_under_right_checksums_end_in_pixels_or_a_format_error(data: st.DataObject) -> None:
     content = bytearray(_content(GOOD))
     for _ in range(data.draw(st.integers(1, 6))):

@@ -30,7 +30,7 @@ def exact(request: pytest.FixtureRequest) -> Codec:
 
 @pytest.mark.parametrize("level", [0, 31, LEVELS - 1])
 def test_images_equal_the_compiled_ones(exact: Codec, photo: NDArray[np.uint8], level: int) -> None:
-    data = exact.encode(photo, level=level)
+    data = exact.encode(photo, level=level, mode="neural")
     found = np.asarray(numpy_codec.decode(data)).astype(int)
     expected = exact.decode(data, as_array=True)
     assert found.shape == photo.shape
@@ -49,7 +49,7 @@ def test_all_that_rides_along(mode: str, size: tuple[int, int]) -> None:
     stored = BytesIO()
     picture.save(stored, "PNG", exif=exif, icc_profile=b"a profile of colours")
     codec = Codec("fast", device="cpu", dtype="float32")
-    data = codec.encode(Image.open(stored), 30)
+    data = codec.encode(Image.open(stored), 30, mode="neural")
     found, expected = numpy_codec.decode(data), codec.decode(data)
     assert (found.mode, found.size) == (expected.mode, expected.size) == (mode, size)
     assert found.info["icc_profile"] == b"a profile of colours"
@@ -61,7 +61,7 @@ def test_all_that_rides_along(mode: str, size: tuple[int, int]) -> None:
 
 
 def test_crops(photo: NDArray[np.uint8]) -> None:
-    data = vaecodec.encode(photo, 40, model="fast")
+    data = vaecodec.encode(photo, 40, model="fast", mode="neural")
     whole = np.asarray(numpy_codec.decode(data))
     assert np.array_equal(np.asarray(numpy_codec.decode(data, crop=(7, 9, 30, 20))), whole[9:29, 7:37])
     with pytest.raises(InputError, match="crop is x 0, y 0"):
@@ -69,18 +69,18 @@ def test_crops(photo: NDArray[np.uint8]) -> None:
 
 
 def test_bad_files(photo: NDArray[np.uint8]) -> None:
-    data = vaecodec.encode(photo, 40, model="fast")
+    data = vaecodec.encode(photo, 40, model="fast", mode="neural")
     for damaged in (b"", data[:-3], data[:40] + bytes([data[40] ^ 1]) + data[41:]):
         with pytest.raises(FormatError):
             numpy_codec.decode(damaged)
     tiny = Codec(Path(__file__).parent / "golden" / "tiny-v1.safetensors", device="cpu")
     with pytest.raises(UnknownModel):
-        numpy_codec.decode(tiny.encode(photo, 40))
+        numpy_codec.decode(tiny.encode(photo, 40, mode="neural"))
 
 
 @pytest.mark.parametrize("level", [0, 31, LEVELS - 1])
 def test_files_are_the_compiled_ones_but_for_rounding(exact: Codec, photo: NDArray[np.uint8], level: int) -> None:
-    data = numpy_codec.encode(photo, level_to_quality(level), model=str(exact.model))
+    data = numpy_codec.encode(photo, level_to_quality(level), model=str(exact.model), mode="neural")
     ours, theirs = exact.decode_latents(data), exact.encode_with_latents(photo, level=level).latents
     assert vaecodec.inspect(data).level == level
     assert (ours.z_hat != theirs.z_hat).mean() < 1e-3
@@ -91,7 +91,7 @@ def test_files_are_the_compiled_ones_but_for_rounding(exact: Codec, photo: NDArr
 @pytest.mark.parametrize("size", [(1, 1), (65, 33)])
 def test_files_hold_all_that_rides_along(size: tuple[int, int]) -> None:
     values = np.random.default_rng(4).integers(0, 256, (size[1], size[0], 4), dtype=np.uint8)
-    data = numpy_codec.encode(Image.fromarray(values), 80, model="fast-perceptual")
+    data = numpy_codec.encode(Image.fromarray(values), 80, model="fast-perceptual", mode="neural")
     assert vaecodec.inspect(data).model == "fast-perceptual"
     found = vaecodec.decode(data)
     assert (found.mode, found.size) == ("RGBA", size)
@@ -101,11 +101,11 @@ def test_files_hold_all_that_rides_along(size: tuple[int, int]) -> None:
 def test_what_cannot_be_encoded() -> None:
     picture = np.zeros((8, 8, 3), np.uint8)
     with pytest.raises(InputError, match=r"quality is 101; it must be 1\.\.100"):
-        numpy_codec.encode(picture, 101, model="fast")
+        numpy_codec.encode(picture, 101, model="fast", mode="neural")
     with pytest.raises(UnknownModel, match="is not shipped"):
-        numpy_codec.encode(picture, 50, model="none")
+        numpy_codec.encode(picture, 50, model="none", mode="neural")
     with pytest.raises(InputError):
-        numpy_codec.encode(np.zeros((0, 8, 3), np.uint8), 50, model="fast")
+        numpy_codec.encode(np.zeros((0, 8, 3), np.uint8), 50, model="fast", mode="neural")
 
 
 def _loads_numba(command: str, *arguments: object) -> bool:
@@ -117,8 +117,8 @@ def _loads_numba(command: str, *arguments: object) -> bool:
 
 def test_the_command_line_codes_small_pictures_without_numba(tmp_path: Path, photo: NDArray[np.uint8]) -> None:
     small, large = tmp_path / "small.vaec", tmp_path / "large.vaec"
-    small.write_bytes(vaecodec.encode(photo, 40, model="fast"))
-    large.write_bytes(vaecodec.encode(np.zeros((1000, 1000, 3), np.uint8), 1, model="fast"))
+    small.write_bytes(vaecodec.encode(photo, 40, model="fast", mode="neural"))
+    large.write_bytes(vaecodec.encode(np.zeros((1000, 1000, 3), np.uint8), 1, model="fast", mode="neural"))
     assert not _loads_numba("decompress", small)
     with Image.open(tmp_path / "small.png") as made:
         assert np.array_equal(np.asarray(made), np.asarray(numpy_codec.decode(small.read_bytes())))
@@ -128,7 +128,9 @@ def test_the_command_line_codes_small_pictures_without_numba(tmp_path: Path, pho
     for option in (("--scale", "2"), ("--max-memory", "1G")):
         assert _loads_numba("decompress", small, *option)
     assert not _loads_numba("compress", tmp_path / "small.png")
-    assert small.read_bytes() == numpy_codec.encode(Image.open(tmp_path / "small.png"), 60, model=DEFAULT_MODEL)
+    assert small.read_bytes() == numpy_codec.encode(
+        Image.open(tmp_path / "small.png"), 60, model=DEFAULT_MODEL, mode="neural"
+    )
     assert _loads_numba("compress", tmp_path / "small.png", "--target-size", "2KB")
 
 

@@ -147,7 +147,7 @@ def test_any_array(codec: Codec, pixels: NDArray[np.uint8], quality: int) -> Non
 @given(icc=st.none() | content, exif=st.none() | content, xmp=st.none() | content)
 def test_any_metadata(codec: Codec, icc: bytes | None, exif: bytes | None, xmp: bytes | None) -> None:
     picture = Picture(np.zeros((3, 4, 3), np.uint8), None, "RGB", icc, exif, xmp)
-    info = codec.decode(codec.encode(picture)).info
+    info = codec.decode(codec.encode(picture, mode="neural")).info
     found = (info.get("icc_profile"), info.get("exif"), info.get("xmp"))
     assert (found[0], found[2]) == (icc, xmp)
     assert found[1] == (None if exif is None else b"Exif\0\0" + exif)

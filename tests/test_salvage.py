@@ -82,7 +82,7 @@ def test_bytes_behind_the_file() -> None:
 
 def test_command(tmp_path: Path) -> None:
     picture = Image.fromarray(np.full((20, 30, 4), 99, np.uint8))
-    data = shared_codec("base", "cpu").encode(picture, 10)
+    data = shared_codec("base", "cpu").encode(picture, 10, mode="neural")
     (tmp_path / "a.vaec").write_bytes(data[:-3])
     arguments = ["decompress", str(tmp_path / "a.vaec"), "--device", "cpu"]
     refused = CliRunner().invoke(cli, arguments)

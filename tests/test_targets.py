@@ -113,9 +113,9 @@ def lake() -> NDArray[np.uint8]:
 
 @pytest.mark.parametrize("share", [0.03, 0.3, 0.6, 0.97])
 def test_target_bytes(codec: Codec, lake: NDArray[np.uint8], share: float) -> None:
-    smallest, largest = (len(codec.encode(lake, level=level)) for level in (0, 63))
+    smallest, largest = (len(codec.encode(lake, level=level, mode="neural")) for level in (0, 63))
     target = round(smallest + share * (largest - smallest))
-    data = codec.encode(lake, target_bytes=target)
+    data = codec.encode(lake, target_bytes=target, mode="neural")
     assert 0.97 * target <= len(data) <= target
     assert codec.decode(data).size == (200, 150)
 
@@ -124,18 +124,18 @@ def test_all_of_the_file_counts(codec: Codec, lake: NDArray[np.uint8]) -> None:
     image = Image.fromarray(lake)
     image.putalpha(Image.fromarray(lake[:, :, 0]))
     image.info["exif"] = b"MM\0*" + bytes(500)
-    extra = len(codec.encode(image, level=20)) - len(codec.encode(lake, level=20))
-    target = extra + len(codec.encode(lake, level=33)) + 10
-    data = codec.encode(image, target_bytes=target)
+    extra = len(codec.encode(image, level=20, mode="neural")) - len(codec.encode(lake, level=20, mode="neural"))
+    target = extra + len(codec.encode(lake, level=33, mode="neural")) + 10
+    data = codec.encode(image, target_bytes=target, mode="neural")
     assert extra > 10_000
     assert 0.97 * target <= len(data) <= target
     with pytest.raises(TargetError, match="this picture reaches"):
-        codec.encode(image, target_bytes=extra)
+        codec.encode(image, target_bytes=extra, mode="neural")
 
 
 def test_target_bpp(codec: Codec, lake: NDArray[np.uint8]) -> None:
-    bpp = 8 * len(codec.encode(lake, level=30)) / lake[..., 0].size * 1.02
-    reached = vaecodec.inspect(codec.encode(lake, target_bpp=bpp)).bpp
+    bpp = 8 * len(codec.encode(lake, level=30, mode="neural")) / lake[..., 0].size * 1.02
+    reached = vaecodec.inspect(codec.encode(lake, target_bpp=bpp, mode="neural")).bpp
     assert 0.97 * bpp <= reached <= bpp
 
 
@@ -143,12 +143,14 @@ def test_target_bpp(codec: Codec, lake: NDArray[np.uint8]) -> None:
 def test_target_psnr(codec: Codec, lake: NDArray[np.uint8], mode: str) -> None:
     """Measured on the decoded picture, in its own mode."""
     source = np.asarray(Image.fromarray(lake).convert(mode))
-    low, high = sorted(psnr(codec.decode(codec.encode(source, level=n), as_array=True), source) for n in (3, 40))
+    low, high = sorted(
+        psnr(codec.decode(codec.encode(source, level=n, mode="neural"), as_array=True), source) for n in (3, 40)
+    )
     target = (low + high) / 2
-    reached = psnr(codec.decode(codec.encode(source, target_psnr=target), as_array=True), source)
+    reached = psnr(codec.decode(codec.encode(source, target_psnr=target, mode="neural"), as_array=True), source)
     assert target <= reached <= target + 0.05
     with pytest.raises(TargetError, match=r"reaches \d+\.\d\d dB to \d+\.\d\d dB"):
-        codec.encode(source, target_psnr=80)
+        codec.encode(source, target_psnr=80, mode="neural")
 
 
 @pytest.mark.parametrize(
@@ -164,7 +166,7 @@ def test_target_psnr(codec: Codec, lake: NDArray[np.uint8], mode: str) -> None:
 )
 def test_goals_out_of_range(codec: Codec, lake: NDArray[np.uint8], options: dict[str, float], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        codec.encode(lake, **options)  # type: ignore[arg-type]
+        codec.encode(lake, **options, mode="neural")  # type: ignore[arg-type]
 
 
 def test_bpp_rounds_down() -> None:

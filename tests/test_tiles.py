@@ -204,7 +204,7 @@ def test_padding_goes_on_with_the_last_row_and_column() -> None:
 
 
 def test_max_memory(lake: NDArray[np.uint8], codec: Codec) -> None:
-    data = codec.encode(lake, 50)
+    data = codec.encode(lake, 50, mode="neural")
     small = Codec(TINY, device="cpu", dtype="float32", max_memory=100_000)
     with pytest.raises(
         InputError, match=r"max_memory is 100000 bytes; to encode \d+ pixels it must be at least"
@@ -235,7 +235,7 @@ def test_bands_shrink_to_the_memory_there_is() -> None:
 def test_crops_are_parts_of_the_picture(
     codec: Codec, lake: NDArray[np.uint8], x: tuple[int, int], y: tuple[int, int]
 ) -> None:
-    data = codec.encode(lake, 80)
+    data = codec.encode(lake, 80, mode="neural")
     whole = codec.decode(data, as_array=True).astype(int)
     part = codec.decode(data, as_array=True, crop=(x[0], y[0], x[1], y[1]))
     assert part.shape == (y[1], x[1], 3)
@@ -272,10 +272,10 @@ def test_crops_of_all_that_rides_along(codec: Codec, lake: NDArray[np.uint8]) ->
     image = Image.fromarray(lake)
     image.putalpha(Image.fromarray(lake[:, :, 0]))
     image.info["xmp"] = b"<x/>"
-    part = codec.decode(codec.encode(image), crop=(10, 20, 30, 40))
+    part = codec.decode(codec.encode(image, mode="neural"), crop=(10, 20, 30, 40))
     assert (part.mode, part.size, part.info["xmp"]) == ("RGBA", (30, 40), b"<x/>")
     assert np.array_equal(np.asarray(part)[..., 3], lake[20:60, 10:40, 0])
-    gray = codec.decode(codec.encode(lake[:, :, 0]), crop=(10, 20, 30, 40), as_array=True)
+    gray = codec.decode(codec.encode(lake[:, :, 0], mode="neural"), crop=(10, 20, 30, 40), as_array=True)
     assert gray.shape == (40, 30)
 
 
@@ -284,7 +284,7 @@ def test_crops_of_all_that_rides_along(codec: Codec, lake: NDArray[np.uint8]) ->
 )
 def test_crops_outside_of_the_picture(codec: Codec, lake: NDArray[np.uint8], crop: tuple[int, int, int, int]) -> None:
     with pytest.raises(InputError, match="within the picture, 450 x 330"):
-        codec.decode(codec.encode(lake), crop=crop)
+        codec.decode(codec.encode(lake, mode="neural"), crop=crop)
 
 
 # Previews
@@ -293,7 +293,7 @@ def test_crops_outside_of_the_picture(codec: Codec, lake: NDArray[np.uint8], cro
 @pytest.mark.parametrize("scale", [2, 4, 8])
 def test_previews_are_means(codec: Codec, lake: NDArray[np.uint8], scale: int) -> None:
     """Of what is decoded: exact up to the clipping of single pixels at black and white, and to rounding."""
-    data = codec.encode(lake, 60)
+    data = codec.encode(lake, 60, mode="neural")
     preview = codec.decode(data, scale=scale)
     assert preview.size == (-(-450 // scale), -(-330 // scale))
     means = np.asarray(codec.decode(data).reduce(scale)).astype(int)
@@ -304,7 +304,7 @@ def test_previews_are_means(codec: Codec, lake: NDArray[np.uint8], scale: int) -
 
 def test_previews_of_all_modes(codec: Codec, lake: NDArray[np.uint8]) -> None:
     for channels, mode in ((lake[:, :, 0], "L"), (np.dstack([lake, lake[:, :, 1]]), "RGBA")):
-        preview = codec.decode(codec.encode(channels), scale=8)
+        preview = codec.decode(codec.encode(channels, mode="neural"), scale=8)
         assert (preview.mode, preview.size) == (mode, (57, 42))
 
 
@@ -316,7 +316,7 @@ def test_previews_there_are_none_of(
     codec: Codec, lake: NDArray[np.uint8], options: dict[str, object], message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
-        codec.decode(codec.encode(lake), **options)  # type: ignore[call-overload]
+        codec.decode(codec.encode(lake, mode="neural"), **options)  # type: ignore[call-overload]
 
 
 @pytest.fixture(scope="module")
@@ -343,7 +343,7 @@ def test_a_preview_head_comes_close_to_the_means(
     codec: Codec, headed: Codec, lake: NDArray[np.uint8], level: int
 ) -> None:
     data = headed.encode(lake, level=level)
-    assert data == codec.encode(lake, level=level)
+    assert data == codec.encode(lake, level=level, mode="neural")
     exact, preview = codec.decode(data, as_array=True, scale=8), headed.decode(data, as_array=True, scale=8)
     assert psnr(preview, exact) > 38
     assert not np.array_equal(preview, exact)
@@ -427,7 +427,7 @@ def test_thumbnails_by_a_preview_head(
 
 
 def test_thumbnails_in_pillow_decode_a_preview(lake: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch) -> None:
-    data = vaecodec.encode(lake)
+    data = vaecodec.encode(lake, mode="neural")
     asked = _watched(monkeypatch, vaecodec.api.decode)
     with Image.open(io.BytesIO(data)) as image:
         image.thumbnail((25, 25))

@@ -220,7 +220,7 @@ def exported(photos: Path, finished: Path, tmp_path_factory: pytest.TempPathFact
 def test_the_exported_model_codes_pictures(exported: Path, photos: Path, tmp_path: Path) -> None:
     codec = vaecodec.Codec(model=exported, device="cpu")
     with Image.open(photos / "a.png") as image:
-        data = codec.encode(image, quality=50)
+        data = codec.encode(image, quality=50, mode="neural")
         decoded = codec.decode(data)
         assert decoded.size == image.size
     assert run("compress", photos / "a.png", "-o", tmp_path / "a.vaec", "--model", exported).exit_code == 0

@@ -25,7 +25,7 @@ def encode(
     *,
     model: str | Path = DEFAULT_MODEL,
     device: str = "auto",
-    mode: Mode = "neural",
+    mode: Mode = "auto",
     lossless: bool = False,
     target_bytes: int | None = None,
     target_psnr: float | None = None,

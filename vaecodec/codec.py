@@ -6,10 +6,9 @@ decode: file -> z_hat -> scale index (integers) -> r, all in one pass of the ent
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -17,13 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vaecodec import container
+from vaecodec import auto, container
 from vaecodec import lossless as lossless_codec
 from vaecodec.arguments import check_integer, check_real
+from vaecodec.collecting import OnError, collected, raised
 from vaecodec.container import Header
 from vaecodec.entropy.coding import CodedLatents, Latents
-from vaecodec.errors import FormatError, InputError, VaecodecError
-from vaecodec.levels import DEFAULT_QUALITY, LEVELS, check_level, quality_to_level
+from vaecodec.errors import CodingError, FormatError, InputError, VaecodecError
+from vaecodec.levels import DEFAULT_QUALITY, check_level, quality_to_level
 from vaecodec.modes import Mode, chosen_mode
 from vaecodec.picture_file import (
     Crop,
@@ -45,7 +45,8 @@ from vaecodec.runtime.engines import Engines
 from vaecodec.runtime.interface import LoadedModel, Pipeline
 from vaecodec.runtime.memory import Memory
 from vaecodec.runtime.windows import Window, padded_size
-from vaecodec.targets import Goal, Trial, bytes_of_bpp, meet
+from vaecodec.searching import encode_to
+from vaecodec.targets import Goal, bytes_of_bpp
 from vaecodec.weights.manifest import DEFAULT_MODEL
 
 __all__ = [
@@ -142,7 +143,7 @@ class Codec:
         target_bytes: int | None = None,
         target_psnr: float | None = None,
         target_bpp: float | None = None,
-        mode: Mode = "neural",
+        mode: Mode = "auto",
         lossless: bool = False,
         strip: bool = False,
     ) -> bytes:
@@ -151,8 +152,9 @@ class Codec:
         image: PIL.Image, uint8 array [H, W], [H, W, 1|2|3|4], or tensor [3, H, W]. quality 1..100, or `level` 0..63
         itself, or one target: target_bytes, the size of the whole file, never exceeded; target_bpp, the same in bits
         per pixel; target_psnr in dB over the colours, reached or exceeded by at most 0.05 (more where the lowest level
-        has more). mode: "neural", or "lossless" (also by lossless=True; quality doesn't matter then). strip=True leaves
-        ICC, EXIF and XMP out. Raises InputError; TargetError for a target out of reach.
+        has more). mode: "neural"; "lossless" (also by lossless=True), whatever the quality; or "auto", lossless where
+        that is not larger or the networks fail (see `vaecodec.auto`). strip=True leaves ICC, EXIF and XMP out. Raises
+        InputError; TargetError for a target out of reach; CodingError where mode "neural" can't code the image.
         """
         goals = {"target_bytes": target_bytes, "target_psnr": target_psnr, "target_bpp": target_bpp, "level": level}
         given = [name for name, value in goals.items() if value is not None]
@@ -171,13 +173,15 @@ class Codec:
             return lossless_codec.encode(source, max_memory=self.max_memory)
         if given in ([], ["level"]):
             level = quality_to_level(quality) if level is None else check_level(level)
-            [data] = self._encode_equal([source], level)
-            return data
+            [found] = self._encode_equal([source], level, mode)
+            return raised(found)
         if target_bpp is not None:
             target_bytes = bytes_of_bpp(target_bpp, source.picture.width * source.picture.height)
-        if target_bytes is not None:
-            return self._encode_to(Goal.of_bytes(target_bytes), source)
-        return self._encode_to(Goal.of_psnr(target_psnr or 0), source)
+        if mode == "auto":
+            return auto.choose_for_target(
+                source, target_bytes, target_psnr, partial(self._encode_to, source), max_memory=self.max_memory
+            )
+        return self._encode_to(source, target_bytes, target_psnr)
 
     def encode_with_latents(
         self,
@@ -201,6 +205,8 @@ class Codec:
         images: Sequence[object],
         quality: float = DEFAULT_QUALITY,
         *,
+        mode: Mode = "auto",
+        lossless: bool = False,
         strip: bool = False,
         on_error: Literal["raise"] = "raise",
     ) -> list[bytes]: ...
@@ -210,6 +216,8 @@ class Codec:
         images: Sequence[object],
         quality: float = DEFAULT_QUALITY,
         *,
+        mode: Mode = "auto",
+        lossless: bool = False,
         strip: bool = False,
         on_error: Literal["collect"],
     ) -> list[bytes | VaecodecError]: ...
@@ -218,48 +226,62 @@ class Codec:
         images: Sequence[object],
         quality: float = DEFAULT_QUALITY,
         *,
+        mode: Mode = "auto",
+        lossless: bool = False,
         strip: bool = False,
         on_error: OnError = "raise",
     ) -> Sequence[bytes | VaecodecError]:
         """Several pictures of any sizes -> their files; those of (nearly) equal size share passes of the networks.
 
-        With on_error="collect" the place of a picture that can't be encoded holds its error instead of a file.
+        mode, lossless: as for `encode`, for each picture by itself. With on_error="collect" the place of a picture
+        that can't be encoded holds its error instead of a file.
         """
         level = quality_to_level(quality)
+        mode = chosen_mode(mode, lossless=lossless, targets={})
         results: dict[int, bytes | VaecodecError] = {}
         sources: dict[int, Source] = {}
         for number, image in enumerate(images):
-            with _collected(results, number, on_error):
+            with collected(results, number, on_error):
                 sources[number] = make_source(as_it_is(image), strip=strip)
+        if mode == "lossless":
+            results |= {n: lossless_codec.encode(s, max_memory=self.max_memory) for n, s in sources.items()}
+            return [results[number] for number in range(len(images))]
         numbers = list(sources)
         keys = [(*padded_size(sources[number].picture.rgb), b"") for number in numbers]
         for places in batches(keys, self._memory.batch_pixels):
             batch = [numbers[place] for place in places]
-            results |= zip(batch, self._encode_equal([sources[n] for n in batch], level), strict=True)
+            for number, found in zip(batch, self._encode_equal([sources[n] for n in batch], level, mode), strict=True):
+                with collected(results, number, on_error):
+                    results[number] = raised(found)
         return [results[number] for number in range(len(images))]
 
-    def _encode_equal(self, sources: Sequence[Source], level: int) -> list[bytes]:
-        """The files of pictures that are equal in size once padded."""
-        coded = self._pipeline().encode_pictures([source.picture.rgb for source in sources], level)
-        return [self._pack(source, part, level) for source, part in zip(sources, coded, strict=True)]
+    def _encode_equal(self, sources: Sequence[Source], level: int, mode: Mode) -> list[bytes | CodingError]:
+        """The files of pictures that are equal in size once padded, or the error of what the networks can't code."""
+        try:
+            coded = self._pipeline().encode_pictures([source.picture.rgb for source in sources], level)
+        except CodingError as error:
+            if len(sources) > 1:
+                return [self._encode_equal([source], level, mode)[0] for source in sources]
+            return [error if mode == "neural" else lossless_codec.encode(sources[0], max_memory=self.max_memory)]
+        pairs = [(source, self._pack(source, part, level)) for source, part in zip(sources, coded, strict=True)]
+        return [data if mode == "neural" else self._choose(source, data, level) for source, data in pairs]
+
+    def _choose(self, source: Source, data: bytes, level: int) -> bytes:
+        """The neural file of a picture, or the lossless one where that suits it better."""
+        pixels = source.picture.width * source.picture.height
+
+        def decode(data: bytes) -> NDArray[np.uint8]:
+            return self.decode(data, as_array=True, max_pixels=pixels)
+
+        return auto.choose(source, level, data, decode, max_memory=self.max_memory)
 
     def _pack(self, source: Source, coded: CodedLatents, level: int) -> bytes:
         return pack_item(source, coded, level, self.model_id, self._engines.own.model.wire_hash)
 
-    def _encode_to(self, goal: Goal, source: Source) -> bytes:
-        """The file that meets a goal. What doesn't depend on the level is computed once."""
-        pipeline = self._pipeline()
-        features = pipeline.features([source.picture.rgb])
-
-        def measure(level: int, strength: float) -> Trial[bytes]:
-            quantized = pipeline.quantize(features, level, dead_zone=strength)
-            [coded] = pipeline.encode(quantized)
-            data = self._pack(source, coded, level)
-            if goal.bound == "high":
-                return Trial(goal.value_of_bytes(len(data)), data)
-            return Trial(source.psnr(pipeline.pixel_rows(quantized.y_hat[0], level)), data)
-
-        return meet(measure, goal, LEVELS).content
+    def _encode_to(self, source: Source, target_bytes: int | None, target_psnr: float | None) -> bytes:
+        """The neural file that meets a target."""
+        goal = Goal.of_psnr(float(target_psnr or 0)) if target_bytes is None else Goal.of_bytes(target_bytes)
+        return encode_to(goal, source, self._pipeline(), partial(self._pack, source))
 
     # Decoding
 
@@ -328,7 +350,7 @@ class Codec:
         results: dict[int, Result | VaecodecError | OSError] = {}
         items: list[Item] = []
         for number, data in enumerate(datas):
-            with _collected(results, number, on_error):
+            with collected(results, number, on_error):
                 content = read_data(data)
                 if self._is_lossless(content, max_pixels):
                     results[number] = self.decode(content, as_array=as_array, max_pixels=max_pixels)  # type: ignore[call-overload]
@@ -362,23 +384,6 @@ class Codec:
     def _read_item(self, number: int, data: Data, max_pixels: int | None) -> Item:
         """All that can be checked of a file before it is decoded; loads the model that it needs."""
         return read_item(number, read_data(data), max_pixels, self._engines.of)
-
-
-OnError = Literal["raise", "collect"]
-
-
-@contextlib.contextmanager
-def _collected(results: dict[int, Any], number: int, on_error: OnError) -> Iterator[None]:
-    """Keeps the error of one of several, or lets it pass. Raises InputError for another `on_error`."""
-    if on_error not in ("raise", "collect"):
-        message = f"on_error is {on_error!r}; legal are 'raise' and 'collect'"
-        raise InputError(message)
-    try:
-        yield
-    except (VaecodecError, OSError) as error:
-        if on_error == "raise":
-            raise
-        results[number] = error
 
 
 def _finish_whole(item: Item, rgb: NDArray[np.uint8], as_array: bool) -> Result:

@@ -12,6 +12,7 @@
     │   ├── UnknownModel              no installed model has this name or id
     │   └── HashMismatch              a model with this id is installed, but its integers differ
     ├── DivergedError                 training: the loss was not finite several times in a row
+    ├── CodingError                   the networks gave what no file can hold, or a finished file failed its check
     ├── BackendError                  an explicitly requested device or backend does not work
     └── InputError (ValueError)       a bad argument or an image that cannot be coded
         ├── InputTypeError (TypeError)  an argument of a type that is not taken
@@ -66,6 +67,10 @@ class UnknownModel(WeightsError):
 
 class HashMismatch(WeightsError):
     """The integer part of a model differs from the hash that a file or the manifest states."""
+
+
+class CodingError(VaecodecError):
+    """The networks gave what no file can hold for this image, or a finished file did not pass its check."""
 
 
 class BackendError(VaecodecError):

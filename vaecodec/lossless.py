@@ -24,11 +24,13 @@ from vaecodec.runtime.windows import Window
 
 Pixels = NDArray[np.uint8]
 
-EFFORTS = (80, 100)
-"""Pillow's `quality` of lossless WebP, which is an effort. 80 is its default, and what lossless files are measured
-against; 100 takes three times as long for another percent on drawings (at method 4, its default, too: method 6 takes
-forty times as long for 2 % more). The smaller of the two is kept, since more effort is not always smaller."""
-METHOD = 4
+METHODS = ((4, 80), (6, 80), (4, 100))
+"""Pillow's `method` and `quality` (an effort) of lossless WebP. The first is its default, the second what one takes who
+asks for the smallest; none of the three is always the smallest, and together they take about 1.4 s a megapixel of
+drawings. Method 6 with quality 100 takes 8 s for 2 % less."""
+DRAWING_BPP = 4.0
+"""Beyond so many bits per pixel the first has to do, if the tile is large: more effort gains nothing on photographs."""
+LARGE_TILE = 1_000_000
 ENCODE_BYTES, DECODE_BYTES = 20, 20
 """For a pixel of a tile, at the peak: Pillow's image, libwebp's, and copies."""
 LEAST_TILE = 1 << 16
@@ -98,9 +100,11 @@ def _tile_size(width: int, height: int, max_memory: int | None) -> tuple[int, in
 def _smallest(picture: image.Picture, place: tuple[int, int, int, int], limit: int | None) -> bytes:
     """The WebP file of a tile."""
     pixels = _tile_image(picture, place)
-    webp = _webp(pixels, EFFORTS[0])
-    if limit is None or len(webp) <= 1.1 * limit:
-        webp = min(webp, _webp(pixels, EFFORTS[1]), key=len)
+    webp = _webp(pixels, *METHODS[0])
+    bpp = 8 * len(webp) / (place[2] * place[3])
+    is_worth_more = bpp <= DRAWING_BPP or place[2] * place[3] <= LARGE_TILE
+    if is_worth_more and (limit is None or len(webp) <= 1.3 * limit):
+        webp = min([webp, *(_webp(pixels, *method) for method in METHODS[1:])], key=len)
     return webp
 
 
@@ -113,12 +117,12 @@ def _tile_image(picture: image.Picture, place: tuple[int, int, int, int]) -> Ima
     return Image.fromarray(np.ascontiguousarray(planes))
 
 
-def _webp(pixels: Image.Image, effort: int) -> bytes:
+def _webp(pixels: Image.Image, method: int, effort: int) -> bytes:
     if not features.check("webp"):
         message = "this build of Pillow has no WebP, which lossless files are made of"
         raise BackendError(message)
     out = BytesIO()
-    pixels.save(out, "WEBP", lossless=True, exact=True, method=METHOD, quality=effort)
+    pixels.save(out, "WEBP", lossless=True, exact=True, method=method, quality=effort)
     return out.getvalue()
 
 

@@ -34,6 +34,24 @@ def squared_error(original: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> in
     return total
 
 
+def block_errors(original: NDArray[np.uint8], decoded: NDArray[np.uint8], block: int) -> NDArray[np.float64]:
+    """Mean squared error of each block x block square of two uint8 arrays [H, W] or [H, W, C]: [rows, columns].
+
+    Squares at the right and lower edge are what is left there.
+    """
+    height, width = original.shape[:2]
+    columns = np.arange(0, width, block)
+    widths = np.minimum(block, width - columns)
+    found = np.empty((-(-height // block), len(columns)))
+    for row, top in enumerate(range(0, height, block)):
+        difference = original[top : top + block].astype(np.int32)
+        difference -= decoded[top : top + block]
+        squares = np.square(difference, out=difference).reshape(*difference.shape[:2], -1)
+        sums = np.add.reduceat(squares.sum(axis=(0, 2), dtype=np.int64), columns)
+        found[row] = sums / (widths * len(squares) * squares.shape[2])
+    return found
+
+
 def psnr_of(error: float, samples: int) -> float:
     """The PSNR in dB of a sum of squared differences over so many samples of 0..255; infinite without an error."""
     return math.inf if error == 0 else 10 * math.log10(PEAK**2 * samples / error)

@@ -13,15 +13,16 @@ from PIL import Image
 
 from vaecodec import container, lossless
 from vaecodec.codec import Codec
+from vaecodec.modes import Mode
 from vaecodec.picture_file import Crop, pixel_limit
 from vaecodec.runtime.choice import choose_brief
 from vaecodec.weights.lookup import find_model
 from vaecodec.weights.manifest import manifest
 
 
-def encode(image: object, quality: float, *, model: str, strip: bool = False) -> bytes:
+def encode(image: object, quality: float, *, model: str, mode: Mode = "auto", strip: bool = False) -> bytes:
     """The bytes of a .vaec file, made as by `vaecodec.encode`. model: the name of a shipped one."""
-    return Codec(model, plan=choose_brief()).encode(image, quality, strip=strip)
+    return Codec(model, plan=choose_brief()).encode(image, quality, mode=mode, strip=strip)
 
 
 def decode(data: bytes, *, crop: Crop | None = None) -> Image.Image:

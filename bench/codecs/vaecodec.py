@@ -50,7 +50,7 @@ class VaeCodec(Codec):
         from vaecodec.errors import VaecodecError
 
         try:
-            return self.codec().encode(img, quality=int(quality))
+            return self.codec().encode(img, quality=int(quality), mode="neural")
         except VaecodecError as error:
             message = f"{type(error).__name__}: {error}"
             raise CodecError(message) from error

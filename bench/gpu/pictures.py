@@ -151,7 +151,7 @@ def _median_ms(run: Callable[[], object], repeat: bool) -> float:
 
 def check(codecs: Sequence[Codec], pictures: Sequence[Picture]) -> list[list[bytes]]:
     """The files of each codec. Raises ClickException unless both read the same from the first of them."""
-    files = [codec.encode_batch(pictures, QUALITY) for codec in codecs]
+    files = [codec.encode_batch(pictures, QUALITY, mode="neural") for codec in codecs]
     limit = LARGEST_DIFFERENCE.get(codecs[0].dtype, 4)
     for written in files:
         first, second = (codec.decode_latents(written[0]) for codec in codecs)
@@ -193,7 +193,7 @@ def picture_rows(
                     click.echo(wrong[-1], err=True)
                     continue
                 for codec, few in zip(timed, files, strict=False):
-                    written = few if load.count <= CHECKED else codec.encode_batch(pictures, QUALITY)
+                    written = few if load.count <= CHECKED else codec.encode_batch(pictures, QUALITY, mode="neural")
                     yield _row(codec, load, model, pictures, written, repeat)
 
 
@@ -201,7 +201,7 @@ def _row(
     codec: Codec, load: Load, model: str, pictures: Sequence[Picture], files: Sequence[bytes], repeat: bool
 ) -> PictureRow:
     bits = 8 * sum(map(len, files)) / (load.count * load.width * load.height)
-    encode = _median_ms(lambda: codec.encode_batch(pictures, QUALITY), repeat)
+    encode = _median_ms(lambda: codec.encode_batch(pictures, QUALITY, mode="neural"), repeat)
     decode = _median_ms(lambda: codec.decode_batch(files, as_array=True), repeat)
     return PictureRow(load.name, model, codec.dtype, codec.coder, load.count, round(bits, 3), encode, decode)
 

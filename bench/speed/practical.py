@@ -97,10 +97,10 @@ def least(function: Callable[[], Any], repeats: int) -> float:
 
 def measure_start(codec: Codec, repeats: int) -> dict[str, Any]:
     """Whole processes on a small picture; and from which size on loading numba or PyTorch pays."""
-    small = codec.encode(picture_of(0.08))
+    small = codec.encode(picture_of(0.08), mode="neural")
     coders, decoders = {}, {}
     for megapixels in (0.1, 0.4, 0.7, 1.0, 2.0, 4.0):
-        data = codec.encode(picture_of(megapixels))
+        data = codec.encode(picture_of(megapixels), mode="neural")
         coders[str(megapixels)] = coder_seconds(data, repeats)
         decoders[str(megapixels)] = decompress_seconds(data, repeats)
     processes = start_seconds(small, repeats)
@@ -110,11 +110,11 @@ def measure_start(codec: Codec, repeats: int) -> dict[str, Any]:
 def measure_targets(codec: Codec, pictures: Sequence[Pixels]) -> dict[str, Any]:
     """Every picture gets a size, a PSNR and a rate out of its own range, drawn at random."""
     rng = random.Random(0)
-    codec.encode(pictures[0])
+    codec.encode(pictures[0], mode="neural")
     rows: dict[str, list[dict[str, float]]] = {"target_bytes": [], "target_psnr": [], "target_bpp": []}
     for picture in pictures:
-        plain = least(lambda p=picture: codec.encode(p), 2)  # type: ignore[misc]
-        ends = [codec.encode(picture, level=level) for level in (2, 61)]
+        plain = least(lambda p=picture: codec.encode(p, mode="neural"), 2)  # type: ignore[misc]
+        ends = [codec.encode(picture, level=level, mode="neural") for level in (2, 61)]
         share = rng.random()
         small, large = (len(data) for data in ends)
         low, high = (psnr(codec.decode(data, as_array=True), picture) for data in ends)
@@ -122,7 +122,7 @@ def measure_targets(codec: Codec, pictures: Sequence[Pixels]) -> dict[str, Any]:
         aims = {"target_bytes": size, "target_psnr": quality, "target_bpp": 8 * size / picture[..., 0].size}
         for name, aim in aims.items():
             before = time.process_time()
-            data = codec.encode(picture, **{name: aim})
+            data = codec.encode(picture, **{name: aim}, mode="neural")
             seconds = time.process_time() - before
             reached = {"target_bytes": len(data), "target_bpp": 8 * len(data) / picture[..., 0].size}.get(name)
             if reached is None:
@@ -155,11 +155,11 @@ def measure_batches(codec: Codec, pictures: Sequence[Pixels], repeats: int) -> l
     for count, height, width in BATCHES:
         source = picture_of(1.5) if height > CROP else None
         items = [_cut(pictures[n % len(pictures)] if source is None else source, height, width) for n in range(count)]
-        files = [codec.encode(item) for item in items]
+        files = [codec.encode(item, mode="neural") for item in items]
         found: dict[str, list[float]] = {}
         ways: dict[str, Callable[[], Any]] = {
-            "encode": lambda items=items: [codec.encode(item) for item in items],  # type: ignore[misc]
-            "encode_batch": lambda items=items: codec.encode_batch(items),  # type: ignore[misc]
+            "encode": lambda items=items: [codec.encode(item, mode="neural") for item in items],  # type: ignore[misc]
+            "encode_batch": lambda items=items: codec.encode_batch(items, mode="neural"),  # type: ignore[misc]
             "decode": lambda files=files: [codec.decode(data, as_array=True) for data in files],  # type: ignore[misc]
             "decode_batch": lambda files=files: codec.decode_batch(files, as_array=True),  # type: ignore[misc]
         }
@@ -178,7 +178,7 @@ def _cut(picture: Pixels, height: int, width: int) -> Pixels:
 def measure_regions(codec: Codec, repeats: int) -> dict[str, Any]:
     """Crops and previews of a picture of 12 megapixels, beside the whole of it."""
     picture = picture_of(12)
-    data, (height, width) = codec.encode(picture), picture.shape[:2]
+    data, (height, width) = codec.encode(picture, mode="neural"), picture.shape[:2]
     whole = codec.decode(data, as_array=True)
     full = least(lambda: codec.decode(data, as_array=True), 2)
     crops, previews, most = {}, {}, 0
@@ -224,7 +224,7 @@ def measure_threads(codec: Codec, pictures: Sequence[Pixels]) -> dict[str, Any]:
     rng = random.Random(1)
     items = [_cut(picture, rng.randint(1, 160), rng.randint(1, 160)) for picture in pictures]
     work = [(items[n % len(items)], rng.randint(1, 100)) for n in range(200)]
-    files = [codec.encode(item, quality) for item, quality in work]
+    files = [codec.encode(item, quality, mode="neural") for item, quality in work]
     shown = [codec.decode(data, as_array=True) for data in files]
     tasks = [*enumerate(work), *enumerate(files)]
     rng.shuffle(tasks)
@@ -233,7 +233,7 @@ def measure_threads(codec: Codec, pictures: Sequence[Pixels]) -> dict[str, Any]:
         number, given = task
         if isinstance(given, bytes):
             return np.array_equal(codec.decode(given, as_array=True), shown[number])
-        return codec.encode(*given) == files[number]
+        return codec.encode(*given, mode="neural") == files[number]
 
     with ThreadPoolExecutor(4) as pool:
         equal = sum(pool.map(matches, tasks))

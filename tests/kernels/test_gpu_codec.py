@@ -348,7 +348,7 @@ def test_auto_takes_the_gpu(photo: NDArray[np.uint8]) -> None:
     codec = Codec(TINY, device="cuda")
     assert isinstance(make_coder(_entropy_model(), codec.plan), GpuLatents)
     assert (codec.plan.networks, codec.plan.context_steps, codec.plan.coder) == ("triton", "triton", "gpu")
-    data = codec.encode(photo)
+    data = codec.encode(photo, mode="neural")
     assert codec.decode(data).size == (90, 61)
 
 

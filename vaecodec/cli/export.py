@@ -84,7 +84,7 @@ def measure_previews(model: Path, images: list[Tensor], origin: str) -> dict[str
     for level in PREVIEW_LEVELS:
         values = []
         for image in images:
-            data = codec.encode(image.permute(1, 2, 0).contiguous().numpy(), level=level)
+            data = codec.encode(image.permute(1, 2, 0).contiguous().numpy(), level=level, mode="neural")
             exact = np.asarray(codec.decode(data).reduce(8))
             values.append(psnr(exact, codec.decode(data, as_array=True, scale=8)))
         points.append({"level": level, "psnr": fmean(values)})
@@ -124,7 +124,7 @@ def _measure_one(codec: Any, image: Tensor, level: int) -> tuple[float, float]:
     from vaecodec.training.evaluate import PSNR_OF_EQUALS
 
     pixels = image.permute(1, 2, 0).contiguous().numpy()
-    data = codec.encode(pixels, level=level)
+    data = codec.encode(pixels, level=level, mode="neural")
     reached = psnr(pixels, codec.decode(data, as_array=True))
     return 8 * len(data) / (pixels.size // 3), min(reached, PSNR_OF_EQUALS)
 

@@ -28,12 +28,14 @@ def error_map(original: Pixels, decoded: Pixels, block: int = ERROR_BLOCK) -> Ma
     return np.asarray(np.sqrt(blocks.mean(axis=(1, 3))), np.float32)
 
 
-def bits_map(data: bytes, codec: Codec) -> Map:
-    """Ideal bits per pixel of each 16 x 16 block of a .vaec file [ceil(H/16), ceil(W/16)].
+def bits_map(data: bytes, codec: Codec) -> Map | None:
+    """Ideal bits per pixel of each 16 x 16 block of a .vaec file [ceil(H/16), ceil(W/16)]; None of a lossless one.
 
     The bits of z, one value for 64 x 64 pixels, are spread evenly over its blocks; padding is cut off.
     """
     header = container.parse(data, max_pixels=None).header
+    if header.is_lossless:
+        return None
     latents = codec.decode_latents(data)
     model = codec.loaded_model(header).entropy
     z_index = model.z_index(latents.level, *latents.z_hat.shape[1:])

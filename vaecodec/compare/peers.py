@@ -55,6 +55,10 @@ class Peer(ABC):
         """The setting in the codec's own words."""
         return f"quality {setting:.3g}"
 
+    def describe_file(self, data: bytes, setting: float) -> str:  # noqa: ARG002
+        """As `describe`, with what a file of this setting is like."""
+        return self.describe(setting)
+
 
 class PillowPeer(Peer):
     """Formats that Pillow reads and writes."""
@@ -170,6 +174,9 @@ class VaecodecPeer(Peer):
 
     def describe(self, setting: float) -> str:
         return f"quality {level_to_quality(int(setting))}"
+
+    def describe_file(self, data: bytes, setting: float) -> str:
+        return "lossless" if inspect(data).lossless else self.describe(setting)
 
 
 def installed_peers() -> list[Peer]:

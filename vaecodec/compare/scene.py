@@ -99,7 +99,7 @@ def make_version(peer: Peer, original: Pixels, wanted_bytes: int) -> Version:
         pixels=decoded,
         data=data,
         mime=peer.mime,
-        setting=peer.describe(match.setting),
+        setting=peer.describe_file(data, match.setting),
         deviation=match.deviation,
         matched=match.matched,
         psnr=psnr(original, decoded),

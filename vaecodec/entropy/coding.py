@@ -18,7 +18,7 @@ from vaecodec.container import pack_outliers, parse_outliers
 from vaecodec.entropy.coded import CodedImage, bad_outlier
 from vaecodec.entropy.model import EntropyModel
 from vaecodec.entropy.quantize import to_symbols, to_values
-from vaecodec.errors import CorruptStream
+from vaecodec.errors import CodingError, CorruptStream
 from vaecodec.intnet.fixedpoint import Z_MAX, Z_MIN
 from vaecodec.intnet.layers import IntegerLayer, scale_index
 from vaecodec.rans import bits_of, choice, choose_lanes, total_cost
@@ -163,8 +163,10 @@ def encode_latents(
 ) -> CodedLatents:
     """Code `latents`; `index` uint8 [M, 4h, 4w] is `scale_index` of z_hat, and r is 0 wherever it is 0.
 
-    lanes: a power of two, 1..8192; default: as many as cost next to nothing.
+    lanes: a power of two, 1..8192; default: as many as cost next to nothing. Raises CodingError for what
+    `decode_latents` would refuse.
     """
+    check_r(latents.r)
     z_index = model.z_index(latents.level, *latents.z_hat.shape[1:]).ravel()
     z = _segment(latents.z_hat.astype(np.int32).ravel(), z_index, model.z_tables)
     y = _coded_segment(latents.r.reshape(-1), index.reshape(-1), model.y_tables, coder)
@@ -174,6 +176,28 @@ def encode_latents(
     positions = np.concatenate([z.outlier_at, y.outlier_at + len(z.symbols)]).tolist()
     values = [*z.outlier_values.tolist(), *y.outlier_values.tolist()]
     return CodedLatents.of(CodedImage(lanes, stream, positions, values, bits_of(cost)))
+
+
+def check_r(r: NDArray[np.number]) -> None:
+    """Raise CodingError, naming the place, unless all of r [M, h, w] is finite and |r| below 2^20."""
+    if r.size == 0 or (r.min() > -R_LIMIT and r.max() < R_LIMIT):  # a NaN is neither
+        return
+    bad = ~((r > -R_LIMIT) & (r < R_LIMIT))
+    place = tuple(int(at) for at in np.argwhere(bad)[0])
+    message = (
+        f"r is {r[place]} at channel {place[0]}, row {place[1]}, column {place[2]} of the latents; |r| must be below "
+        f"{R_LIMIT}: the networks cannot code this image"
+    )
+    raise CodingError(message)
+
+
+def check_finite(name: str, values: NDArray[np.floating]) -> None:
+    """Raise CodingError, naming the place, unless all values are finite."""
+    if values.size == 0 or (values.min() > -np.inf and values.max() < np.inf):  # a NaN is neither
+        return
+    place = tuple(int(at) for at in np.argwhere(~np.isfinite(values))[0])
+    message = f"{name} is {values[place]} at {place}; it must be finite: the networks cannot code this image"
+    raise CodingError(message)
 
 
 def decode_latents(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -10,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vaecodec.entropy.coding import CodedLatents, Latents, StoredLatents
-from vaecodec.errors import FormatError
+from vaecodec.entropy.coding import R_LIMIT, CodedLatents, Latents, StoredLatents
+from vaecodec.errors import CodingError, FormatError
 from vaecodec.intnet.fixedpoint import SCALE_INDICES
 from vaecodec.networks.config import ALIGNMENT, PATCH
 from vaecodec.networks.network import level_position, round_z
@@ -33,6 +34,8 @@ class Quantized:
     latents: LatentBatch
     index: Tensor
     y_hat: Tensor
+    extremes: Tensor
+    """Least and largest of z, y_hat and r, float [3, 2]; NaN where there is one."""
 
     def latents_of(self, number: int) -> Latents:
         """The integers of one image."""
@@ -64,27 +67,31 @@ class TorchPipeline:
     @torch.inference_mode()
     def quantize(self, source: Sequence[Pixels] | Tensor, level: int, *, dead_zone: float = 0.0) -> Quantized:
         """Pictures (or their `features`) -> latents. dead_zone: see `dead_zone_widths`."""
-        z_hat, index, y_hat, r = self._quantize(source, level, dead_zone)
+        z_hat, index, y_hat, r, extremes = self._quantize(source, level, dead_zone)
         integers = _integers(r, self._coder.layout, None)
-        return Quantized(LatentBatch([level] * len(z_hat), z_hat, integers), index, y_hat)
+        return Quantized(LatentBatch([level] * len(z_hat), z_hat, integers), index, y_hat, extremes)
 
     @torch.inference_mode()
     def encode(self, quantized: Quantized) -> list[CodedLatents]:
-        """The bytes of each picture's latents."""
-        return self._coder.encode(quantized.latents, quantized.index)
+        """The bytes of each picture's latents. Raises CodingError for what no decoder could read."""
+        coded = self._coder.encode(quantized.latents, quantized.index)
+        _check(quantized.extremes)
+        return coded
 
     @torch.inference_mode()
     def encode_pictures(self, pictures: Sequence[Pixels], level: int) -> list[CodedLatents]:
         """The coded latents of images: `encode(quantize(...))` in less memory, since y_hat isn't kept."""
-        z_hat, index, y_hat, r = self._quantize(pictures, level, 0.0)
+        z_hat, index, y_hat, r, extremes = self._quantize(pictures, level, 0.0)
         integers = _integers(r, self._coder.layout, y_hat)
         del y_hat, r
-        return self._coder.encode(LatentBatch([level] * len(z_hat), z_hat, integers), index)
+        coded = self._coder.encode(LatentBatch([level] * len(z_hat), z_hat, integers), index)
+        _check(extremes)
+        return coded
 
     def _quantize(
         self, source: Sequence[Pixels] | Tensor, level: int, dead_zone: float
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """z_hat int8, scale index, y_hat, r as whole numbers of any type."""
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """z_hat int8, scale index, y_hat, r as whole numbers of any type, and the extremes of `Quantized`."""
         t = self._t([level])
         if isinstance(source, Tensor):
             passes = self._passes(len(source), PATCH * source.shape[2], PATCH * source.shape[3], "target")
@@ -92,7 +99,8 @@ class TorchPipeline:
         else:
             passes = self._passes(len(source), *padded_size(source[0]), "encode")
             y = passes.analyse(source, t)
-        z_float = round_z(passes.hyper_analyse(y, t))
+        z = passes.hyper_analyse(y, t)
+        z_float = round_z(z)
         z_hat = z_float.to(torch.int8).contiguous()
         index = self._coder.scale_index(z_hat, [level] * len(y))
         widths = (
@@ -101,7 +109,7 @@ class TorchPipeline:
             else None
         )
         y_hat, r = passes.quantize(passes.prior(z_float, t), y, t, index, widths)
-        return z_hat, index, y_hat, r
+        return z_hat, index, y_hat, r, torch.stack([_extremes(values) for values in (z, y_hat, r)])
 
     # Decoding
 
@@ -152,6 +160,26 @@ class TorchPipeline:
         passes = self._passes(1, Y_CELL * y_hat.shape[1], Y_CELL * y_hat.shape[2], "target")
         for rows in passes.synthesize(y_hat[None], self._t([level])):
             yield rows[0].cpu().numpy()
+
+
+def _extremes(values: Tensor) -> Tensor:
+    """Least and largest, [2]; NaN if anything is."""
+    return torch.stack(torch.aminmax(values)).float()
+
+
+def _check(extremes: Tensor) -> None:
+    """Raise CodingError unless z and y_hat are finite and |r| is below its limit.
+
+    Asked for when the bytes are there, which a GPU has been waited for anyway; the integers themselves are checked
+    before they are packed (`entropy.coding.check_r`).
+    """
+    for name, (least, largest), limit in zip(
+        ("z", "y_hat", "r"), extremes.tolist(), (math.inf, math.inf, R_LIMIT), strict=True
+    ):
+        if not (-limit < least and largest < limit):
+            bound = "finite" if limit == math.inf else f"above -{limit} and below {limit}"
+            message = f"{name} reaches {least:g}..{largest:g}; it must be {bound}: the networks cannot code this image"
+            raise CodingError(message)
 
 
 def _reconstruct(passes: Passes, latents: LatentBatch, region: Region, t: Tensor) -> Tensor:

@@ -9,7 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vaecodec.entropy.coding import CodedLatents, Latents, StoredLatents, decode_latents, encode_latents
+from vaecodec.entropy.coding import (
+    CodedLatents,
+    Latents,
+    StoredLatents,
+    check_finite,
+    check_r,
+    decode_latents,
+    encode_latents,
+)
 from vaecodec.errors import FormatError
 from vaecodec.intnet.fixedpoint import Z_MAX, Z_MIN
 from vaecodec.intnet.layers import IntegerLayer, RunLayer, scale_index
@@ -85,13 +93,17 @@ class CpuPipeline:
     def _quantize(
         self, analysed: tuple[Networks, Rows], level: int, dead_zone: float
     ) -> tuple[Latents, NDArray[np.uint8], Rows]:
-        """Latents, scale index, y_hat; y is overwritten."""
+        """Latents, scale index, y_hat; y is overwritten. Raises CodingError for what no decoder could read."""
         networks, y = analysed
-        z_rows = np.rint(networks.hyper_analyse(y)).clip(Z_MIN, Z_MAX)
+        z = networks.hyper_analyse(y)
+        check_finite("z", z)
+        z_rows = np.rint(z).clip(Z_MIN, Z_MAX)
         z_hat = np.ascontiguousarray(z_rows.transpose(2, 0, 1), np.int8)
         index = self._scale_index(z_hat, level, self._weights.entropy.layers)
         widths = dead_zone_widths(self._weights.entropy, dead_zone)
         y_hat = networks.quantize(networks.prior(z_rows), y, np.ascontiguousarray(index.transpose(1, 2, 0)), widths)
+        check_r(y.transpose(2, 0, 1))
+        check_finite("y_hat", y_hat)
         return Latents(level, z_hat, np.ascontiguousarray(y.transpose(2, 0, 1), np.int32)), index, y_hat
 
     def encode(self, quantized: Quantized) -> list[CodedLatents]:

@@ -1,0 +1,310 @@
+"""mode="auto": lossless where that is not larger or the networks fail, neural elsewhere; and what no file may hold."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+import vaecodec
+from vaecodec import auto, lossless, numpy_codec
+from vaecodec.codec import Codec, shared_codec
+from vaecodec.entropy import coding
+from vaecodec.entropy.coding import R_LIMIT, check_r
+from vaecodec.errors import CodingError, InputError, TargetError
+from vaecodec.image import Picture
+from vaecodec.metrics import block_errors
+from vaecodec.picture_file import make_source
+from vaecodec.runtime.choice import choose_brief
+from vaecodec.runtime.cpu.networks import Networks
+from vaecodec.runtime.pipeline import TorchPipeline
+
+SAMPLES = Path(__file__).parents[1] / "samples"
+SHAPES = st.tuples(st.integers(1, 33), st.integers(1, 33), st.integers(1, 4))
+
+
+@pytest.fixture(scope="module")
+def fast() -> Codec:
+    return shared_codec("fast", "cpu")
+
+
+@pytest.fixture(scope="module")
+def lake() -> NDArray[np.uint8]:
+    with Image.open(SAMPLES / "mountain-lake.jpg") as opened:
+        return np.array(opened.convert("RGB").crop((300, 300, 620, 540)))
+
+
+def _text() -> NDArray[np.uint8]:
+    """Words in black on white."""
+    image = Image.new("RGB", (200, 120), "white")
+    draw = ImageDraw.Draw(image)
+    for line in range(9):
+        draw.text((4, 4 + 12 * line), f"line {line} of a page of text, {line * 7919 % 1000}", fill="black")
+    return np.array(image)
+
+
+def _webp_bytes(pixels: NDArray[np.uint8], method: int) -> int:
+    out = BytesIO()
+    Image.fromarray(pixels).save(out, "WEBP", lossless=True, exact=True, method=method)
+    return out.getbuffer().nbytes
+
+
+GRAPHICS = {
+    "text": _text(),
+    "bilevel": np.array(Image.fromarray(_text()).convert("1").convert("RGB")),
+    "checkerboard": np.repeat((np.indices((64, 80)).sum(0) % 2 * 255).astype(np.uint8)[..., None], 3, 2),
+    "stripes": np.repeat((np.indices((70, 90))[1] // 3 % 2 * 200).astype(np.uint8)[..., None], 3, 2),
+    "flat": np.full((50, 60, 3), 77, np.uint8),
+    "icon": np.dstack([_text(), 255 - _text()[..., 0]]),
+    "gray": _text()[..., 0],
+}
+
+
+@pytest.mark.parametrize("quality", [10, 60, 100])
+@pytest.mark.parametrize("name", GRAPHICS)
+def test_no_drawing_is_larger_than_lossless_webp_and_64_bytes(fast: Codec, name: str, quality: int) -> None:
+    pixels = GRAPHICS[name]
+    data = fast.encode(pixels, quality)
+    assert len(data) <= min(_webp_bytes(pixels, method) for method in (4, 6)) + 64
+    assert len(data) <= len(fast.encode(pixels, quality, mode="lossless"))
+    decoded = fast.decode(data, as_array=True)
+    if vaecodec.inspect(data).lossless:
+        assert np.array_equal(decoded, pixels)
+    else:
+        assert auto.is_good(make_source(pixels, strip=False), decoded, vaecodec.inspect(data).level, len(data))
+
+
+def test_photographs_stay_neural_and_are_not_decoded(
+    fast: Codec, lake: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("decode", "encode"):
+        monkeypatch.setattr(lossless, name, lambda *_, **__: pytest.fail("lossless was tried"))
+    monkeypatch.setattr(auto, "is_good", lambda *_: pytest.fail("the file was decoded"))
+    for quality in (1, 30, 60, 100):
+        assert fast.encode(lake, quality) == fast.encode(lake, quality, mode="neural")
+
+
+def test_the_look_costs_next_to_nothing(lake: NDArray[np.uint8]) -> None:
+    """On a megapixel: encoding takes half a second or more."""
+    large = np.tile(lake, (4, 4, 1))
+    auto.look(large)
+    times = []
+    for _ in range(7):
+        start = time.process_time()
+        auto.look(large)
+        times.append(time.process_time() - start)
+    assert sorted(times)[3] < 0.02
+
+
+def test_what_the_look_sees(lake: NDArray[np.uint8]) -> None:
+    assert auto.look(lake).is_photograph
+    assert not auto.look(lake).suits_lossless(1.0)
+    for pixels in (GRAPHICS["text"], GRAPHICS["flat"], GRAPHICS["stripes"]):
+        assert auto.look(pixels).is_graphic
+    noise = np.random.default_rng(1).integers(0, 256, (200, 200, 3), dtype=np.uint8)
+    assert not auto.look(noise).is_photograph
+    sharp = np.clip(lake.astype(int) * 6 - 600, 0, 255).astype(np.uint8)
+    assert auto.look(sharp).steep > auto.look(lake).steep
+    for shape in ((1, 1, 3), (1, 500, 3), (500, 1, 3), (2, 3, 3), (31, 33, 3)):
+        assert auto.look(np.zeros(shape, np.uint8)).flat == 1
+
+
+def test_a_neural_file_that_fails_is_replaced(fast: Codec, lake: NDArray[np.uint8]) -> None:
+    """Its pixels are judged by blocks, as a whole, and against JPEG."""
+    source, data = make_source(lake, strip=False), fast.encode(lake, 60, mode="neural")
+    level, decoded = vaecodec.inspect(data).level, fast.decode(data, as_array=True)
+    assert auto.is_good(source, decoded, level, len(data))
+    one_block = decoded.copy()
+    one_block[16:32, 16:32] = 255 - one_block[16:32, 16:32]
+    assert not auto.is_good(source, one_block, level, len(data))
+    blurred = np.array(Image.fromarray(decoded).reduce(2).resize((320, 240), Image.Resampling.BILINEAR))
+    assert not auto.is_good(source, blurred, level, len(data))
+    noise = np.random.default_rng(1).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    chosen = fast.encode(noise, 60)
+    assert vaecodec.inspect(chosen).lossless
+    assert np.array_equal(fast.decode(chosen, as_array=True), noise)
+
+
+def test_transparent_icons_lose_no_bytes_to_hidden_colours(fast: Codec) -> None:
+    data = fast.encode(GRAPHICS["icon"], 60)
+    assert np.array_equal(fast.decode(data, as_array=True)[..., 3], GRAPHICS["icon"][..., 3])
+
+
+def test_batches_choose_for_each(fast: Codec, lake: NDArray[np.uint8]) -> None:
+    small = lake[:120, :200]
+    files = fast.encode_batch([small, _text(), small], 60)
+    assert [vaecodec.inspect(data).lossless for data in files] == [False, True, False]
+    assert all(vaecodec.inspect(data).lossless for data in fast.encode_batch([small, _text()], lossless=True))
+    with pytest.raises(InputError, match="mode is 'x'"):
+        fast.encode_batch([small], mode="x")  # type: ignore[call-overload]
+
+
+def test_without_pytorch_the_choice_is_the_same(lake: NDArray[np.uint8]) -> None:
+    for pixels, is_lossless in ((lake[:100, :130], False), (_text(), True)):
+        data = numpy_codec.encode(pixels, 60, model="fast")
+        assert vaecodec.inspect(data).lossless == is_lossless
+        assert np.asarray(numpy_codec.decode(data)).shape == pixels.shape
+    assert vaecodec.inspect(numpy_codec.encode(lake[:50, :50], 60, model="fast", mode="lossless")).lossless
+
+
+# Targets
+
+
+def test_targets_take_lossless_where_it_fits(fast: Codec, lake: NDArray[np.uint8]) -> None:
+    text = _text()
+    size = len(fast.encode(text, lossless=True))
+    assert vaecodec.inspect(fast.encode(text, target_bytes=size)).lossless
+    assert vaecodec.inspect(fast.encode(text, target_bpp=8 * size / (200 * 120) + 0.01)).lossless
+    small = fast.encode(text, target_bytes=size // 2)
+    assert len(small) <= size // 2
+    assert not vaecodec.inspect(small).lossless
+    assert vaecodec.inspect(fast.encode(text, target_psnr=30.0)).lossless
+    part = lake[:96, :96]
+    assert vaecodec.inspect(fast.encode(part, target_bytes=10**6)).lossless
+    assert not vaecodec.inspect(fast.encode(part, target_bytes=2000)).lossless
+    assert vaecodec.inspect(fast.encode(part, target_psnr=float("inf"))).lossless
+    assert vaecodec.inspect(fast.encode(part, target_psnr=90.0)).lossless  # beyond the networks
+    with pytest.raises(TargetError):
+        fast.encode(part, target_psnr=90.0, mode="neural")
+    with pytest.raises(TargetError):
+        fast.encode(part, target_bytes=20)
+
+
+# Any pixels
+
+
+@given(
+    SHAPES.flatmap(lambda s: arrays(np.uint8, s, elements=st.one_of(st.integers(0, 255), st.sampled_from([0, 255]))))
+)
+@settings(max_examples=40, deadline=None)
+def test_any_array_round_trips(pixels: NDArray[np.uint8]) -> None:
+    codec = shared_codec("fast", "cpu")
+    data = codec.encode(pixels, 60)
+    decoded = codec.decode(data, as_array=True)
+    expected = pixels[..., 0] if pixels.shape[2] == 1 else pixels
+    assert decoded.shape == expected.shape
+    if vaecodec.inspect(data).lossless:
+        assert np.array_equal(decoded, expected)
+    vaecodec.verify(data)
+
+
+# What no file may hold
+
+
+@pytest.mark.parametrize("value", [R_LIMIT, -R_LIMIT, np.inf, -np.inf, np.nan])
+def test_illegal_r_is_named_with_its_place(value: float) -> None:
+    r = np.zeros((3, 4, 5), np.float32)
+    check_r(r)
+    r[2, 1, 3] = value
+    with pytest.raises(CodingError, match=r"at channel 2, row 1, column 3 of the latents; \|r\| must be below 1048576"):
+        check_r(r)
+    r[2, 1, 3] = np.copysign(R_LIMIT - 1, value)
+    check_r(r)
+
+
+def test_the_least_integer_is_illegal_too() -> None:
+    """Its magnitude is none: abs(-2^31) is -2^31."""
+    with pytest.raises(CodingError, match="r is -2147483648"):
+        check_r(np.full((1, 1, 1), -(2**31), np.int32))
+
+
+def _replaced(value: float, where: str, quantize: Callable[..., Any]) -> Callable[..., Any]:
+    """`TorchPipeline._quantize` with one number replaced in what it gives."""
+
+    def replaced(self: TorchPipeline, *arguments: Any) -> Any:
+        z_hat, index, y_hat, r, extremes = quantize(self, *arguments)
+        if where == "r":
+            r = r.clone()
+            r[0, -1, -1, -1] = value
+        else:
+            extremes = extremes.clone()
+            extremes[{"z": 0, "y_hat": 1}[where], 1] = value
+        return z_hat, index, y_hat, r, extremes
+
+    return replaced
+
+
+def _networks_that_give(value: float, where: str, run: Callable[..., Any]) -> Callable[..., Any]:
+    """A method of the CPU's networks with one number replaced in what it gives: z, y_hat, or r in its argument y."""
+
+    def replaced(self: Networks, *arguments: Any) -> Any:
+        found = run(self, *arguments)
+        changed = arguments[1] if where == "r" else found
+        changed[-1, -1, -1] = value
+        return found
+
+    return replaced
+
+
+@pytest.mark.parametrize(
+    ("value", "where"),
+    [(float("nan"), "r"), (float("inf"), "r"), (2.0**20, "r"), (float("nan"), "z"), (float("inf"), "y_hat")],
+)
+def test_an_image_that_the_networks_cannot_code_is_an_error_or_lossless(
+    codec: Codec, photo: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch, value: float, where: str
+) -> None:
+    """In PyTorch and without it."""
+    monkeypatch.setattr(TorchPipeline, "_quantize", _replaced(value, where, TorchPipeline._quantize))
+    method = "hyper_analyse" if where == "z" else "quantize"
+    monkeypatch.setattr(Networks, method, _networks_that_give(value, where, getattr(Networks, method)))
+    for one in (codec, Codec("fast", plan=choose_brief())):
+        _check_that_it_is_refused(one, photo)
+
+
+def _check_that_it_is_refused(codec: Codec, photo: NDArray[np.uint8]) -> None:
+    for encode in (codec.encode, lambda picture, mode: codec.encode_batch([picture], mode=mode)):
+        with pytest.raises(CodingError, match="the networks cannot code this image"):
+            encode(photo, mode="neural")
+    data = codec.encode(photo, mode="auto")
+    assert vaecodec.inspect(data).lossless
+    assert np.array_equal(codec.decode(data, as_array=True), photo)
+    assert [vaecodec.inspect(data).lossless for data in codec.encode_batch([photo, photo])] == [True, True]
+    assert vaecodec.inspect(codec.encode(photo, target_psnr=20.0)).lossless
+    [found] = codec.encode_batch([photo], mode="neural", on_error="collect")
+    assert isinstance(found, CodingError)
+
+
+def test_the_coder_checks_before_it_packs(codec: Codec, photo: NDArray[np.uint8]) -> None:
+    encoded = codec.encode_with_latents(photo, 60)
+    model, latents = codec.loaded_model().entropy, encoded.latents
+    latents.r[0, 0, 0] = -(2**31)
+    with pytest.raises(CodingError, match="at channel 0, row 0, column 0"):
+        coding.encode_latents(model, latents, np.ones(latents.r.shape, np.uint8))
+
+
+# Blocks
+
+
+def test_block_errors() -> None:
+    rng = np.random.default_rng(2)
+    for shape in ((33, 40, 3), (16, 16), (5, 7, 3), (32, 17)):
+        first, second = rng.integers(0, 256, (2, *shape), dtype=np.uint8)
+        found = block_errors(first, second, 16)
+        assert found.shape == (-(-shape[0] // 16), -(-shape[1] // 16))
+        for row in range(found.shape[0]):
+            for column in range(found.shape[1]):
+                place = slice(16 * row, 16 * row + 16), slice(16 * column, 16 * column + 16)
+                expected = np.mean((first[place].astype(float) - second[place]) ** 2)
+                assert found[row, column] == pytest.approx(expected)
+
+
+def test_limits_fall_with_the_level() -> None:
+    for values in (auto.BLOCK_LIMITS, auto.IMAGE_LIMITS):
+        limits = [auto.at_level(values, level) for level in range(64)]
+        assert limits == sorted(limits, reverse=True)
+        assert limits[0] == values[0]
+
+
+def test_pictures_of_every_kind_are_judged_in_their_own_mode() -> None:
+    gray = Picture(np.repeat(_text()[..., :1], 3, axis=2), None, "L")
+    assert auto.colours(make_source(gray, strip=False)).shape == (120, 200)

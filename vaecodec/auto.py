@@ -1,0 +1,222 @@
+"""mode="auto": the neural file, or the lossless one where that is not larger or the networks fail. No PyTorch.
+
+A look at samples of the pixels decides whether a lossless file is tried at all, and whether the neural file is decoded
+to see what became of it: on a photograph both would cost far more than they could gain. Figures are of 128 held-out
+photographs (centres of 512 x 512) with `base-perceptual`, and of 300 images of text, drawings, screens, patterns and
+edited photographs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from io import BytesIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from vaecodec import container, lossless
+from vaecodec.container import Tag
+from vaecodec.errors import CodingError, TargetError
+from vaecodec.levels import MAX_LEVEL
+from vaecodec.metrics import block_errors, psnr
+from vaecodec.picture_file import Source
+
+Pixels = NDArray[np.uint8]
+
+BLOCK = 16
+LIMIT_LEVELS = (0, 9, 18, 27, 36, 45, 54, 63)
+BLOCK_LIMITS = (3060, 1690, 1236, 1007, 963, 914, 906, 905)
+"""Mean squared error (of 255^2) of a 16 x 16 block at these levels that no sound file exceeds: one and a half times the
+largest in the held-out photographs, of `base-perceptual` and `fast-perceptual`."""
+IMAGE_LIMITS = (1050, 664, 373, 237, 182, 162, 156, 153)
+"""The same of a whole image."""
+
+SAMPLE_ROWS = 64
+"""Rows that the look takes whole."""
+SAMPLE_BLOCK, SAMPLE_SHARE = 32, 16
+"""And blocks of 32 x 32 pixels, one pixel in 16 of the image in all, within these bounds."""
+LEAST_BLOCKS, MOST_BLOCKS = 4, 48
+
+GRAPHIC_BPP = 3.0
+"""Of lossless WebP of the sample with least effort; photographs have 3.6 to 14.6, but for one, which has 2.7."""
+GRAPHIC_FLAT = 0.6
+"""Share of pixels equal to their left neighbour; photographs have 0.01 to 0.57, and that one 0.67."""
+WORTH_A_TRY = 2.0
+"""A lossless file is tried below so many times the neural file; photographs are at 2.7 or more at the best level."""
+LEAST_OF_LOOK = 0.7
+"""A lossless file of a photograph has at least 0.74 of the bits that the look says."""
+NOISY_BPP = 17.0
+STEEP, STEEP_STEP = 0.008, 128
+"""Share of steps of more than 128 between neighbours; photographs have 0.005 at most, sharpened ones 0.009 or more."""
+PHOTO_BPP = (0.27, 0.53, 1.12, 1.89, 2.72, 3.57, 4.45, 5.31)
+"""Bits per pixel at `LIMIT_LEVELS`, 1.15 times those of the dearest photograph."""
+PHOTO_OUTLIERS = 1e-3
+"""Bytes of outliers a pixel; photographs have a third of it at most."""
+WORSE_THAN_JPEG = 0.9
+"""dB: a neural file so far below the JPEG of its size has failed."""
+JPEG_SHARE, JPEG_TABLES = 1.05, 300
+"""What a JPEG may be larger, as its Huffman tables are not optimized: Pillow fails to do that for noise."""
+JPEG_MAX_SIDE = 65_500
+"""libjpeg's limit."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What samples say: bits per pixel of lossless WebP, shares of equal neighbours and of steep steps."""
+
+    bpp: float
+    flat: float
+    steep: float
+
+    @property
+    def is_graphic(self) -> bool:
+        """True for what lossless coding is made for."""
+        return self.bpp < GRAPHIC_BPP or self.flat > GRAPHIC_FLAT
+
+    @property
+    def is_photograph(self) -> bool:
+        """True where nothing is seen that photographs don't have."""
+        return not self.is_graphic and self.bpp < NOISY_BPP and self.steep < STEEP
+
+    def suits_lossless(self, bpp: float) -> bool:
+        """Whether a lossless file may be about as small as a neural one of so many bits per pixel."""
+        return self.is_graphic or self.bpp < WORTH_A_TRY * bpp
+
+
+def look(rgb: Pixels) -> Look:
+    """A look at rows and blocks spread evenly over uint8 [H, W, 3]: a few milliseconds."""
+    height, width = rgb.shape[:2]
+    flat, steep = 1.0, 0.0
+    if width > 1:
+        rows = rgb[_places(height - 1, min(height, SAMPLE_ROWS))]
+        flat = float(np.mean((rows[:, 1:] == rows[:, :-1]).all(axis=2)))
+        steep = float(np.mean(np.abs(np.diff(rows[..., 1].astype(np.int16), axis=1)) > STEEP_STEP))
+    blocks, out = _sample(rgb), BytesIO()
+    Image.fromarray(blocks).save(out, "WEBP", lossless=True, exact=True, method=0, quality=0)
+    return Look(8 * out.getbuffer().nbytes / (blocks.shape[0] * blocks.shape[1]), flat, steep)
+
+
+def _sample(rgb: Pixels) -> Pixels:
+    """Blocks one above the other, [rows, 32 or fewer, 3]."""
+    height, width = rgb.shape[:2]
+    side_y, side_x = min(SAMPLE_BLOCK, height), min(SAMPLE_BLOCK, width)
+    count = height * width // (SAMPLE_SHARE * side_y * side_x)
+    count = max(LEAST_BLOCKS, min(MOST_BLOCKS, count))
+    columns = max(1, min(width // side_x, round((count * width / height) ** 0.5)))
+    rows = max(1, min(height // side_y, -(-count // columns)))
+    tops, lefts = _places(height - side_y, rows), _places(width - side_x, columns)
+    return np.concatenate([rgb[top : top + side_y, left : left + side_x] for top in tops for left in lefts])
+
+
+def _places(last: int, count: int) -> list[int]:
+    """`count` whole numbers, evenly from 0 to `last`; the one in the middle where there is one only."""
+    return [last // 2] if count == 1 else [last * number // (count - 1) for number in range(count)]
+
+
+def at_level(values: Sequence[float], level: int) -> float:
+    """Between the values at `LIMIT_LEVELS`, along a straight line."""
+    return float(np.interp(min(level, MAX_LEVEL), LIMIT_LEVELS, values))
+
+
+def choose(
+    source: Source, level: int, data: bytes, decode: Callable[[bytes], Pixels], *, max_memory: int | None = None
+) -> bytes:
+    """The file that suits the image: `data`, its neural file of this level, or a lossless one.
+
+    decode: the pixels of a neural file, as `Codec.decode` gives them with as_array.
+    """
+    seen = look(source.picture.rgb)
+    bpp, outliers = _cost(data)
+    if seen.suits_lossless(bpp):
+        candidate = lossless.encode(source, max_memory=max_memory, limit=len(data))
+        if len(candidate) <= len(data):
+            return candidate
+    is_usual = bpp <= at_level(PHOTO_BPP, level) and outliers <= PHOTO_OUTLIERS
+    if (seen.is_photograph and is_usual) or is_good(source, decode(data), level, len(data)):
+        return data
+    return lossless.encode(source, max_memory=max_memory)  # now with all effort
+
+
+def choose_for_target(
+    source: Source,
+    target_bytes: int | None,
+    target_psnr: float | None,
+    neural: Callable[[int | None, float | None], bytes],
+    *,
+    max_memory: int | None = None,
+) -> bytes:
+    """The file that meets a target: lossless if that fits into the bytes, or is not larger than the neural one.
+
+    neural: makes the neural file that meets it. Raises what that raises, where the lossless file is no way out: it
+    is one for any PSNR (infinity, too), and for bytes if it fits.
+    """
+    encode = partial(lossless.encode, source, max_memory=max_memory)
+    if target_bytes is None and target_psnr == math.inf:
+        return encode()
+    seen, pixels = look(source.picture.rgb), source.picture.width * source.picture.height
+    if target_bytes is not None and (seen.is_graphic or LEAST_OF_LOOK * seen.bpp * pixels < 8 * target_bytes):
+        candidate = encode()
+        if len(candidate) <= target_bytes:
+            return candidate
+    try:
+        data = neural(target_bytes, target_psnr)
+    except (CodingError, TargetError):
+        candidate = encode()
+        if target_bytes is None or len(candidate) <= target_bytes:
+            return candidate
+        raise
+    if target_bytes is None and seen.suits_lossless(_cost(data)[0]):
+        return min(encode(limit=len(data)), data, key=len)
+    return data
+
+
+def _cost(data: bytes) -> tuple[float, float]:
+    """Bits of the latents and bytes of outliers of a neural file, both per pixel."""
+    file = container.parse(data)
+    lengths = {tag: section.length for tag, section in file.sections.items()}
+    outliers, pixels = lengths.get(Tag.OUTLIERS, 0), file.header.width * file.header.height
+    return 8 * (lengths[Tag.LATENTS] + outliers) / pixels, outliers / pixels
+
+
+def is_good(source: Source, decoded: Pixels, level: int, size: int) -> bool:
+    """Whether a neural file of this size gives what its level allows, and what a JPEG of that size would."""
+    original, found = colours(source), decoded[..., :-1] if source.picture.alpha is not None else decoded
+    found = found[..., 0] if found.ndim == 3 and found.shape[2] == 1 else found
+    errors = block_errors(original, found, BLOCK)
+    if errors.max() > at_level(BLOCK_LIMITS, level) or errors.mean() > at_level(IMAGE_LIMITS, level):
+        return False
+    other = jpeg_psnr(original, size)
+    return other is None or psnr(original, found) >= other - WORSE_THAN_JPEG
+
+
+def colours(source: Source) -> Pixels:
+    """The image without alpha, [H, W] if it is gray."""
+    rgb = source.picture.rgb
+    return rgb[..., 0] if source.picture.mode in ("L", "LA") else rgb
+
+
+def jpeg_psnr(pixels: Pixels, size: int) -> float | None:
+    """PSNR in dB of the best JPEG of about `size` bytes; None where there is none so small, or none of these sides."""
+    if max(pixels.shape[:2]) > JPEG_MAX_SIDE:
+        return None
+    most = int(JPEG_SHARE * size) + JPEG_TABLES
+    found = [_jpeg_within(pixels, most, subsampling) for subsampling in ("4:2:0", "4:4:4")]
+    return max((psnr(pixels, np.asarray(Image.open(BytesIO(data)))) for data in found if data), default=None)
+
+
+def _jpeg_within(pixels: Pixels, most: int, subsampling: str) -> bytes | None:
+    """The best of at most so many bytes by bisection: sizes grow with the quality."""
+    picture, best = Image.fromarray(pixels), None
+    low, high = 1, 100
+    while low <= high:
+        middle, out = (low + high) // 2, BytesIO()
+        picture.save(out, "JPEG", quality=middle, subsampling=subsampling)
+        if out.getbuffer().nbytes <= most:
+            best, low = out.getvalue(), middle + 1
+        else:
+            high = middle - 1
+    return best

@@ -1,0 +1,33 @@
+"""One bad image or file of several: its error is raised, or kept in its place."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any, Literal, TypeVar
+
+from vaecodec.errors import InputError, VaecodecError
+
+OnError = Literal["raise", "collect"]
+Value = TypeVar("Value")
+
+
+@contextlib.contextmanager
+def collected(results: dict[int, Any], number: int, on_error: OnError) -> Iterator[None]:
+    """Keeps the error of one of several, or lets it pass. Raises InputError for another `on_error`."""
+    if on_error not in ("raise", "collect"):
+        message = f"on_error is {on_error!r}; legal are 'raise' and 'collect'"
+        raise InputError(message)
+    try:
+        yield
+    except (VaecodecError, OSError) as error:
+        if on_error == "raise":
+            raise
+        results[number] = error
+
+
+def raised(found: Value | VaecodecError) -> Value:
+    """The value itself, unless it is an error, which is raised."""
+    if isinstance(found, VaecodecError):
+        raise found
+    return found
