@@ -257,7 +257,7 @@ def test_an_image_that_the_networks_cannot_code_is_an_error_or_lossless(
     monkeypatch.setattr(TorchPipeline, "_quantize", _replaced(value, where, TorchPipeline._quantize))
     method = "hyper_analyse" if where == "z" else "quantize"
     monkeypatch.setattr(Networks, method, _networks_that_give(value, where, getattr(Networks, method)))
-    for one in (codec, Codec("fast", plan=choose_brief())):
+    for one in (codec, Codec("fast", device="cpu", dtype="float16"), Codec("fast", plan=choose_brief())):
         _check_that_it_is_refused(one, photo)
 
 

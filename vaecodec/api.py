@@ -15,6 +15,7 @@ from vaecodec.levels import DEFAULT_QUALITY
 from vaecodec.modes import Mode, chosen_mode
 from vaecodec.picture_file import Crop, Result, as_it_is, make_source, pixel_limit
 from vaecodec.reading import Data, read_data
+from vaecodec.verification import verify_lossless
 from vaecodec.weights.lookup import find_model
 from vaecodec.weights.manifest import DEFAULT_MODEL, manifest
 
@@ -31,20 +32,25 @@ def encode(
     target_psnr: float | None = None,
     target_bpp: float | None = None,
     strip: bool = False,
+    verify: bool = False,
     max_memory: int | None = None,
 ) -> bytes:
     """An image -> the bytes of a .vaec file; see `Codec.encode`. A lossless one is made without PyTorch."""
     targets = {"target_bytes": target_bytes, "target_psnr": target_psnr, "target_bpp": target_bpp}
     if chosen_mode(mode, lossless=lossless, targets=targets) == "lossless":
-        return _encode_lossless(image, strip, max_memory)
+        return _encode_lossless(image, strip, verify, max_memory)
     from vaecodec.codec import shared_codec
 
     codec = shared_codec(model, device, max_memory)
-    return codec.encode(image, quality, mode=mode, strip=strip, **targets)  # type: ignore[arg-type]
+    return codec.encode(image, quality, mode=mode, strip=strip, verify=verify, **targets)  # type: ignore[arg-type]
 
 
-def _encode_lossless(image: object, strip: bool, max_memory: int | None) -> bytes:
-    return lossless_codec.encode(make_source(as_it_is(image), strip=strip), max_memory=max_memory)
+def _encode_lossless(image: object, strip: bool, verify: bool, max_memory: int | None) -> bytes:
+    source = make_source(as_it_is(image), strip=strip)
+    data = lossless_codec.encode(source, max_memory=max_memory)
+    if verify:
+        verify_lossless(data, source)
+    return data
 
 
 @overload

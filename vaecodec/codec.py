@@ -6,8 +6,7 @@ decode: file -> z_hat -> scale index (integers) -> r, all in one pass of the ent
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal, overload
@@ -18,13 +17,12 @@ from PIL import Image
 
 from vaecodec import auto, container
 from vaecodec import lossless as lossless_codec
-from vaecodec.arguments import check_integer, check_real
 from vaecodec.collecting import OnError, collected, raised
 from vaecodec.container import Header
 from vaecodec.entropy.coding import CodedLatents, Latents
-from vaecodec.errors import CodingError, FormatError, InputError, VaecodecError
+from vaecodec.errors import CodingError, FormatError, VaecodecError
 from vaecodec.levels import DEFAULT_QUALITY, check_level, quality_to_level
-from vaecodec.modes import Mode, chosen_mode
+from vaecodec.modes import Mode, chosen_mode, one_target
 from vaecodec.picture_file import (
     Crop,
     Item,
@@ -33,6 +31,7 @@ from vaecodec.picture_file import (
     as_it_is,
     batches,
     finish,
+    finish_whole,
     make_source,
     pack_item,
     pixel_limit,
@@ -45,8 +44,9 @@ from vaecodec.runtime.engines import Engines
 from vaecodec.runtime.interface import LoadedModel, Pipeline
 from vaecodec.runtime.memory import Memory
 from vaecodec.runtime.windows import Window, padded_size
-from vaecodec.searching import encode_to
+from vaecodec.searching import Encoded, encode_to
 from vaecodec.targets import Goal, bytes_of_bpp
+from vaecodec.verification import check_file, check_y_hat, is_debugging
 from vaecodec.weights.manifest import DEFAULT_MODEL
 
 __all__ = [
@@ -54,16 +54,6 @@ __all__ = [
     "Encoded",
     "shared_codec",
 ]
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """A finished file with what went into it: latents, their coded form, and y_hat, of which g_s makes the image."""
-
-    data: bytes
-    latents: Latents
-    coded: CodedLatents
-    y_hat: Any
 
 
 class Codec:
@@ -146,6 +136,7 @@ class Codec:
         mode: Mode = "auto",
         lossless: bool = False,
         strip: bool = False,
+        verify: bool = False,
     ) -> bytes:
         """An image -> the bytes of a .vaec file.
 
@@ -153,35 +144,32 @@ class Codec:
         itself, or one target: target_bytes, the size of the whole file, never exceeded; target_bpp, the same in bits
         per pixel; target_psnr in dB over the colours, reached or exceeded by at most 0.05 (more where the lowest level
         has more). mode: "neural"; "lossless" (also by lossless=True), whatever the quality; or "auto", lossless where
-        that is not larger or the networks fail (see `vaecodec.auto`). strip=True leaves ICC, EXIF and XMP out. Raises
-        InputError; TargetError for a target out of reach; CodingError where mode "neural" can't code the image.
+        that is not larger or the networks fail (see `vaecodec.auto`). strip=True leaves ICC, EXIF and XMP out.
+        verify=True decodes the finished file and compares (see `vaecodec.verification`). Raises InputError;
+        TargetError for a target out of reach; CodingError where mode "neural" or the comparison fails.
         """
         goals = {"target_bytes": target_bytes, "target_psnr": target_psnr, "target_bpp": target_bpp, "level": level}
-        given = [name for name, value in goals.items() if value is not None]
-        if len(given) > 1:
-            message = f"{' and '.join(given)} can't be combined; give one of them"
-            raise InputError(message)
-        if target_bytes is not None:
-            target_bytes = check_integer("target_bytes", target_bytes)
-        target_psnr, target_bpp = (
-            value if value is None else check_real(name, value)
-            for name, value in (("target_psnr", target_psnr), ("target_bpp", target_bpp))
-        )
+        target_bytes, target_psnr, target_bpp = one_target(target_bytes, target_psnr, target_bpp, level)
         mode = chosen_mode(mode, lossless=lossless, targets=goals)
-        source = make_source(as_it_is(image), strip=strip)
-        if mode == "lossless":
-            return lossless_codec.encode(source, max_memory=self.max_memory)
-        if given in ([], ["level"]):
-            level = quality_to_level(quality) if level is None else check_level(level)
-            [found] = self._encode_equal([source], level, mode)
-            return raised(found)
+        source, latents = make_source(as_it_is(image), strip=strip), None
         if target_bpp is not None:
             target_bytes = bytes_of_bpp(target_bpp, source.picture.width * source.picture.height)
-        if mode == "auto":
-            return auto.choose_for_target(
-                source, target_bytes, target_psnr, partial(self._encode_to, source), max_memory=self.max_memory
-            )
-        return self._encode_to(source, target_bytes, target_psnr)
+        has_target = target_bytes is not None or target_psnr is not None
+        level = quality_to_level(quality) if level is None else check_level(level)
+        if mode == "lossless":
+            data = lossless_codec.encode(source, max_memory=self.max_memory)
+        elif has_target and mode == "auto":
+            neural = partial(self._encode_to, source)
+            data = auto.choose_for_target(source, target_bytes, target_psnr, neural, max_memory=self.max_memory)
+        elif has_target:
+            data = self._encode_to(source, target_bytes, target_psnr)
+        elif verify or is_debugging():
+            data, latents = self._encode_kept(source, level, mode)
+        else:
+            data = raised(self._encode_equal([source], level, mode)[0])
+        if verify:
+            check_file(data, source, self._decoder(source), partial(self.decode_latents, max_pixels=None), latents)
+        return data
 
     def encode_with_latents(
         self,
@@ -193,10 +181,14 @@ class Codec:
     ) -> Encoded:
         """The file that `encode` makes, with the integers that went into it."""
         level = quality_to_level(quality) if level is None else check_level(level)
-        source = make_source(image, strip=strip)
+        return self._encode_with_latents(make_source(image, strip=strip), level)
+
+    def _encode_with_latents(self, source: Source, level: int) -> Encoded:
         pipeline = self._pipeline()
         quantized = pipeline.quantize([source.picture.rgb], level)
         [coded] = pipeline.encode(quantized)
+        if is_debugging():
+            check_y_hat(*(np.asarray(y) for y in (quantized.y_hat[0], pipeline.y_hat(quantized.latents_of(0)))))
         return Encoded(self._pack(source, coded, level), quantized.latents_of(0), coded, quantized.y_hat)
 
     @overload
@@ -266,14 +258,25 @@ class Codec:
         pairs = [(source, self._pack(source, part, level)) for source, part in zip(sources, coded, strict=True)]
         return [data if mode == "neural" else self._choose(source, data, level) for source, data in pairs]
 
-    def _choose(self, source: Source, data: bytes, level: int) -> bytes:
-        """The neural file of a picture, or the lossless one where that suits it better."""
+    def _encode_kept(self, source: Source, level: int, mode: Mode) -> tuple[bytes, Latents | None]:
+        """The file of one image as `_encode_equal` makes it, and the integers that went into it, if any did."""
+        try:
+            encoded = self._encode_with_latents(source, level)
+        except CodingError:
+            if mode == "neural":
+                raise
+            return lossless_codec.encode(source, max_memory=self.max_memory), None
+        data = encoded.data if mode == "neural" else self._choose(source, encoded.data, level)
+        return data, encoded.latents
+
+    def _decoder(self, source: Source) -> Callable[[bytes], NDArray[np.uint8]]:
+        """Decodes the files of one image, however large it is."""
         pixels = source.picture.width * source.picture.height
+        return lambda data: self.decode(data, as_array=True, max_pixels=pixels)
 
-        def decode(data: bytes) -> NDArray[np.uint8]:
-            return self.decode(data, as_array=True, max_pixels=pixels)
-
-        return auto.choose(source, level, data, decode, max_memory=self.max_memory)
+    def _choose(self, source: Source, data: bytes, level: int) -> bytes:
+        """The neural file of an image, or the lossless one where that suits it better."""
+        return auto.choose(source, level, data, self._decoder(source), max_memory=self.max_memory)
 
     def _pack(self, source: Source, coded: CodedLatents, level: int) -> bytes:
         return pack_item(source, coded, level, self.model_id, self._engines.own.model.wire_hash)
@@ -365,7 +368,9 @@ class Codec:
             for item, rgb in zip(batch, pixels, strict=True):
                 if isinstance(rgb, FormatError) and on_error == "raise":
                     raise rgb
-                results[item.number] = rgb if isinstance(rgb, FormatError) else _finish_whole(item, rgb, as_array)
+                results[item.number] = (
+                    rgb if isinstance(rgb, FormatError) else finish_whole(item, rgb, as_array=as_array)
+                )
         return [results[number] for number in range(len(datas))]
 
     def decode_latents(self, data: Data, *, max_pixels: int | None = None) -> Latents:
@@ -384,12 +389,6 @@ class Codec:
     def _read_item(self, number: int, data: Data, max_pixels: int | None) -> Item:
         """All that can be checked of a file before it is decoded; loads the model that it needs."""
         return read_item(number, read_data(data), max_pixels, self._engines.of)
-
-
-def _finish_whole(item: Item, rgb: NDArray[np.uint8], as_array: bool) -> Result:
-    """Pixels of a whole picture, cut out of those of the largest of its batch."""
-    window = window_of(item.header, None, 1)
-    return finish(item, rgb[: window.height, : window.width], window, 1, as_array=as_array)
 
 
 @lru_cache(maxsize=4)

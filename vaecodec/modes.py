@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, get_args
 
+from vaecodec.arguments import check_integer, check_real
 from vaecodec.errors import InputError
 
 Mode = Literal["auto", "neural", "lossless"]
@@ -28,3 +29,19 @@ def chosen_mode(mode: str, *, lossless: bool, targets: Mapping[str, object]) -> 
         message = f"{' and '.join(given)} can't be combined with lossless"
         raise InputError(message)
     return "lossless"
+
+
+def one_target(
+    target_bytes: int | None, target_psnr: float | None, target_bpp: float | None, level: int | None
+) -> tuple[int | None, float | None, float | None]:
+    """The targets, checked. Raises InputError for two of them, or one beside a level, and for what is no number."""
+    named = {"target_bytes": target_bytes, "target_psnr": target_psnr, "target_bpp": target_bpp, "level": level}
+    given = [name for name, value in named.items() if value is not None]
+    if len(given) > 1:
+        message = f"{' and '.join(given)} can't be combined; give one of them"
+        raise InputError(message)
+    return (
+        None if target_bytes is None else check_integer("target_bytes", target_bytes),
+        None if target_psnr is None else check_real("target_psnr", target_psnr),
+        None if target_bpp is None else check_real("target_bpp", target_bpp),
+    )

@@ -20,9 +20,11 @@ from vaecodec.weights.lookup import find_model
 from vaecodec.weights.manifest import manifest
 
 
-def encode(image: object, quality: float, *, model: str, mode: Mode = "auto", strip: bool = False) -> bytes:
+def encode(
+    image: object, quality: float, *, model: str, mode: Mode = "auto", strip: bool = False, verify: bool = False
+) -> bytes:
     """The bytes of a .vaec file, made as by `vaecodec.encode`. model: the name of a shipped one."""
-    return Codec(model, plan=choose_brief()).encode(image, quality, mode=mode, strip=strip)
+    return Codec(model, plan=choose_brief()).encode(image, quality, mode=mode, strip=strip, verify=verify)
 
 
 def decode(data: bytes, *, crop: Crop | None = None) -> Image.Image:

@@ -180,6 +180,12 @@ def finish(item: Item, rgb: NDArray[np.uint8], window: Window, scale: int, *, as
     return present(item.header, item.extras, rgb, alpha, as_array=as_array)
 
 
+def finish_whole(item: Item, rgb: NDArray[np.uint8], *, as_array: bool) -> Result:
+    """The pixels of a whole image, cut out of those of the largest of its batch, with all that rides along."""
+    window = window_of(item.header, None, 1)
+    return finish(item, rgb[: window.height, : window.width], window, 1, as_array=as_array)
+
+
 def present(
     header: Header,
     contents: dict[Tag, bytes],

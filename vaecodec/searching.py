@@ -1,14 +1,26 @@
-"""The neural file that meets a target: `targets` says what to try next, the networks try it."""
+"""Neural files: what one is made of, and the one that meets a target (`targets` says what to try next)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
-from vaecodec.entropy.coding import CodedLatents
+from vaecodec.entropy.coding import CodedLatents, Latents
 from vaecodec.levels import LEVELS
 from vaecodec.picture_file import Source
 from vaecodec.runtime.interface import Pipeline
 from vaecodec.targets import Goal, Trial, meet
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A finished file with what went into it: latents, their coded form, and y_hat, of which g_s makes the image."""
+
+    data: bytes
+    latents: Latents
+    coded: CodedLatents
+    y_hat: Any
 
 
 def encode_to(goal: Goal, source: Source, pipeline: Pipeline, pack: Callable[[CodedLatents, int], bytes]) -> bytes:

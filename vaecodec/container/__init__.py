@@ -20,6 +20,7 @@ from vaecodec.container.salvage import Salvaged, salvage
 from vaecodec.container.sections import (
     MAX_HEADER_BYTES,
     MAX_METADATA,
+    METADATA,
     File,
     Section,
     Tag,
@@ -39,6 +40,7 @@ __all__ = [
     "MAX_METADATA",
     "MAX_SIDE",
     "MAX_TILE",
+    "METADATA",
     "MIN_TILE",
     "MODEL_HASH_BYTES",
     "VERSION",

@@ -56,6 +56,9 @@ class Pipeline(Protocol):
     def decode_latents(self, file: StoredLatents) -> Latents:
         """The latents of one file. Raises FormatError."""
 
+    def y_hat(self, latents: Latents) -> Any:
+        """What the decoder makes of the latents of one file, [M, h, w], before g_s."""
+
     def pixels(
         self, files: Sequence[StoredLatents], window: Window, *, scale: int = 1
     ) -> list[NDArray[np.uint8] | FormatError]:

@@ -122,6 +122,15 @@ class TorchPipeline:
         """The latents of files of equal z_shape."""
         return self._coder.decode(files)
 
+    @torch.inference_mode()
+    def y_hat(self, latents: Latents) -> NDArray[np.float32]:
+        """Compute what `Pipeline.y_hat` says."""
+        height, width = (ALIGNMENT * side for side in latents.z_hat.shape[1:])
+        passes, t = self._passes(1, height, width, "decode"), self._t([latents.level])
+        z_hat, r = (torch.from_numpy(values)[None].to(self._device) for values in (latents.z_hat, latents.r))
+        p = passes.prior(z_hat.float(), t)
+        return passes.reconstruct(p, r.contiguous(memory_format=self._coder.layout), t)[0].cpu().numpy()
+
     def pixels(
         self, files: Sequence[StoredLatents], window: Window, *, scale: int = 1
     ) -> list[NDArray[np.uint8] | FormatError]:

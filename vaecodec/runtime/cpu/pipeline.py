@@ -126,6 +126,14 @@ class CpuPipeline:
         """The latents of one file. Raises FormatError."""
         return decode_latents(self._weights.entropy, file, index_of=self._scale_index, coder=self._coder)
 
+    def y_hat(self, latents: Latents) -> Rows:
+        """Compute what `Pipeline.y_hat` says."""
+        height, width = (ALIGNMENT * side for side in latents.z_hat.shape[1:])
+        networks = self._networks(latents.level, height, width, "decode")
+        prior = networks.prior(np.ascontiguousarray(latents.z_hat.transpose(1, 2, 0), np.float32))
+        rows: Rows = networks.reconstruct(prior, np.ascontiguousarray(latents.r.transpose(1, 2, 0)))
+        return np.moveaxis(rows, 2, 0)
+
     def pixels(
         self, files: Sequence[StoredLatents], window: Window, *, scale: int = 1
     ) -> list[NDArray[np.uint8] | FormatError]:
