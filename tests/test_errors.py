@@ -20,6 +20,7 @@ TREE: dict[str, tuple[type, ...]] = {
     "WeightsError": (errors.VaecodecError,),
     "UnknownModel": (errors.WeightsError,),
     "HashMismatch": (errors.WeightsError,),
+    "CodingError": (errors.VaecodecError,),
     "BackendError": (errors.VaecodecError,),
     "DivergedError": (errors.VaecodecError,),
     "InputError": (errors.VaecodecError, ValueError),

@@ -120,7 +120,7 @@ def test_the_layer_table_is_that_of_the_test() -> None:
     drawn: dict[str, int] = {}
     for layer, parts in re.findall(r"^\| (\d) \| ([^|]*) \|", table, flags=re.MULTILINE):
         for name in re.findall(r"`([\w/]+)`", parts):
-            drawn[f"vaecodec.{name.rstrip('/')}".removesuffix(".vaecodec")] = int(layer)
+            drawn[f"vaecodec.{name.rstrip('/').replace('/', '.')}".removesuffix(".vaecodec")] = int(layer)
     checked = {part: layer for part, layer in module.LAYERS.items() if part != "vaecodec.__main__"}
     assert drawn == checked
 

@@ -198,7 +198,7 @@ def test_a_foreign_model_is_named(page: Any, site: Site) -> None:
 @pytest.mark.parametrize("model", ["base", "fast"])
 def test_a_photograph_of_a_shipped_model(page: Any, site: Site, model: str) -> None:
     photo = Image.open(ROOT / "samples" / "osprey.jpg").convert("RGB").resize((640, 420))
-    site.files["photo.vaec"] = vaecodec.encode(photo, model=model, device="cpu")
+    site.files["photo.vaec"] = vaecodec.encode(photo, model=model, device="cpu", mode="neural")
     codec = vaecodec.Codec(model, device="cpu", dtype="float32")
     found = call(page, "decoded(arguments[0])", "photo.vaec")
     pixels = pixels_of(found, photo.size)
@@ -208,7 +208,7 @@ def test_a_photograph_of_a_shipped_model(page: Any, site: Site, model: str) -> N
 
 
 def test_weights_are_fetched_once(page: Any, site: Site) -> None:
-    site.files["photo.vaec"] = vaecodec.encode(smooth(70, 60), model="fast", device="cpu")
+    site.files["photo.vaec"] = vaecodec.encode(smooth(70, 60), model="fast", device="cpu", mode="neural")
     name = f"weights/{browser_weights(entry_by_name('fast')).name}.safetensors"
     assert "rgba" in call(page, "decoded(arguments[0])", "photo.vaec")
     before = site.asked.count(name)
@@ -222,7 +222,7 @@ def test_weights_are_fetched_once(page: Any, site: Site) -> None:
 
 
 def test_events_come_in_order_and_the_size_first(page: Any, site: Site) -> None:
-    site.files["big.vaec"] = vaecodec.encode(smooth(700, 500), model="fast", device="cpu")
+    site.files["big.vaec"] = vaecodec.encode(smooth(700, 500), model="fast", device="cpu", mode="neural")
     events = call(page, "shown({ src: 'big.vaec', alt: 'a gradient' })")
     assert [event["type"] for event in events] == ["header", "preview", "load"]
     assert all(event["size"] == [700, 500] for event in events)
@@ -233,7 +233,7 @@ def test_events_come_in_order_and_the_size_first(page: Any, site: Site) -> None:
 
 def test_the_canvas_has_the_pixels(page: Any, site: Site) -> None:
     image = smooth(120, 90)
-    site.files["small.vaec"] = vaecodec.encode(image, model="fast", device="cpu")
+    site.files["small.vaec"] = vaecodec.encode(image, model="fast", device="cpu", mode="neural")
     call(page, "shown({ src: 'small.vaec' })")
     found = page.execute_script("return onCanvas()")
     wanted = vaecodec.Codec("fast", device="cpu", dtype="float32").decode(site.files["small.vaec"], as_array=True)
@@ -328,7 +328,11 @@ def test_a_png_has_the_exact_pixels(page: Any, site: Site, lossless: bool) -> No
     exif = Image.Exif()
     exif[0x0112] = 6
     image.info |= {"icc_profile": wide_profile(), "exif": exif.tobytes()}
-    data = vaecodec.encode(image, lossless=True) if lossless else vaecodec.encode(image, model="fast", device="cpu")
+    data = (
+        vaecodec.encode(image, lossless=True)
+        if lossless
+        else vaecodec.encode(image, model="fast", device="cpu", mode="neural")
+    )
     site.files["soft.vaec"] = data
     with Image.open(io.BytesIO(base64.b64decode(call(page, "png('soft.vaec')")))) as png:
         assert png.mode == "RGBA"
@@ -374,7 +378,7 @@ def test_the_policy_was_never_hurt(page: Any) -> None:
 @pytest.fixture
 def viewer(chromium: Any, tmp_path: Path) -> Iterator[Any]:
     """The page of `vaecodec view`, from the disk: two images and one that is cut; the console must stay empty."""
-    photo = vaecodec.encode(smooth(700, 500), model="fast", device="cpu")
+    photo = vaecodec.encode(smooth(700, 500), model="fast", device="cpu", mode="neural")
     drawing = vaecodec.encode(smooth(90, 120), lossless=True)
     path = tmp_path / "view.html"
     path.write_text(
@@ -484,7 +488,7 @@ def test_a_site_works_from_the_disk(chromium: Any, tmp_path: Path) -> None:
     for name, content in site_files([entry_by_name("fast")]).items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(content)
-    (tmp_path / "photo.vaec").write_bytes(vaecodec.encode(smooth(70, 60), model="fast", device="cpu"))
+    (tmp_path / "photo.vaec").write_bytes(vaecodec.encode(smooth(70, 60), model="fast", device="cpu", mode="neural"))
     chromium.get_log("browser")
     chromium.get((tmp_path / "viewer.html").as_uri())
     assert "Drop .vaec files here" in text(chromium, "empty")
