@@ -18,7 +18,7 @@ from vaecodec.errors import DivergedError, InputError, WeightsError
 from vaecodec.levels import LAMBDA_MIN
 from vaecodec.networks.config import CONFIGS
 from vaecodec.networks.network import CodecNetwork
-from vaecodec.networks.ssimulacra2 import ssimulacra2
+from vaecodec.networks.ssimulacra2 import SQUARED_ERROR_OF_ONE, ssimulacra2
 from vaecodec.training.checkpoint import CHECKPOINT, load_checkpoint, save_checkpoint
 from vaecodec.training.crops import Sampler
 from vaecodec.training.data import Corpus, load_corpus
@@ -27,7 +27,6 @@ from vaecodec.training.export_run import export_run
 from vaecodec.training.loop import MAX_BAD_STEPS, Trainer
 from vaecodec.training.loss import (
     MS_SSIM_WEIGHT,
-    SSIMULACRA2_WEIGHT,
     Mix,
     Terms,
     balanced_loss,
@@ -388,7 +387,7 @@ def test_the_mixed_distortion_is_the_sum_of_its_shares() -> None:
     mixed = distortion_of(x_hat, x, mse, Mix(0.25, 0.5))
     similarity = ms_ssim(x_hat, x, data_range=1.0, size_average=False)
     parts = 0.25 * mse + 0.25 * MS_SSIM_WEIGHT * (1 - similarity)
-    assert torch.allclose(mixed, parts + 0.5 * SSIMULACRA2_WEIGHT * ssimulacra2(x, x_hat).dissimilarity)
+    assert torch.allclose(mixed, parts + 0.5 * SQUARED_ERROR_OF_ONE * ssimulacra2(x, x_hat).dissimilarity)
     assert torch.equal(distortion_of(x_hat, x, mse, Mix()), mse)
     mixed.sum().backward()
     assert x_hat.grad is not None

@@ -15,6 +15,7 @@ from vaecodec.levels import DEFAULT_QUALITY
 from vaecodec.modes import Mode, chosen_mode
 from vaecodec.picture_file import Crop, Result, as_it_is, make_source, pixel_limit
 from vaecodec.reading import Data, read_data
+from vaecodec.refine import DEFAULT_EFFORT, Progress, passes_of
 from vaecodec.verification import verify_lossless
 from vaecodec.weights.lookup import find_model
 from vaecodec.weights.manifest import DEFAULT_MODEL, manifest
@@ -34,15 +35,19 @@ def encode(
     strip: bool = False,
     verify: bool = False,
     max_memory: int | None = None,
+    effort: int = DEFAULT_EFFORT,
+    progress: Progress | None = None,
 ) -> bytes:
     """An image -> the bytes of a .vaec file; see `Codec.encode`. A lossless one is made without PyTorch."""
+    passes_of(effort)
     targets = {"target_bytes": target_bytes, "target_psnr": target_psnr, "target_bpp": target_bpp}
     if chosen_mode(mode, lossless=lossless, targets=targets) == "lossless":
         return _encode_lossless(image, strip, verify, max_memory)
     from vaecodec.codec import shared_codec
 
     codec = shared_codec(model, device, max_memory)
-    return codec.encode(image, quality, mode=mode, strip=strip, verify=verify, **targets)  # type: ignore[arg-type]
+    options = {"effort": effort, "progress": progress, **targets}
+    return codec.encode(image, quality, mode=mode, strip=strip, verify=verify, **options)  # type: ignore[arg-type]
 
 
 def _encode_lossless(image: object, strip: bool, verify: bool, max_memory: int | None) -> bytes:

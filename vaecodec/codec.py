@@ -7,9 +7,10 @@ decode: file -> z_hat -> scale index (integers) -> r, all in one pass of the ent
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
+from dataclasses import replace
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +20,9 @@ from vaecodec import auto, container
 from vaecodec import lossless as lossless_codec
 from vaecodec.collecting import OnError, collected, raised
 from vaecodec.container import Header
-from vaecodec.entropy.coding import CodedLatents, Latents
+from vaecodec.entropy.coding import CodedLatents, Latents, encode_latents
 from vaecodec.errors import CodingError, FormatError, VaecodecError
+from vaecodec.intnet.layers import scale_index
 from vaecodec.levels import DEFAULT_QUALITY, check_level, quality_to_level
 from vaecodec.modes import Mode, chosen_mode, one_target
 from vaecodec.picture_file import (
@@ -39,15 +41,19 @@ from vaecodec.picture_file import (
     window_of,
 )
 from vaecodec.reading import Content, Data, read_data
+from vaecodec.refine import DEFAULT_EFFORT, Progress, passes_of, silent
 from vaecodec.runtime.choice import Coder, Plan, choose
 from vaecodec.runtime.engines import Engines
 from vaecodec.runtime.interface import LoadedModel, Pipeline
-from vaecodec.runtime.memory import Memory
+from vaecodec.runtime.memory import Memory, bytes_per_pixel
 from vaecodec.runtime.windows import Window, padded_size
-from vaecodec.searching import Encoded, encode_to
+from vaecodec.searching import Encoded, Refine, encode_to
 from vaecodec.targets import Goal, bytes_of_bpp
 from vaecodec.verification import check_file, check_y_hat, is_debugging
 from vaecodec.weights.manifest import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from vaecodec.refine.refiner import Refiner
 
 __all__ = [
     "Codec",
@@ -137,6 +143,8 @@ class Codec:
         lossless: bool = False,
         strip: bool = False,
         verify: bool = False,
+        effort: int = DEFAULT_EFFORT,
+        progress: Progress | None = None,
     ) -> bytes:
         """An image -> the bytes of a .vaec file.
 
@@ -145,9 +153,12 @@ class Codec:
         per pixel; target_psnr in dB over the colours, reached or exceeded by at most 0.05 (more where the lowest level
         has more). mode: "neural"; "lossless" (also by lossless=True), whatever the quality; or "auto", lossless where
         that is not larger or the networks fail (see `vaecodec.auto`). strip=True leaves ICC, EXIF and XMP out.
-        verify=True decodes the finished file and compares (see `vaecodec.verification`). Raises InputError;
-        TargetError for a target out of reach; CodingError where mode "neural" or the comparison fails.
+        verify=True decodes the finished file and compares (see `vaecodec.verification`). effort 1..9: up to 4 one pass
+        of the encoder; above it the integers are refined for this image in 12 to 140 passes, and `progress` is told of
+        each (see `vaecodec.refine`). Raises InputError; TargetError for a target out of reach; CodingError where mode
+        "neural" or the comparison fails; BackendError for a refinement without PyTorch.
         """
+        refine = self._refinement(effort, progress)
         goals = {"target_bytes": target_bytes, "target_psnr": target_psnr, "target_bpp": target_bpp, "level": level}
         target_bytes, target_psnr, target_bpp = one_target(target_bytes, target_psnr, target_bpp, level)
         mode = chosen_mode(mode, lossless=lossless, targets=goals)
@@ -159,14 +170,14 @@ class Codec:
         if mode == "lossless":
             data = lossless_codec.encode(source, max_memory=self.max_memory)
         elif has_target and mode == "auto":
-            neural = partial(self._encode_to, source)
+            neural = partial(self._encode_to, source, refine)
             data = auto.choose_for_target(source, target_bytes, target_psnr, neural, max_memory=self.max_memory)
         elif has_target:
-            data = self._encode_to(source, target_bytes, target_psnr)
+            data = self._encode_to(source, refine, target_bytes, target_psnr)
         elif verify or is_debugging():
-            data, latents = self._encode_kept(source, level, mode)
+            data, latents = self._encode_kept(source, level, mode, refine)
         else:
-            data = raised(self._encode_equal([source], level, mode)[0])
+            data = raised(self._encode_equal([source], level, mode, refine)[0])
         if verify:
             check_file(data, source, self._decoder(source), partial(self.decode_latents, max_pixels=None), latents)
         return data
@@ -183,13 +194,17 @@ class Codec:
         level = quality_to_level(quality) if level is None else check_level(level)
         return self._encode_with_latents(make_source(image, strip=strip), level)
 
-    def _encode_with_latents(self, source: Source, level: int) -> Encoded:
+    def _encode_with_latents(self, source: Source, level: int, refine: Refine | None = None) -> Encoded:
         pipeline = self._pipeline()
         quantized = pipeline.quantize([source.picture.rgb], level)
         [coded] = pipeline.encode(quantized)
         if is_debugging():
             check_y_hat(*(np.asarray(y) for y in (quantized.y_hat[0], pipeline.y_hat(quantized.latents_of(0)))))
-        return Encoded(self._pack(source, coded, level), quantized.latents_of(0), coded, quantized.y_hat)
+        latents, y_hat = quantized.latents_of(0), quantized.y_hat
+        if refine is not None:
+            latents, coded = refine(source, latents, 1.0)
+            y_hat = pipeline.y_hat(latents)[None]
+        return Encoded(self._pack(source, coded, level), latents, coded, y_hat)
 
     @overload
     def encode_batch(
@@ -200,6 +215,7 @@ class Codec:
         mode: Mode = "auto",
         lossless: bool = False,
         strip: bool = False,
+        effort: int = DEFAULT_EFFORT,
         on_error: Literal["raise"] = "raise",
     ) -> list[bytes]: ...
     @overload
@@ -211,6 +227,7 @@ class Codec:
         mode: Mode = "auto",
         lossless: bool = False,
         strip: bool = False,
+        effort: int = DEFAULT_EFFORT,
         on_error: Literal["collect"],
     ) -> list[bytes | VaecodecError]: ...
     def encode_batch(
@@ -221,14 +238,15 @@ class Codec:
         mode: Mode = "auto",
         lossless: bool = False,
         strip: bool = False,
+        effort: int = DEFAULT_EFFORT,
         on_error: OnError = "raise",
     ) -> Sequence[bytes | VaecodecError]:
         """Several pictures of any sizes -> their files; those of (nearly) equal size share passes of the networks.
 
-        mode, lossless: as for `encode`, for each picture by itself. With on_error="collect" the place of a picture
-        that can't be encoded holds its error instead of a file.
+        mode, lossless, effort: as for `encode`, for each picture by itself. With on_error="collect" the place of a
+        picture that can't be encoded holds its error instead of a file.
         """
-        level = quality_to_level(quality)
+        level, refine = quality_to_level(quality), self._refinement(effort, None)
         mode = chosen_mode(mode, lossless=lossless, targets={})
         results: dict[int, bytes | VaecodecError] = {}
         sources: dict[int, Source] = {}
@@ -242,26 +260,40 @@ class Codec:
         keys = [(*padded_size(sources[number].picture.rgb), b"") for number in numbers]
         for places in batches(keys, self._memory.batch_pixels):
             batch = [numbers[place] for place in places]
-            for number, found in zip(batch, self._encode_equal([sources[n] for n in batch], level, mode), strict=True):
+            for number, found in zip(
+                batch, self._encode_equal([sources[n] for n in batch], level, mode, refine), strict=True
+            ):
                 with collected(results, number, on_error):
                     results[number] = raised(found)
         return [results[number] for number in range(len(images))]
 
-    def _encode_equal(self, sources: Sequence[Source], level: int, mode: Mode) -> list[bytes | CodingError]:
+    def _encode_equal(
+        self, sources: Sequence[Source], level: int, mode: Mode, refine: Refine | None
+    ) -> list[bytes | CodingError]:
         """The files of pictures that are equal in size once padded, or the error of what the networks can't code."""
         try:
-            coded = self._pipeline().encode_pictures([source.picture.rgb for source in sources], level)
+            coded = self._coded(sources, level, refine)
         except CodingError as error:
             if len(sources) > 1:
-                return [self._encode_equal([source], level, mode)[0] for source in sources]
+                return [self._encode_equal([source], level, mode, refine)[0] for source in sources]
             return [error if mode == "neural" else lossless_codec.encode(sources[0], max_memory=self.max_memory)]
         pairs = [(source, self._pack(source, part, level)) for source, part in zip(sources, coded, strict=True)]
         return [data if mode == "neural" else self._choose(source, data, level) for source, data in pairs]
 
-    def _encode_kept(self, source: Source, level: int, mode: Mode) -> tuple[bytes, Latents | None]:
+    def _coded(self, sources: Sequence[Source], level: int, refine: Refine | None) -> Sequence[CodedLatents]:
+        """The latents of pictures that are equal in size once padded. Raises CodingError."""
+        pipeline = self._pipeline()
+        if refine is None:
+            return pipeline.encode_pictures([source.picture.rgb for source in sources], level)
+        starts = ((source, pipeline.quantize([source.picture.rgb], level).latents_of(0)) for source in sources)
+        return [refine(source, latents, 1.0)[1] for source, latents in starts]
+
+    def _encode_kept(
+        self, source: Source, level: int, mode: Mode, refine: Refine | None
+    ) -> tuple[bytes, Latents | None]:
         """The file of one image as `_encode_equal` makes it, and the integers that went into it, if any did."""
         try:
-            encoded = self._encode_with_latents(source, level)
+            encoded = self._encode_with_latents(source, level, refine)
         except CodingError:
             if mode == "neural":
                 raise
@@ -281,10 +313,38 @@ class Codec:
     def _pack(self, source: Source, coded: CodedLatents, level: int) -> bytes:
         return pack_item(source, coded, level, self.model_id, self._engines.own.model.wire_hash)
 
-    def _encode_to(self, source: Source, target_bytes: int | None, target_psnr: float | None) -> bytes:
+    def _encode_to(
+        self, source: Source, refine: Refine | None, target_bytes: int | None, target_psnr: float | None
+    ) -> bytes:
         """The neural file that meets a target."""
         goal = Goal.of_psnr(float(target_psnr or 0)) if target_bytes is None else Goal.of_bytes(target_bytes)
-        return encode_to(goal, source, self._pipeline(), partial(self._pack, source))
+        return encode_to(goal, source, self._pipeline(), partial(self._pack, source), refine)
+
+    # Refinement
+
+    @cached_property
+    def _refiner(self) -> Refiner:
+        from vaecodec.refine.refiner import make_refiner
+
+        return make_refiner(self._engines.stored(), self.device, self.plan.dtype)
+
+    def _refinement(self, effort: int, progress: Progress | None) -> Refine | None:
+        """What an effort does to the integers of one pass, None for nothing. Raises as `passes_of`."""
+        passes = passes_of(effort)
+        return partial(self._refine, passes, progress or silent) if passes else None
+
+    def _refine(
+        self, passes: int, progress: Progress, source: Source, latents: Latents, balance: float
+    ) -> tuple[Latents, CodedLatents]:
+        """Better integers of the same z_hat, and these coded; see `Refiner.refine`."""
+        model, rgb, left = self._engines.own.model, source.picture.rgb, self.max_memory
+        if left is not None:
+            height, width = padded_size(rgb)
+            left -= round(bytes_per_pixel(model.config, "target") * height * width)
+        index = scale_index(latents.z_hat, latents.level, model.entropy.layers)
+        r = self._refiner.refine(rgb, latents, index, passes, balance=balance, max_memory=left, progress=progress)
+        refined = replace(latents, r=r)
+        return refined, encode_latents(model.entropy, refined, index)
 
     # Decoding
 

@@ -118,11 +118,17 @@ class Trial(Generic[T]):
     content: T
 
 
-Measure = Callable[[int, float], Trial[T]]
-
-
 Knobs = tuple[int, float]
 """Level and strength."""
+
+
+def place_of(knobs: Knobs, goal: Goal) -> float:
+    """A level and a strength on the scale of levels: a strength counts as so many levels as it usually takes away."""
+    level, strength = knobs
+    return level - strength * goal.per_strength.at(level) / goal.per_level.at(level)
+
+
+Measure = Callable[[int, float], Trial[T]]
 
 
 @dataclass
@@ -258,8 +264,7 @@ class Search(Generic[T]):
 
     def _place(self, knobs: Knobs) -> float:
         """On the scale of levels."""
-        level, strength = knobs
-        return level - strength * self.goal.per_strength.at(level) / self.goal.per_level.at(level)
+        return place_of(knobs, self.goal)
 
     def _knobs(self, place: float) -> Knobs:
         level = math.ceil(place)

@@ -14,10 +14,12 @@ import click
 import vaecodec
 from vaecodec.cli import options, report
 from vaecodec.cli.console import Console
+from vaecodec.cli.exits import Fatal
 from vaecodec.cli.help import BareOption, Command, grouped
 from vaecodec.cli.jobs import Job
 from vaecodec.cli.machine import Machine
 from vaecodec.cli.paths import Placement, check_stdout
+from vaecodec.cli.progress import share_of
 from vaecodec.cli.results import Record
 from vaecodec.cli.resuming import check_vaec, made_before
 from vaecodec.cli.run import Task, finish, run
@@ -25,6 +27,7 @@ from vaecodec.cli.sources import Selection, photo_suffixes
 from vaecodec.cli.startup import codec_maker, limit_threads, may_skip_numba
 from vaecodec.cli.table import Table
 from vaecodec.cli.target import Target
+from vaecodec.refine import PASSES, Progress, passes_of
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -49,7 +52,7 @@ changes = grouped(
 
 
 @click.command(cls=Command)
-@options.combined(options.placement, options.target, options.selection("PHOTO"), options.jobs, changes)
+@options.combined(options.placement, options.target, options.effort, options.selection("PHOTO"), options.jobs, changes)
 @options.rare("--report", "report_path", metavar="CSV", help="Write a table: what became of every file.")
 @click.option(
     "--keep-smaller", cls=BareOption, bare="skip", type=click.Choice(["skip", "copy"]), metavar="[=copy]",
@@ -60,6 +63,7 @@ changes = grouped(
 def compress(
     selection: Selection,
     target: Target,
+    effort: int,
     placement: Placement,
     jobs: int,
     changes: Changes,
@@ -80,6 +84,7 @@ def compress(
     vaecodec compress photo.jpg                  photo.vaec, beside it
     vaecodec compress *.jpg -o small -q 40       into the folder small, smaller files
     vaecodec compress photo.jpg --target-size 20KB
+    vaecodec compress photo.jpg --effort 9       minutes for as small a file as can be
     vaecodec compress -r photos -o small -j 4    a whole tree; --resume goes on after an interruption
     cat photo.png | vaecodec compress - > photo.vaec
     """
@@ -97,7 +102,9 @@ def compress(
     if dry_run:
         finish(run(planned, options.planning(placement, skip), console), console)
     limit_threads(machine.threads)
-    coder = _Coder(target, changes, model, machine, len(planned), jobs)
+    passes = _checked_passes(effort)
+    coder = _Coder(target, effort, changes, model, machine, len(planned), jobs)
+    shows_passes = passes > 0 and len(planned) == 1 and not console.quiet
 
     def skip_and_delete(job: Job) -> bool:
         """A killed run may have made an output without deleting its photo."""
@@ -112,7 +119,8 @@ def compress(
         state = job.source_stat()
         source = job.read()
         image = coder.open(source)
-        data, (width, height) = coder.encode(image)
+        with share_of("refining", shown=shows_passes) as progress:
+            data, (width, height) = coder.encode(image, progress)
         facts: Record = {
             "output": job.output,
             "source_bytes": len(source),
@@ -150,8 +158,9 @@ class _Coder:
     """Codes the photos of one run, one small one without numba."""
 
     def __init__(
-        self, target: Target, changes: Changes, model: str | Path, machine: Machine, files: int, jobs: int
+        self, target: Target, effort: int, changes: Changes, model: str | Path, machine: Machine, files: int, jobs: int
     ) -> None:
+        self._effort = effort
         self._target, self._changes, self._model, self._machine, self._files = target, changes, model, machine, files
         self._make_codec = codec_maker(model, machine, jobs=jobs)
 
@@ -179,17 +188,26 @@ class _Coder:
         is_plain = self._target.is_quality and isinstance(self._model, str)
         return may_skip_numba(pixels, self._machine, files=self._files, is_plain=is_plain)
 
-    def encode(self, image: Image.Image) -> tuple[bytes, tuple[int, int]]:
-        """An image -> the .vaec file, and width and height of the image in it."""
+    def encode(self, image: Image.Image, progress: Progress | None) -> tuple[bytes, tuple[int, int]]:
+        """An image -> the .vaec file, and width and height of the image in it. progress: of its refinement."""
         from vaecodec import numpy_codec
 
         strip = self._changes.strip
-        if self._skips_numba(image.width * image.height):
+        if self._effort not in PASSES and self._skips_numba(image.width * image.height):
             data = numpy_codec.encode(image, self._target.quality, model=str(self._model), strip=strip)
         else:
-            data = self._target.encode(self._make_codec(), image, strip=strip)
+            codec = self._make_codec()
+            data = self._target.encode(codec, image, strip=strip, effort=self._effort, progress=progress)
         header = vaecodec.inspect(data)  # stripping may have turned the image
         return data, (header.width, header.height)
+
+
+def _checked_passes(effort: int) -> int:
+    """The passes of an effort, before a photo is read. Raises Fatal where PyTorch is missing."""
+    try:
+        return passes_of(effort)
+    except vaecodec.VaecodecError as error:
+        raise Fatal(error) from error
 
 
 def _keep(job: Job, source: bytes, placement: Placement, *, copy: bool) -> Record:

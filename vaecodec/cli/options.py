@@ -25,6 +25,7 @@ from vaecodec.cli.sources import Selection
 from vaecodec.cli.target import Target
 from vaecodec.errors import InputError
 from vaecodec.levels import DEFAULT_QUALITY, QUALITY_MAX, QUALITY_MIN
+from vaecodec.refine import DEFAULT_EFFORT, PASSES
 from vaecodec.weights.manifest import DEFAULT_MODEL, TUNES, chosen_name
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -182,6 +183,10 @@ target = grouped(
     click.option("--target-size", type=Size(), metavar="SIZE", help="At most this large, as 20KB."),
     rare("--target-psnr", type=Number(0, 100), metavar="DB", help="At least this PSNR, by 0.05 dB."),
     rare("--target-bpp", type=Number(0, math.inf), metavar="BPP", help="At most so many bits per pixel."),
+)  # fmt: skip
+effort = click.option(
+    "--effort", type=click.IntRange(1, max(PASSES)), default=DEFAULT_EFFORT, metavar="N",
+    help=f"1..{max(PASSES)}, {DEFAULT_EFFORT} by default; above it smaller files, slowly (9: minutes). Needs PyTorch.",
 )  # fmt: skip
 quality = click.option(
     "-q", "--quality", type=Number(QUALITY_MIN, QUALITY_MAX, closed=True), default=DEFAULT_QUALITY, metavar="Q",

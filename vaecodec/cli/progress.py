@@ -85,6 +85,24 @@ def steps_of(verb: str, steps: int) -> Iterator[Callable[[str], None]]:
 
 
 @contextlib.contextmanager
+def share_of(verb: str, *, shown: bool) -> Iterator[Callable[[int, int], None] | None]:
+    """A bar on standard error for one long step, told how much is done of how much, on a terminal; else None."""
+    if not shown or sys.stderr is None or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console as Terminal
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as RichProgress
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    with RichProgress(
+        *columns, console=Terminal(stderr=True), transient=True, redirect_stdout=False, redirect_stderr=False
+    ) as bar:
+        task = bar.add_task(verb, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextlib.contextmanager
 def progress_of(verb: str, jobs: Sequence[Job], console: Console) -> Iterator[Progress]:
     """A bar on standard error for several jobs, where that is a terminal; else silence."""
     if len(jobs) < 2 or console.quiet or sys.stderr is None or not sys.stderr.isatty():

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from vaecodec import Codec
+    from vaecodec.refine import Progress
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,15 @@ class Target:
         """True where one encoding does it, without a search."""
         return self.n_bytes is None and self.psnr is None and self.bpp is None
 
-    def encode(self, codec: Codec, image: Image.Image, *, strip: bool) -> bytes:
-        """The .vaec file of an image that meets this target."""
+    def encode(self, codec: Codec, image: Image.Image, *, strip: bool, effort: int, progress: Progress | None) -> bytes:
+        """The .vaec file of an image that meets this target; effort and progress as in `Codec.encode`."""
         return codec.encode(
-            image, self.quality, target_bytes=self.n_bytes, target_psnr=self.psnr, target_bpp=self.bpp, strip=strip
+            image,
+            self.quality,
+            target_bytes=self.n_bytes,
+            target_psnr=self.psnr,
+            target_bpp=self.bpp,
+            strip=strip,
+            effort=effort,
+            progress=progress,
         )

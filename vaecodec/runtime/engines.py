@@ -60,6 +60,10 @@ class Engines:
         entry = entry_by_name(str(self._model))
         return read_model(entry.path, entry.sha256), entry.model_id
 
+    def stored(self) -> StoredModel:
+        """The own model's file again, read and checked."""
+        return self._read()[0]
+
     def _load(self, stored: StoredModel, model_id: int) -> Engine:
         engine = make_engine(stored, self._plan)
         return self._engines.setdefault((model_id, stored.wire_hash), engine)

@@ -15,14 +15,13 @@ from vaecodec.intnet.fixedpoint import SCALE_INDICES, Z_MAX, Z_MIN
 from vaecodec.levels import LAMBDA_MAX, LAMBDA_MIN
 from vaecodec.networks.network import CodecNetwork
 from vaecodec.networks.quantizers import clamp_through, ste_round
-from vaecodec.networks.ssimulacra2 import ssimulacra2
+from vaecodec.networks.ssimulacra2 import SQUARED_ERROR_OF_ONE, ssimulacra2
 from vaecodec.training.likelihood import logistic_bits, scale_of_index
 
 MS_SSIM_WEIGHT = 1 / 28
-SSIMULACRA2_WEIGHT = 1 / 6500
-"""Squared error (pixels 0..1) that weighs like 1 - MS-SSIM, and like 1 of the sum in SSIMULACRA2: on held-out
-photographs both grow with it almost in proportion (exponents 1.02 to 1.08) from the lowest level to the highest, so
-whatever the shares are, a level costs about as many bits."""
+"""Squared error (pixels 0..1) that weighs like 1 - MS-SSIM: on held-out photographs one grows with the other almost in
+proportion (exponents 1.02 to 1.05), as it does with SSIMULACRA2 (`SQUARED_ERROR_OF_ONE`). So whatever the shares are, a
+level costs about as many bits."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ def distortion_of(x_hat: Tensor, x: Tensor, mse: Tensor, mix: Mix) -> Tensor:
     if mix.ms_ssim > 0:
         distortion = distortion + mix.ms_ssim * MS_SSIM_WEIGHT * _dissimilarity(x_hat, x)
     if mix.ssimulacra2 > 0:
-        distortion = distortion + mix.ssimulacra2 * SSIMULACRA2_WEIGHT * ssimulacra2(x, x_hat).dissimilarity
+        distortion = distortion + mix.ssimulacra2 * SQUARED_ERROR_OF_ONE * ssimulacra2(x, x_hat).dissimilarity
     return distortion
 
 
