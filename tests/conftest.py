@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import os
 import shutil
 from collections.abc import Callable
@@ -20,6 +21,17 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from vaecodec.codec import Codec
+
+# Every form is compared with PyTorch's layers. Where it is not installed, the modules that know it are left out.
+collect_ignore = []
+if importlib.util.find_spec("torch") is None:
+    knowing = ("torch", "from bench", "import bench", "bench.", "from checks", "vaecodec.training", "compare")
+    collect_ignore = [str(Path(__file__).parent / "kernels")]
+    collect_ignore += [
+        str(path)
+        for path in Path(__file__).parent.rglob("test_*.py")
+        if path.name != "test_without_torch.py" and any(name in path.read_text(encoding="utf-8") for name in knowing)
+    ]
 
 _REPORTED = ("torch", "numpy", "numba", "pillow", "triton", "safetensors", "click", "hypothesis")
 
@@ -41,9 +53,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     marked = [item for item in items if item.get_closest_marker("gpu")]
     if not marked:
         return
-    import torch
+    from vaecodec.runtime.devices import choose_device
 
-    if not torch.cuda.is_available():
+    if choose_device("auto") == "cpu":
         for item in marked:
             item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
 
