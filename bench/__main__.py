@@ -12,6 +12,7 @@ COMMANDS = {
     "speed": "bench.speed.command:main",
     "practical": "bench.speed.practical:main",
     "scale": "bench.speed.scale:main",
+    "browser": "bench.speed.browser:main",
     "rans": "bench.speed.rans:main",
     "kernels": "bench.gpu.kernels:main",
     "choices": "bench.training.choices:main",

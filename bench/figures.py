@@ -19,7 +19,7 @@ from bench.speed.practical_page import table
 from vaecodec.weights.manifest import DEFAULT_MODEL, manifest
 from vaecodec.weights.store import read_model
 
-PAGES = ("README.md", "SECURITY.md", "docs/model-card.md", "docs/performance.md")
+PAGES = ("README.md", "SECURITY.md", "docs/model-card.md", "docs/performance.md", "docs/browser.md")
 BLOCK = re.compile(r"(<!-- figures: (\S+) -->\n).*?(<!-- end of figures -->)", re.DOTALL)
 METRICS = {"psnr": "PSNR", "ms-ssim": "MS-SSIM", "ssimulacra2": "SSIMULACRA2"}
 HEADLINE = {
@@ -154,8 +154,34 @@ def _where(record: Record) -> str:
     return f"{made['machine']['cpu']}, commit {made['commit'][:10]}"
 
 
+def browser() -> str:
+    """What the browser decoder weighs, how long it takes, in how much memory."""
+    record = load(RESULTS / "browser.json")
+    if not record:
+        return _missing("python -m bench browser")
+    sizes = [(d["file"], f"{d['bytes'] / 1000:,.0f}", f"{d['gzip'] / 1000:,.0f}") for d in record["downloads"]]
+    large = f"{record['options']['large']:g}"
+    rows = [
+        (
+            row["model"],
+            f"{row['first_s']:.2f}",
+            f"{row['one']['whole_s']:.2f}",
+            f"{row['one']['cpu_s']:.2f}",
+            f"{row['large']['cpu_s']:.1f}",
+            f"{row['large']['peak_bytes'] / 1e6:.0f}",
+        )
+        for row in record["rows"]
+    ]
+    head = ["model", "first image, s", "1 MP, s", "1 MP, processor s", f"{large} MP, processor s", f"{large} MP, MB"]
+    return (
+        f"{table(['download', 'kB', 'kB with gzip'], sizes)}\n\nChromium, one thread, {_where(record)}. "
+        "First image: 0.4 MP from an empty cache over loopback, all of the page's start included.\n\n"
+        f"{table(head, rows)}"
+    )
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
-    function.__name__: function for function in (kodak, models, speed, practical, scale, folders, attacks)
+    function.__name__: function for function in (kodak, models, speed, practical, scale, folders, attacks, browser)
 }
 
 

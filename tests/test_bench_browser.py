@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import vaecodec
+from bench.chromium import CHROMIUM, DRIVER, MISSING, start_chromium
 from vaecodec.compare import compare_photos
 from vaecodec.compare import photos as photos_module
 
@@ -20,8 +21,6 @@ pytest.importorskip("selenium", reason="the page's tests drive a browser with se
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-
-from tests.browser import CHROMIUM, DRIVER, MISSING, start_chromium
 
 if TYPE_CHECKING:
     from selenium.webdriver.remote.webelement import WebElement

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import hashlib
 import io
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 import vaecodec
+from bench.chromium import CHROMIUM, DRIVER, MISSING, STRICT_POLICY, Site, start_chromium
 from vaecodec import conformance, container
 from vaecodec.conformance import Expected, errors_of, expectations
 from vaecodec.container import Header, Mode, Tag
@@ -31,54 +29,14 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
-from tests.browser import CHROMIUM, DRIVER, MISSING, start_chromium
-
 pytestmark = pytest.mark.skipif(CHROMIUM is None or DRIVER is None, reason=MISSING)
 
 ROOT = Path(__file__).parents[1]
 TINY = ROOT / "tests" / "golden" / "tiny-v1.safetensors"
 PATIENCE = 120
 """Seconds; other processes may have the processor."""
-POLICY = (
-    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self'; img-src blob:"
-)
 PAGE = '<!doctype html><meta charset="utf-8"><title>t</title><script type="module" src="page.js"></script>'
 PAGE_SCRIPT = ROOT / "tests" / "browser_page.js"
-TYPES = {".html": "text/html", ".js": "text/javascript", ".vaec": "application/octet-stream"}
-
-
-class Site:
-    """A server on loopback; what it serves can be added to. Every answer carries the strict policy."""
-
-    def __init__(self, files: dict[str, bytes]) -> None:
-        self.files = files
-        self.asked: list[str] = []
-        site = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                name = self.path.lstrip("/")
-                site.asked.append(name)
-                content = site.files.get(name)
-                self.send_response(404 if content is None else 200)
-                self.send_header("Content-Type", TYPES.get(Path(name).suffix, "application/octet-stream"))
-                self.send_header("Content-Length", str(len(content or b"")))
-                self.send_header("Cache-Control", "no-store")
-                self.send_header("Content-Security-Policy", POLICY)
-                self.end_headers()
-                with contextlib.suppress(ConnectionError):  # a page that was left
-                    self.wfile.write(content or b"")
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
 
 
 @pytest.fixture(scope="module")
@@ -365,6 +323,10 @@ def test_decoding_can_be_stopped(page: Any) -> None:
     })"""
     assert call(page, script) == "enough"
     assert "rgba" in call(page, "decoded('level-31.vaec')")  # with another worker
+
+
+def test_the_policy_is_the_one_of_the_manual() -> None:
+    assert f"\n{STRICT_POLICY}\n" in (ROOT / "docs" / "browser.md").read_text(encoding="utf-8")
 
 
 def test_the_policy_was_never_hurt(page: Any) -> None:
