@@ -164,18 +164,18 @@ def browser() -> str:
     rows = [
         (
             row["model"],
-            f"{row['first_s']:.2f}",
-            f"{row['one']['whole_s']:.2f}",
-            f"{row['one']['cpu_s']:.2f}",
-            f"{row['large']['cpu_s']:.1f}",
+            f"{row['first']['whole_s']:.2f} ({row['first']['cpu_s']:.2f})",
+            f"{row['one']['whole_s']:.2f} ({row['one']['cpu_s']:.2f})",
+            f"{row['large']['whole_s']:.1f} ({row['large']['cpu_s']:.1f})",
             f"{row['large']['peak_bytes'] / 1e6:.0f}",
         )
         for row in record["rows"]
     ]
-    head = ["model", "first image, s", "1 MP, s", "1 MP, processor s", f"{large} MP, processor s", f"{large} MP, MB"]
+    head = ["model", "first image, s", "1 MP, s", f"{large} MP, s", f"{large} MP, MB of the page at the peak"]
     return (
         f"{table(['download', 'kB', 'kB with gzip'], sizes)}\n\nChromium, one thread, {_where(record)}. "
-        "First image: 0.4 MP from an empty cache over loopback, all of the page's start included.\n\n"
+        "In brackets processor time, all processes of the browser together. First image: 0.4 MP from an empty cache over "
+        "loopback, the start of the page included.\n\n"
         f"{table(head, rows)}"
     )
 

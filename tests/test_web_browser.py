@@ -6,6 +6,7 @@ import base64
 import hashlib
 import io
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -268,8 +269,9 @@ def test_a_profile_is_obeyed(page: Any, site: Site) -> None:
     assert errors_of(np.asarray(image), np.asarray(wanted))[0] > 20  # it does matter
 
 
+@cache
 def wide_profile() -> bytes:
-    """A matrix profile with swapped primaries of sRGB: red and blue change places."""
+    """A matrix profile with swapped primaries of sRGB: red and blue change places. It states when it was made."""
     data = bytearray(_profile("sRGB").tobytes())
     count = int.from_bytes(data[128:132], "big")
     places = {bytes(data[132 + 12 * n : 136 + 12 * n]): 132 + 12 * n for n in range(count)}

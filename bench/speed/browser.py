@@ -88,14 +88,19 @@ def _row(model: str, large: float, repeats: int, quality: int) -> records.Record
             warm = _warm(site, Path(folder, "warm"), repeats)
     finally:
         site.close()
-    return {"model": model, "first_s": statistics.median(colds), **warm}
+    return {"model": model, "first": _medians(colds), **warm}
 
 
-def _cold(site: Site, profile: Path) -> float:
+def _medians(found: list[records.Record]) -> records.Record:
+    return {key: statistics.median(each[key] for each in found) for key in found[0]}
+
+
+def _cold(site: Site, profile: Path) -> records.Record:
     """Seconds from the address to the whole first image, nothing in any cache."""
     driver = start_chromium(profile)
     try:
-        return float(_call(driver, site, "first"))
+        before, _ = usage(driver)
+        return {"whole_s": _call(driver, site, "first"), "cpu_s": usage(driver)[0] - before}
     finally:
         driver.quit()
 
@@ -107,7 +112,7 @@ def _warm(site: Site, profile: Path, repeats: int) -> records.Record:
         ones = [_timed(driver, site, "one.vaec") for _ in range(repeats + 1)][1:]  # the first one compiles
         large = _timed(driver, site, "large.vaec")
         return {
-            "one": {key: statistics.median(one[key] for one in ones) for key in ones[0]},
+            "one": _medians(ones),
             "large": large | {"peak_bytes": usage(driver)[1]},
         }
     finally:
