@@ -174,8 +174,8 @@ def browser() -> str:
     head = ["model", "first image, s", "1 MP, s", f"{large} MP, s", f"{large} MP, MB of the page at the peak"]
     return (
         f"{table(['download', 'kB', 'kB with gzip'], sizes)}\n\nChromium, one thread, {_where(record)}. "
-        "In brackets processor time, all processes of the browser together. First image: 0.4 MP from an empty cache over "
-        "loopback, the start of the page included.\n\n"
+        "In brackets processor time, all processes of the browser together. First image: 0.4 MP from an empty cache "
+        "over loopback, the start of the page included.\n\n"
         f"{table(head, rows)}"
     )
 

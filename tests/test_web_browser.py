@@ -434,7 +434,13 @@ def test_the_viewer_fits_a_phone(viewer: Any, width: int) -> None:
     assert viewer.execute_script(
         "return [document.documentElement.scrollWidth, document.documentElement.scrollHeight]"
     ) == [width, 740]
-    assert viewer.find_element(By.ID, "stage").size["height"] > 400
+    script = "return document.querySelector(arguments[0]).getBoundingClientRect()"
+    stage, image = (viewer.execute_script(script, css) for css in ("#stage", "vaec-image"))
+    assert stage["height"] > 400
+    # The whole image, as large as the width allows, in the middle.
+    assert image["width"] == pytest.approx(min(width, 700), abs=1)
+    assert image["width"] / image["height"] == pytest.approx(700 / 500, rel=0.01)
+    assert image["x"] == pytest.approx((width - image["width"]) / 2, abs=1)
 
 
 def test_light_and_dark(viewer: Any) -> None:

@@ -1,6 +1,7 @@
 // <vaec-image src="photo.vaec" alt="...">: as <img>, for .vaec files.
 import { CanvasPainter, resize, uprightSize } from "./canvas.js";
 import { Client, MAX_PIXELS, readStream, Weights } from "./client.js";
+import { parse } from "./container.js";
 import { VaecodecError } from "./errors.js";
 import { encodePng } from "./png.js";
 
@@ -158,6 +159,7 @@ export class VaecImage extends (globalThis.HTMLElement ?? Object) {
     const stream = this.#bytes ? new Blob([this.#bytes]).stream() : await open(this.src, signal);
     const bytes = await readStream(stream, header);
     signal.throwIfAborted();
+    parse(bytes, this.maxPixels); // what is wrong at first sight is told before the worker has time for it
     this.#bytes = bytes;
     let painter = null;
     const on = {

@@ -2181,6 +2181,7 @@ class VaecImage extends (globalThis.HTMLElement ?? Object) {
     const stream = this.#bytes ? new Blob([this.#bytes]).stream() : await open(this.src, signal);
     const bytes = await readStream(stream, header);
     signal.throwIfAborted();
+    parse(bytes, this.maxPixels); // what is wrong at first sight is told before the worker has time for it
     this.#bytes = bytes;
     let painter = null;
     const on = {
