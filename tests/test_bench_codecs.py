@@ -42,6 +42,25 @@ def test_a_codec_keeps_the_picture(name: str, photo: Pixels) -> None:
     assert list(codec.qualities) == sorted(codec.qualities)
 
 
+def test_a_codec_that_refines_says_so_and_has_files_of_its_own(photo: Pixels, tmp_path: Path) -> None:
+    once, refined = make("vaecodec:fast"), make("vaecodec:fast@5")
+    assert refined.encode(photo, 30) != once.encode(photo, 30)
+    assert refined.version() == f"{once.version()}, effort 5 (12 passes)"
+    assert refined.title == "vaecodec fast, effort 5"
+    paths = [
+        rd.record_path(tmp_path, "kodak", spec).name for spec in (once.name, refined.name, "vaecodec:a/b.safetensors@9")
+    ]
+    assert paths == ["vaecodec-fast.json", "vaecodec-fast-effort5.json", "vaecodec-b-effort9.json"]
+
+
+def test_a_tuned_codec_is_told_apart_from_the_untuned_one(photo: Pixels) -> None:
+    codecs = [make(name) for name in ("avif", "avif-psnr", "avif-ssimulacra2")]
+    if not codecs[0].available():
+        pytest.skip("this build of Pillow has no AVIF")
+    assert len({codec.encode(photo, 60) for codec in codecs}) == 3
+    assert len({codec.version() for codec in codecs}) == 3
+
+
 def test_a_wrong_picture_is_no_result(photo: Pixels) -> None:
     with pytest.raises(CodecError, match="is not the encoded one"):
         measure.check_decoded(photo, 255 - photo)

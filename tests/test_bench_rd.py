@@ -25,7 +25,7 @@ from bench.__main__ import main
 from bench.codecs import CodecError, make
 from bench.codecs.pillow import Jpeg
 from bench.rd import runs as rd
-from bench.rd.report import common_images, trouble_lines
+from bench.rd.report import common_images, has_metric, trouble_lines
 from bench.records import ROOT
 
 Pixels = NDArray[np.uint8]
@@ -112,6 +112,15 @@ def test_what_is_measured_is_not_measured_again(
     Image.fromarray(pixels).save(folder / "low.png")
     run([50])
     assert Stubborn.calls == [50, 80, 50, 80, 50]
+
+
+def test_a_codec_tuned_for_a_metric_is_in_the_table_of_that_metric_only() -> None:
+    columns = {"quality": [1], "bytes": [9], "psnr": [30.0], "ssimulacra2": [50.0]}
+    record: dict[str, object] = {"rows": {"a.png": columns}, "tuned_for": "psnr"}
+    assert has_metric(record, "psnr")
+    assert not has_metric(record, "ssimulacra2")
+    assert has_metric(record | {"tuned_for": None}, "ssimulacra2")
+    assert has_metric({"rows": {"a.png": columns}}, "ssimulacra2")  # of before there were tuned ones
 
 
 def test_a_codec_fails_on_one_picture_by_name(folder: Path, tmp_path: Path, in_this_process: None) -> None:

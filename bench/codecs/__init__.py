@@ -6,25 +6,39 @@ from collections.abc import Callable
 
 from bench.codecs.base import Codec, CodecError, Image
 from bench.codecs.compressai import CompressAi
-from bench.codecs.jxl import JpegXl
-from bench.codecs.pillow import Avif, AvifSlow, Jpeg, Jpeg444, Jpegli, MozJpeg, WebP
+from bench.codecs.jxl import JpegXl, JpegXlSlow
+from bench.codecs.pillow import (
+    Avif,
+    AvifPsnr,
+    AvifSlow,
+    AvifSlowPsnr,
+    AvifSlowSsimulacra2,
+    AvifSsimulacra2,
+    Jpeg,
+    Jpeg444,
+    Jpegli,
+    MozJpeg,
+    WebP,
+)
 from bench.codecs.vaecodec import VaeCodec
 
-__all__ = ["ANCHOR", "DEFAULT", "FAMILIES", "PLAIN", "Codec", "CodecError", "Image", "make"]
+__all__ = ["ANCHOR", "DEFAULT", "DEFAULT_RD", "FAMILIES", "PLAIN", "Codec", "CodecError", "Image", "make"]
 
-PLAIN: dict[str, type[Codec]] = {
-    codec.name: codec for codec in (Jpeg, Jpeg444, MozJpeg, Jpegli, WebP, Avif, AvifSlow, JpegXl)
-}
+COMMON = (Jpeg, Jpeg444, MozJpeg, Jpegli, WebP, Avif, AvifSlow, JpegXl)
+ANCHORS = (AvifPsnr, AvifSlowPsnr, AvifSsimulacra2, AvifSlowSsimulacra2, JpegXlSlow)
+"""At their best for one metric, or with all patience: what a rate-distortion table has to be measured against."""
+PLAIN: dict[str, type[Codec]] = {codec.name: codec for codec in (*COMMON, *ANCHORS)}
 FAMILIES: dict[str, Callable[[str, int], Codec]] = {"vaecodec": VaeCodec, "compressai": CompressAi}
 ANCHOR = Jpeg.name
 DEFAULT = (
-    *PLAIN,
+    *(codec.name for codec in COMMON),
     "vaecodec:base",
     "vaecodec:base-perceptual",
     "vaecodec:fast",
     "vaecodec:fast-perceptual",
     "compressai:mbt2018-mean",
 )
+DEFAULT_RD = (*DEFAULT, *(codec.name for codec in ANCHORS))
 
 
 def make(spec: str, threads: int = 1) -> Codec:

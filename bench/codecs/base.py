@@ -27,6 +27,7 @@ class Codec(ABC):
     name: str  # the word used on the command line and in file names
     title: str  # the name in plots and tables
     requires: ClassVar[str] = ""  # what to install where `available` is False
+    tuned_for: ClassVar[str | None] = None  # the metric that its settings aim at; tables of others leave it out
     qualities: tuple[float, ...]  # the default ladder, from small files to large ones
     integer_quality: ClassVar[bool] = True
     openmp: ClassVar[bool] = False  # its threads are OpenMP's, bound by the environment of its process

@@ -124,7 +124,7 @@ class Avif(PillowCodec):
     """Pillow's AVIF with its default speed and subsampling."""
 
     name = "avif"
-    title = "AVIF 4:2:0 (speed 6)"
+    title = "AVIF 4:2:0 (speed 6, tune iq as by default)"
     format = "AVIF"
     feature = "avif"
     qualities: tuple[float, ...] = (5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95)
@@ -138,6 +138,50 @@ class AvifSlow(Avif):
     """What a patient user gets: AV1 without colour subsampling and with a thorough search."""
 
     name = "avif-slow"
-    title = "AVIF 4:4:4 (speed 2)"
+    title = "AVIF 4:4:4 (speed 2, tune iq as by default)"
     qualities = (10, 30, 50, 70, 90)  # each takes seconds
     settings: ClassVar[dict[str, object]] = {"speed": 2, "subsampling": "4:4:4"}
+
+
+class TunedAvif(Avif):
+    """Pillow's AVIF where its encoder aims at one metric. libavif 1.4 tunes for looks ("iq") unless it is told."""
+
+    tune: ClassVar[str]
+
+    def options(self) -> dict[str, object]:
+        return {**super().options(), "advanced": {"tune": self.tune}}
+
+    def version(self) -> str:
+        return f"{super().version()}, tune={self.tune}"
+
+
+class AvifPsnr(TunedAvif):
+    name = "avif-psnr"
+    title = "AVIF 4:2:0 (speed 6, tune psnr)"
+    tune = "psnr"
+    tuned_for = "psnr"
+
+
+class AvifSlowPsnr(TunedAvif):
+    name = "avif-slow-psnr"
+    title = "AVIF 4:4:4 (speed 2, tune psnr)"
+    tune = "psnr"
+    tuned_for = "psnr"
+    qualities = AvifSlow.qualities
+    settings: ClassVar[dict[str, object]] = AvifSlow.settings
+
+
+class AvifSsimulacra2(TunedAvif):
+    name = "avif-ssimulacra2"
+    title = "AVIF 4:2:0 (speed 6, tune ssimulacra2)"
+    tune = "ssimulacra2"
+    tuned_for = "ssimulacra2"
+
+
+class AvifSlowSsimulacra2(TunedAvif):
+    name = "avif-slow-ssimulacra2"
+    title = "AVIF 4:4:4 (speed 2, tune ssimulacra2)"
+    tune = "ssimulacra2"
+    tuned_for = "ssimulacra2"
+    qualities = AvifSlow.qualities
+    settings: ClassVar[dict[str, object]] = AvifSlow.settings

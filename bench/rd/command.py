@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bench import metrics as metric_module
-from bench.codecs import ANCHOR, DEFAULT, Codec
+from bench.codecs import ANCHOR, DEFAULT_RD, Codec
 from bench.rd import runs as rd
 from bench.rd.plot import plot_rd
 from bench.rd.report import bd_lines, has_metric, summarize, trouble_lines
@@ -25,7 +25,7 @@ def split(_context: click.Context, _parameter: click.Parameter, value: str) -> l
 
 @click.command("rd")
 @click.argument("where", metavar="DIR|kodak")
-@click.option("--codecs", default=",".join(DEFAULT), show_default=True, callback=split, help="Names, with commas.")
+@click.option("--codecs", default=",".join(DEFAULT_RD), show_default=True, callback=split, help="Names, with commas.")
 @click.option("--metrics", "wanted", default="psnr,ms-ssim", show_default=True, callback=split)
 @click.option("--out", default=str(RESULTS), show_default="bench/results", type=click.Path(file_okay=False))
 @click.option("--jobs", default=1, show_default=True, type=click.IntRange(1), help="Pictures at the same time.")

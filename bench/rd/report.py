@@ -47,7 +47,9 @@ def bd_per_image(anchor: Record, test: Record, metric: str, names: Sequence[str]
 
 
 def has_metric(record: Record, metric: str) -> bool:
-    return all(metric in columns for columns in record["rows"].values())
+    """Whether a record belongs into the table of a metric: measured, and not tuned for another one."""
+    tuned_for = record.get("tuned_for")
+    return tuned_for in (None, metric) and all(metric in columns for columns in record["rows"].values())
 
 
 def summarize(records: Sequence[Record], anchor: str, metrics: Sequence[str], absent: Mapping[str, str]) -> Record:

@@ -48,9 +48,12 @@ def dataset_of(where: str) -> Dataset:
 
 
 def record_path(out: Path, dataset: str, spec: str) -> Path:
-    """`vaecodec:base` -> OUT/DATASET/vaecodec-base.json; a path of weights gives its stem."""
+    """`vaecodec:base` -> OUT/DATASET/vaecodec-base.json, `vaecodec:base@9` -> vaecodec-base-effort9.json; a path of
+    weights gives its stem."""
     family, _, variant = spec.partition(":")
+    variant, _, effort = variant.partition("@")
     name = f"{family}-{Path(variant).stem}" if variant else family
+    name += f"-effort{effort}" if effort else ""
     return out / dataset / f"{name}.json"
 
 
@@ -104,6 +107,7 @@ def begin(codec: Codec, dataset: Dataset, old: Record, ladder: Sequence[float]) 
         "format": FORMAT,
         "codec": codec.name,
         "title": codec.title,
+        "tuned_for": codec.tuned_for,
         "version": version,
         "threads": codec.threads,
         "dataset": dataset.name,
