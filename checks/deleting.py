@@ -79,9 +79,10 @@ def run_with_kills(originals: Path, folder: Path, *, kills: int, jobs: int, mode
         problems += lost
         both += there_twice
         deleted.append(total - _count(photos))
-    ended = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
-    if ended.returncode:
-        problems.append(f"the last run ended with {ended.returncode}: {ended.stderr.strip()[-300:]}")
+    if _count(photos):
+        ended = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
+        if ended.returncode:
+            problems.append(f"the last run ended with {ended.returncode}: {ended.stderr.strip()[-300:]}")
     problems += _lost(originals, photos, out, model)[0]
     problems += [f"{path.name} was not deleted" for path in photos.rglob("*.jpg")]
     problems += [f"{path.name} stayed" for path in out.rglob("*.tmp")]

@@ -319,7 +319,10 @@ def test_help_shows_examples_and_exit_codes(run: Run) -> None:
     assert "vaecodec compress photo.jpg" in done.out
     assert "Exit codes:" in done.out
     assert "_VAECODEC_COMPLETE=bash_source" in done.out
-    for name, command in cli.commands.items():
+    context = click.Context(cli)
+    for name in cli.list_commands(context):
+        command = cli.get_command(context, name)
+        assert command is not None
         text = run(name, "--help").out
         assert f"vaecodec {name}" in text
         assert all(option.help for option in command.params if isinstance(option, click.Option))

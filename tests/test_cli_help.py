@@ -15,7 +15,8 @@ from vaecodec.cli.program import cli
 
 COLUMNS, ROWS = 100, 40
 DOCS = (Path(__file__).parents[1] / "docs" / "cli.md").read_text(encoding="utf-8")
-COMMANDS = sorted(cli.commands)
+CONTEXT = click.Context(cli)
+COMMANDS = {name: cli.get_command(CONTEXT, name) for name in cli.list_commands(CONTEXT)}
 
 
 def _page(*arguments: str, columns: int = COLUMNS) -> list[str]:
@@ -33,7 +34,7 @@ def test_a_help_page_fits_a_screen(name: str) -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_usual_options_come_first_and_all_are_named(name: str) -> None:
-    command = cli.commands[name]
+    command = COMMANDS[name]
     assert isinstance(command, Command)
     text, everything = "\n".join(_page(name, "--help")), "\n".join(_page(name, "--help-all"))
     usual, _, rare = text.partition("More options, explained by --help-all:")
@@ -67,7 +68,7 @@ def test_every_option_is_documented(name: str) -> None:
     section = DOCS.partition(f"\n## vaecodec {name}\n")[2].partition("\n## ")[0]
     assert section, name
     shared = DOCS.partition("\n## Options of several commands\n")[2].partition("\n## ")[0]
-    for option in (p for p in cli.commands[name].params if isinstance(p, click.Option)):
+    for option in (p for p in COMMANDS[name].params if isinstance(p, click.Option)):
         if "--help-all" not in option.opts:
             assert f"`{max(option.opts, key=len)}" in section + shared, (name, option.opts)
 
@@ -75,7 +76,7 @@ def test_every_option_is_documented(name: str) -> None:
 def test_no_option_is_documented_that_is_none() -> None:
     known = {
         name
-        for command in cli.commands.values()
+        for command in COMMANDS.values()
         for option in command.params
         for name in [*option.opts, *option.secondary_opts]
     }

@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import sys
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import click
 
 import vaecodec
-from vaecodec.cli.compare import compare
-from vaecodec.cli.compress import compress
-from vaecodec.cli.decompress import decompress
-from vaecodec.cli.doctor import doctor
 from vaecodec.cli.exits import MEANINGS, Exit, Fatal, message_of
-from vaecodec.cli.export import export
 from vaecodec.cli.help import WIDTH
-from vaecodec.cli.info import info
-from vaecodec.cli.pack import pack
 from vaecodec.cli.startup import leave
-from vaecodec.cli.train import train
-from vaecodec.cli.verify import verify
-from vaecodec.cli.view import view
-from vaecodec.cli.web import web
 
 _LAST_STREAM = 2
 """The number of standard error."""
@@ -38,8 +28,25 @@ Shell completion (bash; zsh and fish alike): eval "$(_VAECODEC_COMPLETE=bash_sou
 )
 
 
+COMMANDS = (
+    "compress", "decompress", "info", "verify", "view", "compare", "web", "train", "export", "pack", "doctor",
+)  # fmt: skip
+"""Each in the module of its name, in the order of the help page."""
+
+
 class _Program(click.Group):
-    """A group that turns what stops a whole run into one line, or into silence, and an exit code."""
+    """A group whose commands are imported when they are asked for.
+
+    It turns what stops a whole run into one line, or into silence, and an exit code.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        return cast(click.Command, getattr(importlib.import_module(f"vaecodec.cli.{cmd_name}"), cmd_name))
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -104,7 +111,3 @@ def cli() -> None:
     vaecodec decompress photo.vaec         makes photo.png
     vaecodec compress -r photos -o small   a whole folder, its tree mirrored
     """
-
-
-for _command in (compress, decompress, info, verify, view, compare, web, train, export, pack, doctor):
-    cli.add_command(_command)
