@@ -191,7 +191,7 @@ def test_options_of_save(image: Image.Image) -> None:
     assert len(_saved(image, target_bytes=900)) <= 900
     assert _saved(image, target_psnr=33.0) == vaecodec.encode(image, target_psnr=33.0)
     assert vaecodec.inspect(_saved(image, tune="psnr")).model == "base"
-    assert vaecodec.inspect(_saved(image, tune="perceptual", model="fast")).model == "fast-perceptual"
+    assert vaecodec.inspect(_saved(image, tune="perceptual", model="fast-perceptual")).model == "fast-perceptual"
     assert vaecodec.inspect(_saved(image, lossless=True)).lossless
     image.info["xmp"] = b"<x/>"
     assert "xmp" in vaecodec.inspect(_saved(image)).sections

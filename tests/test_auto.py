@@ -35,7 +35,7 @@ SHAPES = st.tuples(st.integers(1, 33), st.integers(1, 33), st.integers(1, 4))
 
 @pytest.fixture(scope="module")
 def fast() -> Codec:
-    return shared_codec("fast", "cpu")
+    return shared_codec("fast-perceptual", "cpu")
 
 
 @pytest.fixture(scope="module")
@@ -151,10 +151,10 @@ def test_batches_choose_for_each(fast: Codec, lake: NDArray[np.uint8]) -> None:
 
 def test_without_pytorch_the_choice_is_the_same(lake: NDArray[np.uint8]) -> None:
     for pixels, is_lossless in ((lake[:100, :130], False), (_text(), True)):
-        data = numpy_codec.encode(pixels, 60, model="fast")
+        data = numpy_codec.encode(pixels, 60, model="fast-perceptual")
         assert vaecodec.inspect(data).lossless == is_lossless
         assert np.asarray(numpy_codec.decode(data)).shape == pixels.shape
-    assert vaecodec.inspect(numpy_codec.encode(lake[:50, :50], 60, model="fast", mode="lossless")).lossless
+    assert vaecodec.inspect(numpy_codec.encode(lake[:50, :50], 60, model="fast-perceptual", mode="lossless")).lossless
 
 
 # Targets
@@ -188,7 +188,7 @@ def test_targets_take_lossless_where_it_fits(fast: Codec, lake: NDArray[np.uint8
 )
 @settings(max_examples=40, deadline=None)
 def test_any_array_round_trips(pixels: NDArray[np.uint8]) -> None:
-    codec = shared_codec("fast", "cpu")
+    codec = shared_codec("fast-perceptual", "cpu")
     data = codec.encode(pixels, 60)
     decoded = codec.decode(data, as_array=True)
     expected = pixels[..., 0] if pixels.shape[2] == 1 else pixels
@@ -257,7 +257,11 @@ def test_an_image_that_the_networks_cannot_code_is_an_error_or_lossless(
     monkeypatch.setattr(TorchPipeline, "_quantize", _replaced(value, where, TorchPipeline._quantize))
     method = "hyper_analyse" if where == "z" else "quantize"
     monkeypatch.setattr(Networks, method, _networks_that_give(value, where, getattr(Networks, method)))
-    for one in (codec, Codec("fast", device="cpu", dtype="float16"), Codec("fast", plan=choose_brief())):
+    for one in (
+        codec,
+        Codec("fast-perceptual", device="cpu", dtype="float16"),
+        Codec("fast-perceptual", plan=choose_brief()),
+    ):
         _check_that_it_is_refused(one, photo)
 
 

@@ -139,8 +139,8 @@ def test_photographs_stay_far_below_the_bounds(loaded: TorchModel) -> None:
 
 def test_an_adversary_breaks_no_bound() -> None:
     """Twenty steps of ascent from noise; the values reach the bounds, and no more."""
-    loaded = plain_model("fast")
-    found = adversary.attack("fast", loaded, "g_s", "noise", 3, side=64, steps=20)
+    loaded = plain_model("fast-perceptual")
+    found = adversary.attack("fast-perceptual", loaded, "g_s", "noise", 3, side=64, steps=20)
     assert found.faults == []
     assert found.after["product"] > 4 * found.before["product"]
     assert found.bounded["stream"] <= STREAM_MAX
@@ -161,12 +161,12 @@ def test_an_adversary_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A network without bounds is a fault: what is not finite shows, and so does an error."""
     monkeypatch.setattr("vaecodec.networks.layers.STREAM_MAX", float("inf"))
     monkeypatch.setattr("vaecodec.networks.layers.PRODUCT_MAX", float("inf"))
-    found = adversary.attack("fast", plain_model("fast"), "g_s", "noise", 3, side=64, steps=20)
+    found = adversary.attack("fast-perceptual", plain_model("fast-perceptual"), "g_s", "noise", 3, side=64, steps=20)
     assert any("the bound is" in fault for fault in found.faults)
 
 
 def test_what_is_not_finite_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    codec = Codec("fast", device="cpu", dtype="float32")
+    codec = Codec("fast-perceptual", device="cpu", dtype="float32")
     data = codec.encode(np.zeros((64, 64, 3), np.uint8), mode="neural")
     with watched() as watch:
         codec.decode(data)
@@ -178,5 +178,5 @@ def test_what_is_not_finite_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(NetworkWeights, "tensor", without_numbers)
     with watched() as watch, np.errstate(invalid="ignore"):
-        Codec("fast", device="cpu", dtype="float32").decode(data)
+        Codec("fast-perceptual", device="cpu", dtype="float32").decode(data)
     assert not watch.finite

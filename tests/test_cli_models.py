@@ -89,7 +89,7 @@ def test_a_folder_of_models_is_searched_by_hash(command: Command, own: Path, mon
     assert vaecodec.decode(own).size == (90, 61)
     assert command("decompress", "mine.vaec", "-o", "back.png").code == 0
     assert command("verify", "mine.vaec").code == 0
-    assert Codec("fast", device="cpu").decode(own).size == (90, 61)
+    assert Codec("fast-perceptual", device="cpu").decode(own).size == (90, 61)
     assert numpy_codec.decode(own.read_bytes()).size == (90, 61)
     vaecodec.register_pillow()
     with Image.open(own) as image:
@@ -144,7 +144,7 @@ def test_weights_of_wrong_types_are_refused_at_load(tmp_path: Path, tiny_model: 
 
 
 def test_hash_mismatch_is_still_a_mismatch(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    data = bytearray(vaecodec.encode(Image.open("photo.png"), model="fast"))
+    data = bytearray(vaecodec.encode(Image.open("photo.png"), model="fast-perceptual"))
     parsed = vaecodec.container.parse(bytes(data))
     wrong = vaecodec.container.pack(
         type(parsed.header)(**{**vars(parsed.header), "model_hash": b"abcd"}),

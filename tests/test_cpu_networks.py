@@ -145,7 +145,7 @@ def test_latents_of_no_image_give_some_image(name: str, narrow: bool) -> None:
     rng = np.random.default_rng(5)
     z_hat = rng.integers(-128, 128, (64, 1, 2)).astype(np.int8)
     r = (rng.choice((-1, 1), (192, 4, 8)) * ((1 << 20) - 1)).astype(np.int32)
-    pipeline = _pipeline("fast", name, narrow=narrow)
+    pipeline = _pipeline("fast-perceptual", name, narrow=narrow)
     for level in (0, LEVELS - 1):
         assert pipeline.synthesize(Latents(level, z_hat, r), Window(0, 64, 0, 128)).shape == (64, 128, 3)
         networks = pipeline._networks(level, 64, 128, "decode")

@@ -48,7 +48,7 @@ def test_all_that_rides_along(mode: str, size: tuple[int, int]) -> None:
     exif[0x010E] = "a note"
     stored = BytesIO()
     picture.save(stored, "PNG", exif=exif, icc_profile=b"a profile of colours")
-    codec = Codec("fast", device="cpu", dtype="float32")
+    codec = Codec("fast-perceptual", device="cpu", dtype="float32")
     data = codec.encode(Image.open(stored), 30, mode="neural")
     found, expected = numpy_codec.decode(data), codec.decode(data)
     assert (found.mode, found.size) == (expected.mode, expected.size) == (mode, size)
@@ -61,7 +61,7 @@ def test_all_that_rides_along(mode: str, size: tuple[int, int]) -> None:
 
 
 def test_crops(photo: NDArray[np.uint8]) -> None:
-    data = vaecodec.encode(photo, 40, model="fast", mode="neural")
+    data = vaecodec.encode(photo, 40, model="fast-perceptual", mode="neural")
     whole = np.asarray(numpy_codec.decode(data))
     assert np.array_equal(np.asarray(numpy_codec.decode(data, crop=(7, 9, 30, 20))), whole[9:29, 7:37])
     with pytest.raises(InputError, match="crop is x 0, y 0"):
@@ -69,7 +69,7 @@ def test_crops(photo: NDArray[np.uint8]) -> None:
 
 
 def test_bad_files(photo: NDArray[np.uint8]) -> None:
-    data = vaecodec.encode(photo, 40, model="fast", mode="neural")
+    data = vaecodec.encode(photo, 40, model="fast-perceptual", mode="neural")
     for damaged in (b"", data[:-3], data[:40] + bytes([data[40] ^ 1]) + data[41:]):
         with pytest.raises(FormatError):
             numpy_codec.decode(damaged)
@@ -101,11 +101,11 @@ def test_files_hold_all_that_rides_along(size: tuple[int, int]) -> None:
 def test_what_cannot_be_encoded() -> None:
     picture = np.zeros((8, 8, 3), np.uint8)
     with pytest.raises(InputError, match=r"quality is 101; it must be 1\.\.100"):
-        numpy_codec.encode(picture, 101, model="fast", mode="neural")
+        numpy_codec.encode(picture, 101, model="fast-perceptual", mode="neural")
     with pytest.raises(UnknownModel, match="is not shipped"):
         numpy_codec.encode(picture, 50, model="none", mode="neural")
     with pytest.raises(InputError):
-        numpy_codec.encode(np.zeros((0, 8, 3), np.uint8), 50, model="fast", mode="neural")
+        numpy_codec.encode(np.zeros((0, 8, 3), np.uint8), 50, model="fast-perceptual", mode="neural")
 
 
 def _loads_numba(command: str, *arguments: object) -> bool:
@@ -117,8 +117,8 @@ def _loads_numba(command: str, *arguments: object) -> bool:
 
 def test_the_command_line_codes_small_pictures_without_numba(tmp_path: Path, photo: NDArray[np.uint8]) -> None:
     small, large = tmp_path / "small.vaec", tmp_path / "large.vaec"
-    small.write_bytes(vaecodec.encode(photo, 40, model="fast", mode="neural"))
-    large.write_bytes(vaecodec.encode(np.zeros((1000, 1000, 3), np.uint8), 1, model="fast", mode="neural"))
+    small.write_bytes(vaecodec.encode(photo, 40, model="fast-perceptual", mode="neural"))
+    large.write_bytes(vaecodec.encode(np.zeros((1000, 1000, 3), np.uint8), 1, model="fast-perceptual", mode="neural"))
     assert not _loads_numba("decompress", small)
     with Image.open(tmp_path / "small.png") as made:
         assert np.array_equal(np.asarray(made), np.asarray(numpy_codec.decode(small.read_bytes())))

@@ -25,7 +25,7 @@ SAMPLES = Path(__file__).parents[1] / "samples"
 
 @pytest.fixture(scope="module")
 def fast() -> Codec:
-    return shared_codec("fast", "cpu")
+    return shared_codec("fast-perceptual", "cpu")
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def test_sound_files_pass(fast: Codec, lake: Image.Image, mode: str, coding: Any
     image.info["xmp"] = b"<x/>"
     options: dict[str, Any] = {"mode": coding}
     assert fast.encode(image, 60, verify=True, **options) == fast.encode(image, 60, **options)
-    assert vaecodec.encode(image, 60, model="fast", device="cpu", verify=True, **options)
+    assert vaecodec.encode(image, 60, model="fast-perceptual", device="cpu", verify=True, **options)
     assert fast.encode(image, 60, verify=True, strip=True, **options)
 
 
@@ -50,7 +50,7 @@ def test_every_level_and_target_passes(fast: Codec, lake: Image.Image) -> None:
         fast.encode(lake, level=level, verify=True)
     assert len(fast.encode(lake, target_bytes=3000, verify=True)) <= 3000
     fast.encode(lake, target_psnr=30.0, verify=True)
-    assert numpy_codec.encode(lake, 60, model="fast", verify=True)
+    assert numpy_codec.encode(lake, 60, model="fast-perceptual", verify=True)
 
 
 @pytest.fixture(scope="module")
@@ -134,13 +134,13 @@ def test_encoder_and_decoder_state_the_same_arithmetic(
 ) -> None:
     """Compared by every encoding of a process with VAECODEC_DEBUG=1."""
     monkeypatch.setenv("VAECODEC_DEBUG", "1")
-    codec = Codec("fast", device="cpu", dtype=dtype)
+    codec = Codec("fast-perceptual", device="cpu", dtype=dtype)
     for level in (0, 40, 63):
         codec.encode(lake, level=level)
 
 
 def test_another_y_hat_is_named_with_its_place(lake: Image.Image, monkeypatch: pytest.MonkeyPatch) -> None:
-    codec = Codec("fast", device="cpu", dtype="float32")
+    codec = Codec("fast-perceptual", device="cpu", dtype="float32")
     pipeline = type(codec._pipeline())
     y_hat = pipeline.y_hat
 

@@ -151,9 +151,9 @@ def test_a_page_holds_its_files_under_any_name() -> None:
 
 
 def test_a_page_holds_the_weights_that_its_files_need(tmp_path: Path, base_file: bytes) -> None:
-    scripts = Scripts(viewer_page([("a.vaec", LOSSLESS)], [entry_by_name("fast")]))
+    scripts = Scripts(viewer_page([("a.vaec", LOSSLESS)], [entry_by_name("fast-perceptual")]))
     [weights] = [content for attributes, content in scripts.found if "data-vaec-weights" in attributes]
-    assert base64.b64decode(weights) == browser_weights(entry_by_name("fast")).data
+    assert base64.b64decode(weights) == browser_weights(entry_by_name("fast-perceptual")).data
     with pytest.raises(UnknownModel):
         viewer_page([("golden.vaec", base_file)])
     with pytest.raises(BadMagic):
@@ -161,7 +161,7 @@ def test_a_page_holds_the_weights_that_its_files_need(tmp_path: Path, base_file:
 
 
 def test_a_site_has_viewer_module_and_weights() -> None:
-    entry = entry_by_name("fast")
+    entry = entry_by_name("fast-perceptual")
     name = browser_weights(entry).name
     made = site_files([entry])
     assert set(made) == {"viewer.html", "vaecodec.js", f"weights/{name}.safetensors", f"weights/{name}.js"}
@@ -228,10 +228,10 @@ def test_view_names_bad_files_and_shows_the_others(tmp_path: Path, opened: list[
 
 
 def test_web_writes_a_site(tmp_path: Path) -> None:
-    done = _run("web", "-o", tmp_path / "site", "--model", "fast")
+    done = _run("web", "-o", tmp_path / "site", "--model", "fast-perceptual")
     assert done.exit_code == 0, done.output
     written = {p.relative_to(tmp_path / "site").as_posix(): p.read_bytes() for p in (tmp_path / "site").rglob("*.*")}
-    assert written == site_files([entry_by_name("fast")])
-    assert _run("web", "-o", tmp_path / "site", "--model", "fast").exit_code == 6
-    assert _run("web", "-o", tmp_path / "site", "--model", "fast", "--overwrite").exit_code == 0
+    assert written == site_files([entry_by_name("fast-perceptual")])
+    assert _run("web", "-o", tmp_path / "site", "--model", "fast-perceptual").exit_code == 6
+    assert _run("web", "-o", tmp_path / "site", "--model", "fast-perceptual", "--overwrite").exit_code == 0
     assert _run("web", "-o", tmp_path / "site", "--model", "nonsense").exit_code == 2

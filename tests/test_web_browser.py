@@ -55,7 +55,7 @@ def chromium(tmp_path_factory: pytest.TempPathFactory, downloads: Path) -> Itera
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[Site]:
-    files = site_files([entry_by_name("base"), entry_by_name("fast")], with_scripts=False)
+    files = site_files([entry_by_name("base"), entry_by_name("fast-perceptual")], with_scripts=False)
     for path in (conformance.MODEL, TINY):  # weights that aren't shipped
         stored = read_model(path)
         weights = browser_weights(ManifestEntry(stored.card["model_id"], path.stem, str(path), stored.sha256))
@@ -154,7 +154,7 @@ def test_a_foreign_model_is_named(page: Any, site: Site) -> None:
 # Shipped models
 
 
-@pytest.mark.parametrize("model", ["base", "fast"])
+@pytest.mark.parametrize("model", ["base", "fast-perceptual"])
 def test_a_photograph_of_a_shipped_model(page: Any, site: Site, model: str) -> None:
     photo = Image.open(ROOT / "samples" / "osprey.jpg").convert("RGB").resize((640, 420))
     site.files["photo.vaec"] = vaecodec.encode(photo, model=model, device="cpu", mode="neural")
@@ -167,7 +167,7 @@ def test_a_photograph_of_a_shipped_model(page: Any, site: Site, model: str) -> N
 
 
 def test_weights_are_fetched_once(page: Any, site: Site) -> None:
-    site.files["photo.vaec"] = vaecodec.encode(smooth(70, 60), model="fast", device="cpu", mode="neural")
+    site.files["photo.vaec"] = vaecodec.encode(smooth(70, 60), model="fast-perceptual", device="cpu", mode="neural")
     name = f"weights/{browser_weights(entry_by_name('fast')).name}.safetensors"
     assert "rgba" in call(page, "decoded(arguments[0])", "photo.vaec")
     before = site.asked.count(name)
@@ -181,7 +181,7 @@ def test_weights_are_fetched_once(page: Any, site: Site) -> None:
 
 
 def test_events_come_in_order_and_the_size_first(page: Any, site: Site) -> None:
-    site.files["big.vaec"] = vaecodec.encode(smooth(700, 500), model="fast", device="cpu", mode="neural")
+    site.files["big.vaec"] = vaecodec.encode(smooth(700, 500), model="fast-perceptual", device="cpu", mode="neural")
     events = call(page, "shown({ src: 'big.vaec', alt: 'a gradient' })")
     assert [event["type"] for event in events] == ["header", "preview", "load"]
     assert all(event["size"] == [700, 500] for event in events)
@@ -192,10 +192,12 @@ def test_events_come_in_order_and_the_size_first(page: Any, site: Site) -> None:
 
 def test_the_canvas_has_the_pixels(page: Any, site: Site) -> None:
     image = smooth(120, 90)
-    site.files["small.vaec"] = vaecodec.encode(image, model="fast", device="cpu", mode="neural")
+    site.files["small.vaec"] = vaecodec.encode(image, model="fast-perceptual", device="cpu", mode="neural")
     call(page, "shown({ src: 'small.vaec' })")
     found = page.execute_script("return onCanvas()")
-    wanted = vaecodec.Codec("fast", device="cpu", dtype="float32").decode(site.files["small.vaec"], as_array=True)
+    wanted = vaecodec.Codec("fast-perceptual", device="cpu", dtype="float32").decode(
+        site.files["small.vaec"], as_array=True
+    )
     assert errors_of(pixels_of(found, image.size)[..., :3], wanted)[0] <= 1
 
 
@@ -291,7 +293,7 @@ def test_a_png_has_the_exact_pixels(page: Any, site: Site, lossless: bool) -> No
     data = (
         vaecodec.encode(image, lossless=True)
         if lossless
-        else vaecodec.encode(image, model="fast", device="cpu", mode="neural")
+        else vaecodec.encode(image, model="fast-perceptual", device="cpu", mode="neural")
     )
     site.files["soft.vaec"] = data
     with Image.open(io.BytesIO(base64.b64decode(call(page, "png('soft.vaec')")))) as png:
@@ -302,7 +304,7 @@ def test_a_png_has_the_exact_pixels(page: Any, site: Site, lossless: bool) -> No
     wanted = (
         np.asarray(image)
         if lossless
-        else vaecodec.Codec("fast", device="cpu", dtype="float32").decode(data, as_array=True)
+        else vaecodec.Codec("fast-perceptual", device="cpu", dtype="float32").decode(data, as_array=True)
     )
     assert np.array_equal(found[..., 3], wanted[..., 3])
     assert errors_of(found, wanted)[0] <= (0 if lossless else 1)
@@ -342,7 +344,7 @@ def test_the_policy_was_never_hurt(page: Any) -> None:
 @pytest.fixture
 def viewer(chromium: Any, tmp_path: Path) -> Iterator[Any]:
     """The page of `vaecodec view`, from the disk: two images and one that is cut; the console must stay empty."""
-    photo = vaecodec.encode(smooth(700, 500), model="fast", device="cpu", mode="neural")
+    photo = vaecodec.encode(smooth(700, 500), model="fast-perceptual", device="cpu", mode="neural")
     drawing = vaecodec.encode(smooth(90, 120), lossless=True)
     path = tmp_path / "view.html"
     path.write_text(
@@ -455,10 +457,12 @@ def test_light_and_dark(viewer: Any) -> None:
 
 def test_a_site_works_from_the_disk(chromium: Any, tmp_path: Path) -> None:
     """Pages from a disk may not fetch: the weights come as a script."""
-    for name, content in site_files([entry_by_name("fast")]).items():
+    for name, content in site_files([entry_by_name("fast-perceptual")]).items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(content)
-    (tmp_path / "photo.vaec").write_bytes(vaecodec.encode(smooth(70, 60), model="fast", device="cpu", mode="neural"))
+    (tmp_path / "photo.vaec").write_bytes(
+        vaecodec.encode(smooth(70, 60), model="fast-perceptual", device="cpu", mode="neural")
+    )
     chromium.get_log("browser")
     chromium.get((tmp_path / "viewer.html").as_uri())
     assert "Drop .vaec files here" in text(chromium, "empty")

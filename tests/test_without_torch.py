@@ -23,7 +23,7 @@ import pickle
 import numpy as np
 import vaecodec
 photo = np.random.default_rng(1).integers(0, 256, (90, 130, 3), dtype=np.uint8)
-codec = pickle.loads(pickle.dumps(vaecodec.Codec("fast")))
+codec = pickle.loads(pickle.dumps(vaecodec.Codec("fast-perceptual")))
 data = codec.encode(photo, 70)
 whole = codec.decode(data, as_array=True)
 assert whole.shape == photo.shape
@@ -33,7 +33,7 @@ assert len(codec.encode(photo, target_bytes=len(data) // 2)) <= len(data) // 2
 assert [image.size for image in codec.decode_batch(codec.encode_batch([photo, photo]))] == [(130, 90)] * 2
 for arguments in ({"device": "cuda"}, {"dtype": "float16"}):
     try:
-        vaecodec.Codec("fast", **arguments)
+        vaecodec.Codec("fast-perceptual", **arguments)
     except vaecodec.BackendError as error:
         assert str(error).endswith("pip install 'vaecodec[torch]'"), error
     else:

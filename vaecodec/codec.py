@@ -65,7 +65,7 @@ __all__ = [
 class Codec:
     """Encoder and decoder with loaded networks; reusable, picklable, and safe to share between threads.
 
-    model: what to encode with, a shipped name ("base-perceptual", "base", "fast-perceptual", "fast") or the path of a
+    model: what to encode with, a shipped name ("base-perceptual", "base", "fast-perceptual") or the path of a
     weights file. A file names the model it needs: `decode` also takes files of the other shipped models.
     device: "auto", "cpu" or "cuda" (a GPU needs PyTorch: pip install 'vaecodec[torch]'). dtype: of the blocks of all
     networks: "float32", "bfloat16", "float16" (PyTorch, too), or "auto", see `native_dtype`. On a CPU without products

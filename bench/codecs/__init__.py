@@ -34,7 +34,6 @@ DEFAULT = (
     *(codec.name for codec in COMMON),
     "vaecodec:base",
     "vaecodec:base-perceptual",
-    "vaecodec:fast",
     "vaecodec:fast-perceptual",
     "compressai:mbt2018-mean",
 )

@@ -56,7 +56,7 @@ def tuned_name(model: str, tune: str) -> str:
 
 
 def chosen_name(model: str | None, tune: str | None) -> str:
-    """The shipped model of a name or size ("base", "fast") and what it was trained for; None: the default.
+    """The shipped model of a name or size ("base") and what it was trained for; None: the default.
 
     Raises InputError for a `tune` that is none, or that contradicts the name ("base-perceptual" and "psnr").
     """
