@@ -124,13 +124,13 @@ def states(out: Path) -> dict[Path, tuple[int, int]]:
 
 
 def _undecodable(paths: dict[Path, tuple[int, int]], model: str) -> list[str]:
-    from vaecodec.codec import Codec
     from vaecodec.errors import VaecodecError
+    from vaecodec.inspection import verify
 
-    codec, problems = Codec(Path(model) if model.endswith(".safetensors") else model, device="cpu"), []
+    weights, problems = Path(model) if model.endswith(".safetensors") else None, []
     for path in paths:
         try:
-            codec.decode_latents(path.read_bytes())
+            verify(path, model=weights)
         except VaecodecError as error:
             problems.append(f"{path.name}: {error}")
     return problems

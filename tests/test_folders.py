@@ -147,7 +147,7 @@ def test_targets_and_crops_on_the_command_line(run: Run) -> None:
     photo = max(Path("photos").rglob("*.jpg"), key=lambda path: path.stat().st_size)
     assert run(str(photo), "-o", "a.vaec", "--target-size", "2KB").code == 0
     assert Path("a.vaec").stat().st_size <= 2000
-    assert run(str(photo), "-o", "b.vaec", "--target-psnr", "80").code == 4
+    assert run(str(photo), "-o", "b.vaec", "--target-psnr", "80", "--mode", "neural").code == 4
     assert run(str(photo), "-o", "b.vaec", "--target-bpp", "0.5", "-q", "30").code == 2
     assert run(str(photo), "-o", "b.vaec", "--target-size", "huge").code == 2
     assert run(str(photo), "-o", "b.vaec", "--max-memory", "1KB").code == 2

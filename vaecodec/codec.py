@@ -179,7 +179,8 @@ class Codec:
         else:
             data = raised(self._encode_equal([source], level, mode, refine)[0])
         if verify:
-            check_file(data, source, self._decoder(source), partial(self.decode_latents, max_pixels=None), latents)
+            pixels = source.picture.width * source.picture.height
+            check_file(data, source, self._decoder(source), partial(self.decode_latents, max_pixels=pixels), latents)
         return data
 
     def encode_with_latents(

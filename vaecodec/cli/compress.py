@@ -26,7 +26,7 @@ from vaecodec.cli.run import Task, finish, run
 from vaecodec.cli.sources import Selection, photo_suffixes
 from vaecodec.cli.startup import codec_maker, limit_threads, may_skip_numba
 from vaecodec.cli.table import Table
-from vaecodec.cli.target import Target
+from vaecodec.cli.target import LOSSLESS, Target
 from vaecodec.refine import PASSES, Progress, passes_of
 
 if TYPE_CHECKING:
@@ -126,6 +126,7 @@ def compress(
             "source_bytes": len(source),
             "bytes": len(data),
             "quality": vaecodec.inspect(data).quality,
+            "lossless": vaecodec.inspect(data).lossless,
             "width": width,
             "height": height,
             "bpp": round(8 * len(data) / (width * height), 4),
@@ -190,14 +191,11 @@ class _Coder:
 
     def encode(self, image: Image.Image, progress: Progress | None) -> tuple[bytes, tuple[int, int]]:
         """An image -> the .vaec file, and width and height of the image in it. progress: of its refinement."""
-        from vaecodec import numpy_codec
-
-        strip = self._changes.strip
-        if self._effort not in PASSES and self._skips_numba(image.width * image.height):
-            data = numpy_codec.encode(image, self._target.quality, model=str(self._model), strip=strip)
+        strip, is_plain = self._changes.strip, self._effort not in PASSES and self._target.mode != LOSSLESS
+        if is_plain and self._skips_numba(image.width * image.height):
+            data = self._target.encode_alone(image, model=str(self._model), strip=strip)
         else:
-            codec = self._make_codec()
-            data = self._target.encode(codec, image, strip=strip, effort=self._effort, progress=progress)
+            data = self._target.encode(self._make_codec, image, strip=strip, effort=self._effort, progress=progress)
         header = vaecodec.inspect(data)  # stripping may have turned the image
         return data, (header.width, header.height)
 

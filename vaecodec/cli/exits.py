@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from vaecodec.errors import BackendError, FormatError, InputError, WeightsError
+from vaecodec.errors import BackendError, CodingError, FormatError, InputError, WeightsError
 
 
 class Exit(IntEnum):
@@ -19,6 +19,7 @@ class Exit(IntEnum):
     EXISTS = 6
     WEIGHTS = 7
     BACKEND = 8
+    CODING = 9
     INTERRUPTED = 130
     BROKEN_PIPE = 141
     TERMINATED = 143
@@ -34,6 +35,7 @@ MEANINGS: dict[Exit, str] = {
     Exit.EXISTS: "an output exists already (see --overwrite)",
     Exit.WEIGHTS: "the weights of a model are missing or do not match (see --model)",
     Exit.BACKEND: "the device cannot be used or does not decode exactly, or memory ran out",
+    Exit.CODING: "the networks cannot code an image, or a finished file did not pass --verify",
     Exit.INTERRUPTED: "interrupted by Ctrl-C",
     Exit.BROKEN_PIPE: "the reader of the output is gone",
     Exit.TERMINATED: "terminated (SIGTERM)",
@@ -47,6 +49,7 @@ SHORT: dict[Exit, str] = {
     Exit.EXISTS: "exist already",
     Exit.WEIGHTS: "for want of weights",
     Exit.BACKEND: "for want of device or memory",
+    Exit.CODING: "not coded, or not as they should be",
 }
 """What failed files are counted as."""
 
@@ -55,8 +58,8 @@ class NotWholeError(FileExistsError):
     """An output that --resume meets is not what this run would have made. strerror says why."""
 
 
-# What may happen to one file without stopping the others.
-EXPECTED = (FormatError, InputError, WeightsError, BackendError, OSError, MemoryError)
+# What may happen to one file without stopping the others. A RuntimeWarning is raised by `run` where a number is none.
+EXPECTED = (FormatError, InputError, WeightsError, BackendError, CodingError, RuntimeWarning, OSError, MemoryError)
 
 # The first match counts: FileExistsError is an OSError too.
 _KINDS: tuple[tuple[type[BaseException], Exit], ...] = (
@@ -64,6 +67,8 @@ _KINDS: tuple[tuple[type[BaseException], Exit], ...] = (
     (InputError, Exit.BAD_IMAGE),
     (WeightsError, Exit.WEIGHTS),
     (BackendError, Exit.BACKEND),
+    (CodingError, Exit.CODING),
+    (RuntimeWarning, Exit.CODING),
     (FileExistsError, Exit.EXISTS),
     (OSError, Exit.FILE_SYSTEM),
     (MemoryError, Exit.BACKEND),

@@ -22,7 +22,7 @@ from vaecodec.cli.results import Record
 from vaecodec.cli.run import Task
 from vaecodec.cli.sizes import parse_size
 from vaecodec.cli.sources import Selection
-from vaecodec.cli.target import Target
+from vaecodec.cli.target import LOSSLESS, Target
 from vaecodec.errors import InputError
 from vaecodec.levels import DEFAULT_QUALITY, QUALITY_MAX, QUALITY_MIN
 from vaecodec.refine import DEFAULT_EFFORT, PASSES
@@ -73,6 +73,18 @@ class Number(click.ParamType):  # type: ignore[type-arg]
                 legal = f"more than {self.low:g} and less than {self.high:g}"
             self.fail(f"{value!r} is not legal; legal is {legal}", param, ctx)
         return number
+
+
+class Quality(Number):
+    """A quality, or `lossless`."""
+
+    name = "quality"
+
+    def __init__(self) -> None:
+        super().__init__(QUALITY_MIN, QUALITY_MAX, closed=True)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return LOSSLESS if value == LOSSLESS else super().convert(value, param, ctx)
 
 
 class Rectangle(click.ParamType):  # type: ignore[type-arg]
@@ -177,12 +189,17 @@ target = grouped(
     "target",
     Target.of_options,
     click.option(
-        "-q", "--quality", type=Number(QUALITY_MIN, QUALITY_MAX, closed=True), metavar="Q",
-        help=f"{QUALITY_MIN} smallest, {QUALITY_MAX} best; {DEFAULT_QUALITY} by default.",
+        "-q", "--quality", type=Quality(), metavar="Q",
+        help=f"{QUALITY_MIN} smallest, {QUALITY_MAX} best; {DEFAULT_QUALITY} by default; or lossless.",
     ),
     click.option("--target-size", type=Size(), metavar="SIZE", help="At most this large, as 20KB."),
     rare("--target-psnr", type=Number(0, 100), metavar="DB", help="At least this PSNR, by 0.05 dB."),
     rare("--target-bpp", type=Number(0, math.inf), metavar="BPP", help="At most so many bits per pixel."),
+    rare(
+        "--mode", type=click.Choice(["auto", "neural", "lossless"]),
+        help="By networks or without loss; auto, the default: whichever suits the image.",
+    ),
+    click.option("--verify", is_flag=True, help="Decode each finished file and compare it with its image."),
 )  # fmt: skip
 effort = click.option(
     "--effort", type=click.IntRange(1, max(PASSES)), default=DEFAULT_EFFORT, metavar="N",

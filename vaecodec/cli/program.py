@@ -109,5 +109,4 @@ def cli() -> None:
     \b
     vaecodec compress photo.jpg            makes photo.vaec
     vaecodec decompress photo.vaec         makes photo.png
-    vaecodec compress -r photos -o small   a whole folder, its tree mirrored
     """

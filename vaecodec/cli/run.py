@@ -159,7 +159,7 @@ def say_outcome(console: Console, outcome: Outcome) -> None:
 
 @contextlib.contextmanager
 def _kept_warnings() -> Iterator[threading.local]:
-    """Warnings go to `caught` of the thread in which they are given: (text, category)."""
+    """Warnings go to `caught` of the thread in which they are given: (text, category); numeric ones are errors."""
     notes = threading.local()
 
     def keep(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
@@ -167,6 +167,8 @@ def _kept_warnings() -> Iterator[threading.local]:
 
     with warnings.catch_warnings():
         warnings.simplefilter("always")
+        # NumPy's word for an overflow or for what is no number: whatever comes of it is wrong.
+        warnings.filterwarnings("error", ".* encountered in ", RuntimeWarning)
         warnings.showwarning = keep
         yield notes
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
 
+import vaecodec
 from vaecodec.levels import DEFAULT_QUALITY
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from vaecodec import Codec
+    from vaecodec.modes import Mode
     from vaecodec.refine import Progress
+
+LOSSLESS = "lossless"
 
 
 @dataclass(frozen=True)
@@ -24,16 +29,20 @@ class Target:
     n_bytes: int | None = None
     psnr: float | None = None
     bpp: float | None = None
+    mode: Mode = "auto"
+    verify: bool = False
 
     @classmethod
     def of_options(
         cls,
-        quality: float | None,
+        quality: float | str | None,
         target_size: int | None,
         target_psnr: float | None,
         target_bpp: float | None,
+        mode: Mode | None,
+        verify: bool,
     ) -> Target:
-        """The target of these options, of which one may be given. Raises UsageError for several."""
+        """The target of these options, of which one may be given. Raises UsageError for what contradicts."""
         options = {
             "--quality": quality,
             "--target-size": target_size,
@@ -41,25 +50,46 @@ class Target:
             "--target-bpp": target_bpp,
         }
         given = [name for name, value in options.items() if value is not None]
+        if mode == LOSSLESS and quality != LOSSLESS:
+            given.append("--mode lossless")
         if len(given) > 1:
             message = f"{' and '.join(given)} cannot be combined: give one of them."
             raise click.UsageError(message)
-        return cls(DEFAULT_QUALITY if quality is None else quality, target_size, target_psnr, target_bpp)
+        if quality == LOSSLESS and mode not in (None, LOSSLESS):
+            message = f"--quality {LOSSLESS} and --mode {mode} cannot be combined."
+            raise click.UsageError(message)
+        if isinstance(quality, str):
+            quality, mode = None, "lossless"
+        level = DEFAULT_QUALITY if quality is None else quality
+        return cls(level, target_size, target_psnr, target_bpp, mode or "auto", verify)
 
     @property
     def is_quality(self) -> bool:
         """True where one encoding does it, without a search."""
         return self.n_bytes is None and self.psnr is None and self.bpp is None
 
-    def encode(self, codec: Codec, image: Image.Image, *, strip: bool, effort: int, progress: Progress | None) -> bytes:
-        """The .vaec file of an image that meets this target; effort and progress as in `Codec.encode`."""
-        return codec.encode(
-            image,
-            self.quality,
-            target_bytes=self.n_bytes,
-            target_psnr=self.psnr,
-            target_bpp=self.bpp,
-            strip=strip,
-            effort=effort,
-            progress=progress,
-        )
+    def encode(
+        self,
+        make_codec: Callable[[], Codec],
+        image: Image.Image,
+        *,
+        strip: bool,
+        effort: int,
+        progress: Progress | None,
+    ) -> bytes:
+        """The .vaec file of an image that meets this target. A lossless one needs no codec, and makes none.
+
+        effort and progress as in `Codec.encode`.
+        """
+        if self.mode == LOSSLESS:
+            return vaecodec.encode(image, lossless=True, strip=strip, verify=self.verify)
+        return make_codec().encode(
+            image, self.quality, target_bytes=self.n_bytes, target_psnr=self.psnr, target_bpp=self.bpp,
+            mode=self.mode, strip=strip, verify=self.verify, effort=effort, progress=progress,
+        )  # fmt: skip
+
+    def encode_alone(self, image: Image.Image, *, model: str, strip: bool) -> bytes:
+        """The same for a process that codes one small image at a quality, without numba."""
+        from vaecodec import numpy_codec
+
+        return numpy_codec.encode(image, self.quality, model=model, mode=self.mode, strip=strip, verify=self.verify)
