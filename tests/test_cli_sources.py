@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from tests.conftest import Command
 from vaecodec.cli.sources import Selection
@@ -107,7 +107,11 @@ def test_suffixes_of_plugins_are_taken_where_they_are_installed(
 
 
 def test_a_format_of_an_absent_plugin_says_which(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: object) -> Image.Image:
+        raise UnidentifiedImageError
+
     monkeypatch.setattr("vaecodec.cli.image_files.importlib.util.find_spec", lambda _: None)
+    monkeypatch.setattr("vaecodec.cli.image_files.Image.open", fail)  # another test may have loaded the plugin
     Path("a.jxl").write_bytes(b"\xff\x0a" + bytes(40))
     Path("b.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(40))
     done = command("compress", "a.jxl", "b.heic", "-o", "out/")
