@@ -43,7 +43,7 @@ def test_a_codec_keeps_the_picture(name: str, photo: Pixels) -> None:
 
 
 def test_a_codec_that_refines_says_so_and_has_files_of_its_own(photo: Pixels, tmp_path: Path) -> None:
-    once, refined = make("vaecodec:fast"), make("vaecodec:fast@5")
+    once, refined = make("vaecodec:fast-perceptual"), make("vaecodec:fast-perceptual@5")
     assert refined.encode(photo, 30) != once.encode(photo, 30)
     assert refined.version() == f"{once.version()}, effort 5 (12 passes)"
     assert refined.title == "vaecodec fast, effort 5"
