@@ -168,7 +168,7 @@ def test_a_photograph_of_a_shipped_model(page: Any, site: Site, model: str) -> N
 
 def test_weights_are_fetched_once(page: Any, site: Site) -> None:
     site.files["photo.vaec"] = vaecodec.encode(smooth(70, 60), model="fast-perceptual", device="cpu", mode="neural")
-    name = f"weights/{browser_weights(entry_by_name('fast')).name}.safetensors"
+    name = f"weights/{browser_weights(entry_by_name('fast-perceptual')).name}.safetensors"
     assert "rgba" in call(page, "decoded(arguments[0])", "photo.vaec")
     before = site.asked.count(name)
     page.refresh()  # another worker, another heap: what is left is the browser's cache
