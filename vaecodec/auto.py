@@ -184,13 +184,13 @@ def _cost(data: bytes) -> tuple[float, float]:
 
 def is_good(source: Source, decoded: Pixels, level: int, size: int) -> bool:
     """Whether a neural file of this size gives what its level allows, and what a JPEG of that size would."""
-    original, found = colours(source), decoded[..., :-1] if source.picture.alpha is not None else decoded
-    found = found[..., 0] if found.ndim == 3 and found.shape[2] == 1 else found
-    errors = block_errors(original, found, BLOCK)
+    original, shown = colours(source), decoded[..., :-1] if source.picture.alpha is not None else decoded
+    shown = shown[..., 0] if shown.ndim == 3 and shown.shape[2] == 1 else shown
+    errors = block_errors(original, shown, BLOCK)
     if errors.max() > at_level(BLOCK_LIMITS, level) or errors.mean() > at_level(IMAGE_LIMITS, level):
         return False
     other = jpeg_psnr(original, size)
-    return other is None or psnr(original, found) >= other - WORSE_THAN_JPEG
+    return other is None or psnr(original, shown) >= other - WORSE_THAN_JPEG
 
 
 def colours(source: Source) -> Pixels:
@@ -204,8 +204,8 @@ def jpeg_psnr(pixels: Pixels, size: int) -> float | None:
     if max(pixels.shape[:2]) > JPEG_MAX_SIDE:
         return None
     most = int(JPEG_SHARE * size) + JPEG_TABLES
-    found = [_jpeg_within(pixels, most, subsampling) for subsampling in ("4:2:0", "4:4:4")]
-    return max((psnr(pixels, np.asarray(Image.open(BytesIO(data)))) for data in found if data), default=None)
+    files = [_jpeg_within(pixels, most, subsampling) for subsampling in ("4:2:0", "4:4:4")]
+    return max((psnr(pixels, np.asarray(Image.open(BytesIO(data)))) for data in files if data), default=None)
 
 
 def _jpeg_within(pixels: Pixels, most: int, subsampling: str) -> bytes | None:

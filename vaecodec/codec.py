@@ -261,11 +261,11 @@ class Codec:
         keys = [(*padded_size(sources[number].picture.rgb), b"") for number in numbers]
         for places in batches(keys, self._memory.batch_pixels):
             batch = [numbers[place] for place in places]
-            for number, found in zip(
+            for number, outcome in zip(
                 batch, self._encode_equal([sources[n] for n in batch], level, mode, refine), strict=True
             ):
                 with collected(results, number, on_error):
-                    results[number] = raised(found)
+                    results[number] = raised(outcome)
         return [results[number] for number in range(len(images))]
 
     def _encode_equal(

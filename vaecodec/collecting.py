@@ -26,8 +26,8 @@ def collected(results: dict[int, Any], number: int, on_error: OnError) -> Iterat
         results[number] = error
 
 
-def raised(found: Value | VaecodecError) -> Value:
+def raised(outcome: Value | VaecodecError) -> Value:
     """The value itself, unless it is an error, which is raised."""
-    if isinstance(found, VaecodecError):
-        raise found
-    return found
+    if isinstance(outcome, VaecodecError):
+        raise outcome
+    return outcome

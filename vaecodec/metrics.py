@@ -42,14 +42,14 @@ def block_errors(original: NDArray[np.uint8], decoded: NDArray[np.uint8], block:
     height, width = original.shape[:2]
     columns = np.arange(0, width, block)
     widths = np.minimum(block, width - columns)
-    found = np.empty((-(-height // block), len(columns)))
+    errors = np.empty((-(-height // block), len(columns)))
     for row, top in enumerate(range(0, height, block)):
         difference = original[top : top + block].astype(np.int32)
         difference -= decoded[top : top + block]
         squares = np.square(difference, out=difference).reshape(*difference.shape[:2], -1)
         sums = np.add.reduceat(squares.sum(axis=(0, 2), dtype=np.int64), columns)
-        found[row] = sums / (widths * len(squares) * squares.shape[2])
-    return found
+        errors[row] = sums / (widths * len(squares) * squares.shape[2])
+    return errors
 
 
 def psnr_of(error: float, samples: int) -> float:

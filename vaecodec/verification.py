@@ -60,12 +60,12 @@ def check_file(
     if picture.alpha is not None and not np.array_equal(planes[..., -1], picture.alpha):
         _fail("alpha differs")
     original = auto.colours(source)
-    found = planes[..., 0] if original.ndim == 2 else planes[..., :3]
+    decoded = planes[..., 0] if original.ndim == 2 else planes[..., :3]
     if file.header.is_lossless:
-        if not np.array_equal(found, original):
+        if not np.array_equal(decoded, original):
             _fail("pixels of a lossless file differ")
         return
-    errors = block_errors(original, found, auto.BLOCK)
+    errors = block_errors(original, decoded, auto.BLOCK)
     row, column = (int(at) for at in np.unravel_index(int(np.argmax(errors)), errors.shape))
     limit = auto.at_level(auto.BLOCK_LIMITS, file.header.level)
     if errors[row, column] > limit:
@@ -75,11 +75,11 @@ def check_file(
         )
 
 
-def _check_latents(latents: Latents, found: Latents) -> None:
-    if found.level != latents.level:
-        _fail(f"the level is {found.level}; {latents.level} was written")
+def _check_latents(latents: Latents, decoded: Latents) -> None:
+    if decoded.level != latents.level:
+        _fail(f"the level is {decoded.level}; {latents.level} was written")
     for name in ("z_hat", "r"):
-        ours, theirs = getattr(latents, name), getattr(found, name)
+        ours, theirs = getattr(latents, name), getattr(decoded, name)
         if ours.shape != theirs.shape:
             _fail(f"{name} is {theirs.shape}; {ours.shape} was written")
         if not np.array_equal(ours, theirs):

@@ -89,7 +89,7 @@ class Target:
         )  # fmt: skip
 
     def encode_alone(self, image: Image.Image, *, model: str, strip: bool) -> bytes:
-        """The same for a process that codes one small image at a quality, without numba."""
+        """Encode as `encode` does, in a process that codes one small image at a quality, without numba."""
         from vaecodec import numpy_codec
 
         return numpy_codec.encode(image, self.quality, model=model, mode=self.mode, strip=strip, verify=self.verify)

@@ -56,7 +56,7 @@ class Peer(ABC):
         return f"quality {setting:.3g}"
 
     def describe_file(self, data: bytes, setting: float) -> str:  # noqa: ARG002
-        """As `describe`, with what a file of this setting is like."""
+        """Return what `describe` says, with what a file of this setting is like."""
         return self.describe(setting)
 
 

@@ -36,14 +36,14 @@ def site_files(models: Sequence[ManifestEntry], *, with_scripts: bool = True) ->
 
     with_scripts: weights as scripts, too, a third larger: a page from a disk can't read them otherwise.
     """
-    made = {"viewer.html": _page("").encode(), "vaecodec.js": _asset("vaecodec.js").encode()}
+    files = {"viewer.html": _page("").encode(), "vaecodec.js": _asset("vaecodec.js").encode()}
     for entry in models:
         weights = browser_weights(entry)
-        made[f"weights/{weights.name}.safetensors"] = weights.data
+        files[f"weights/{weights.name}.safetensors"] = weights.data
         if with_scripts:
             script = f'vaecodecWeights("{weights.name}.js", "{_base64(weights.data)}");\n'
-            made[f"weights/{weights.name}.js"] = script.encode()
-    return made
+            files[f"weights/{weights.name}.js"] = script.encode()
+    return files
 
 
 def shipped_model(data: bytes) -> ManifestEntry | None:
