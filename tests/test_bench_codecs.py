@@ -46,7 +46,7 @@ def test_a_codec_that_refines_says_so_and_has_files_of_its_own(photo: Pixels, tm
     once, refined = make("vaecodec:fast-perceptual"), make("vaecodec:fast-perceptual@5")
     assert refined.encode(photo, 30) != once.encode(photo, 30)
     assert refined.version() == f"{once.version()}, effort 5 (12 passes)"
-    assert refined.title == "vaecodec fast, effort 5"
+    assert refined.title == "vaecodec fast-perceptual, effort 5"
     paths = [
         rd.record_path(tmp_path, "kodak", spec).name for spec in (once.name, refined.name, "vaecodec:a/b.safetensors@9")
     ]
