@@ -50,7 +50,11 @@ def test_a_codec_that_refines_says_so_and_has_files_of_its_own(photo: Pixels, tm
     paths = [
         rd.record_path(tmp_path, "kodak", spec).name for spec in (once.name, refined.name, "vaecodec:a/b.safetensors@9")
     ]
-    assert paths == ["vaecodec-fast.json", "vaecodec-fast-effort5.json", "vaecodec-b-effort9.json"]
+    assert paths == [
+        "vaecodec-fast-perceptual.json",
+        "vaecodec-fast-perceptual-effort5.json",
+        "vaecodec-b-effort9.json",
+    ]
 
 
 def test_a_tuned_codec_is_told_apart_from_the_untuned_one(photo: Pixels) -> None:
