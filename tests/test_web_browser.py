@@ -5,6 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -468,4 +471,18 @@ def test_a_site_works_from_the_disk(chromium: Any, tmp_path: Path) -> None:
     assert "Drop .vaec files here" in text(chromium, "empty")
     chromium.find_element(By.ID, "files").send_keys(str(tmp_path / "photo.vaec"))
     wait_for(chromium, "document.querySelector('vaec-image')?.complete")
+    assert chromium.get_log("browser") == []
+
+
+def test_the_example_page_decodes_its_images(chromium: Any, tmp_path: Path) -> None:
+    page = tmp_path / "example.html"
+    command = (sys.executable, ROOT / "tools" / "make_example_page.py", page, "--model", "fast")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "kernels")))}
+    subprocess.run(command, env=environment, check=True, timeout=300)
+    chromium.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    chromium.get_log("browser")
+    chromium.get(page.as_uri())
+    wait_for(chromium, "[...document.querySelectorAll('vaec-image')].every((image) => image.complete)")
+    widths = "return [...document.querySelectorAll('figure > *:first-child')].map((image) => image.naturalWidth)"
+    assert chromium.execute_script(widths) == [900] * 6
     assert chromium.get_log("browser") == []

@@ -26,9 +26,13 @@ def viewer_page(named: Sequence[tuple[str, bytes]] = (), models: Sequence[Manife
     """
     needed = [entry for _, data in named if (entry := shipped_model(data)) is not None]
     entries = {entry.name: entry for entry in (*models, *needed)}
-    content = [_weights_element(browser_weights(entry)) for entry in entries.values()]
-    content += [_file_element(name, data) for name, data in named]
-    return _page("\n".join(content))
+    return _page(embedded(named, list(entries.values())))
+
+
+def embedded(named: Sequence[tuple[str, bytes]], models: Sequence[ManifestEntry]) -> str:
+    """Elements that hold files and weights, for the scripts of the page."""
+    content = [_weights_element(browser_weights(entry)) for entry in models]
+    return "\n".join([*content, *(_file_element(name, data) for name, data in named)])
 
 
 def site_files(models: Sequence[ManifestEntry], *, with_scripts: bool = True) -> dict[str, bytes]:
@@ -53,9 +57,16 @@ def shipped_model(data: bytes) -> ManifestEntry | None:
 
 
 def _page(content: str) -> str:
-    template = _asset("viewer.html")
+    return assemble(_asset("viewer.html"), content, _asset("viewer.js"))
+
+
+def assemble(template: str, content: str, script: str) -> str:
+    """A page with the decoder inside. template: HTML with one <style> and the places @@POLICY@@, @@CONTENT@@, @@CODE@@.
+
+    script: what runs after the decoder; it must call `start` (web/src/main.js).
+    """
     # What stands between the tags must be, byte for byte, what the policy names.
-    code = "\n" + _asset("vaecodec.js").partition(MODULE_MARK)[0] + _asset("viewer.js")
+    code = "\n" + _asset("vaecodec.js").partition(MODULE_MARK)[0] + script
     style = _STYLE.search(template)
     policy = _policy(code, style[1] if style else "")
     parts = {"POLICY": policy, "CONTENT": content, "CODE": code}

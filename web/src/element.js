@@ -1,4 +1,5 @@
 // <vaec-image src="photo.vaec" alt="...">: as <img>, for .vaec files.
+import { fromBase64 } from "./base64.js";
 import { CanvasPainter, resize, uprightSize } from "./canvas.js";
 import { Client, MAX_PIXELS, readStream, Weights } from "./client.js";
 import { parse } from "./container.js";
@@ -203,6 +204,15 @@ function clientOf() {
 /** Weights that the page itself holds, in base64, in elements of this kind; see `vaecodec view`. */
 export function addEmbeddedWeights(selector = "script[data-vaec-weights]") {
   for (const element of document.querySelectorAll(selector)) clientOf().weights.add(element.textContent.trim());
+}
+
+/** Files that the page itself holds: those of <vaec-image data-embedded="NAME">, in base64 in elements of that name. */
+export function showEmbeddedFiles() {
+  const files = new Map();
+  for (const element of document.querySelectorAll("script[data-vaec-file]")) files.set(element.dataset.vaecFile, element);
+  for (const image of document.querySelectorAll("vaec-image[data-embedded]")) {
+    image.bytes = fromBase64(files.get(image.dataset.embedded).textContent.trim());
+  }
 }
 
 /** Make <vaec-image> known. */

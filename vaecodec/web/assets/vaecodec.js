@@ -2227,6 +2227,15 @@ function addEmbeddedWeights(selector = "script[data-vaec-weights]") {
   for (const element of document.querySelectorAll(selector)) clientOf().weights.add(element.textContent.trim());
 }
 
+/** Files that the page itself holds: those of <vaec-image data-embedded="NAME">, in base64 in elements of that name. */
+function showEmbeddedFiles() {
+  const files = new Map();
+  for (const element of document.querySelectorAll("script[data-vaec-file]")) files.set(element.dataset.vaecFile, element);
+  for (const image of document.querySelectorAll("vaec-image[data-embedded]")) {
+    image.bytes = fromBase64(files.get(image.dataset.embedded).textContent.trim());
+  }
+}
+
 /** Make <vaec-image> known. */
 function define() {
   if (!customElements.get(NAME)) customElements.define(NAME, VaecImage);
@@ -2241,6 +2250,7 @@ function start(base) {
     VaecImage.base = base;
     define();
     addEmbeddedWeights();
+    showEmbeddedFiles();
   } else if (globalThis.name === "vaecodec") {
     serve(globalThis);
   }
