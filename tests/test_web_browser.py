@@ -474,9 +474,25 @@ def test_a_site_works_from_the_disk(chromium: Any, tmp_path: Path) -> None:
     assert chromium.get_log("browser") == []
 
 
+def test_weights_that_are_missing_can_be_opened_too(chromium: Any, tmp_path: Path) -> None:
+    (tmp_path / "viewer.html").write_bytes(site_files([])["viewer.html"])
+    photo = vaecodec.encode(smooth(70, 60), model="fast-perceptual", device="cpu", mode="neural")
+    (tmp_path / "photo.vaec").write_bytes(photo)
+    weights = browser_weights(entry_by_name("fast-perceptual"))
+    (tmp_path / "fast.safetensors").write_bytes(weights.data)
+    chromium.get((tmp_path / "viewer.html").as_uri())
+    chromium.find_element(By.ID, "files").send_keys(str(tmp_path / "photo.vaec"))
+    wait_for(chromium, "!document.getElementById('error').hidden")
+    assert text(chromium, "error").startswith("UnknownModel: ")
+    assert weights.name in text(chromium, "error")
+    chromium.find_element(By.ID, "files").send_keys(str(tmp_path / "fast.safetensors"))
+    wait_for(chromium, "document.querySelector('vaec-image')?.complete")
+    assert not chromium.find_element(By.ID, "error").is_displayed()
+
+
 def test_the_example_page_decodes_its_images(chromium: Any, tmp_path: Path) -> None:
     page = tmp_path / "example.html"
-    command = (sys.executable, ROOT / "tools" / "make_example_page.py", page, "--model", "fast")
+    command = (sys.executable, ROOT / "tools" / "make_example_page.py", page, "--model", "fast-perceptual")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "kernels")))}
     subprocess.run(command, env=environment, check=True, timeout=300)
     chromium.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})

@@ -43,7 +43,7 @@ def content(model: str, quality: float) -> str:
         with Image.open(ROOT / "samples" / f"{name}.jpg") as photo:
             image = photo.convert("RGB")
         image = image.resize((WIDTH, round(image.height * WIDTH / image.width)), Image.Resampling.LANCZOS)
-        data = vaecodec.encode(image, quality, model=model, device="cpu", strip=True)
+        data = vaecodec.encode(image, quality, model=model, device="cpu", strip=True, mode="neural")
         named.append((f"{name}.vaec", data))
         pairs.append(pair(name, image, data))
     return "\n".join([*pairs, embedded(named, [entry_by_name(model)])])

@@ -48,7 +48,12 @@ window.first = first.decode().then(() => performance.now() / 1000); // since the
 
 
 @click.command()
-@click.option("--models", default="base,fast", show_default=True, help="Shipped models, separated by commas.")
+@click.option(
+    "--models",
+    default="base-perceptual,fast-perceptual",
+    show_default=True,
+    help="Shipped models, separated by commas.",
+)
 @click.option("--large", default=12.0, show_default=True, help="Megapixels of a large image, for its memory.")
 @click.option("--repeats", default=3, show_default=True, help="The median counts.")
 @click.option("--quality", default=60, show_default=True)
@@ -80,7 +85,7 @@ def _row(model: str, large: float, repeats: int, quality: int) -> records.Record
     files |= {"page.html": PAGE.encode(), "page.js": SCRIPT.encode()}
     for name, megapixels in (("first", FIRST), ("one", 1.0), ("large", large)):
         image = Image.fromarray(picture_of(megapixels))
-        files[f"{name}.vaec"] = vaecodec.encode(image, quality, model=model, device="cpu")
+        files[f"{name}.vaec"] = vaecodec.encode(image, quality, model=model, device="cpu", mode="neural")
     site = Site(files)
     try:
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:

@@ -2222,9 +2222,14 @@ function clientOf() {
   return VaecImage.client;
 }
 
+/** Weights as bytes or in base64, for files that ask for them. Throws WeightsError for what is none. */
+function addWeights(weights) {
+  clientOf().weights.add(weights);
+}
+
 /** Weights that the page itself holds, in base64, in elements of this kind; see `vaecodec view`. */
 function addEmbeddedWeights(selector = "script[data-vaec-weights]") {
-  for (const element of document.querySelectorAll(selector)) clientOf().weights.add(element.textContent.trim());
+  for (const element of document.querySelectorAll(selector)) addWeights(element.textContent.trim());
 }
 
 /** Files that the page itself holds: those of <vaec-image data-embedded="NAME">, in base64 in elements of that name. */

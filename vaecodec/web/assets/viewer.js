@@ -30,8 +30,8 @@ class Viewer {
   /** A file by name and bytes; weights are kept for the images that need them. */
   add(name, bytes) {
     if (name.endsWith(".safetensors")) {
-      VaecImage.client.weights.add(bytes);
-      for (const image of this.#images) if (image.error) image.element.bytes = bytes;
+      addWeights(bytes);
+      for (const image of this.#images) if (image.error) image.element.bytes = image.bytes;
       return;
     }
     const element = this.page.createElement("vaec-image");
@@ -42,7 +42,7 @@ class Viewer {
     const label = this.page.createElement("span");
     label.textContent = name;
     tab.append(label);
-    const image = { name, size: bytes.length, element, tab, file: null, error: null, part: 0, seconds: null, view: null };
+    const image = { name, bytes, element, tab, file: null, error: null, part: 0, seconds: null, view: null };
     tab.addEventListener("click", () => this.show(image));
     this.#images.push(image);
     this.#get("tabs").append(tab);
@@ -75,7 +75,7 @@ class Viewer {
   }
 
   #update() {
-    const { file, error, part, size, seconds, element } = this.#shown;
+    const { file, error, part, bytes, seconds, element } = this.#shown;
     this.stage.classList.remove("empty-now");
     this.#get("empty").hidden = true;
     this.#get("error").hidden = !error;
@@ -86,7 +86,7 @@ class Viewer {
     for (const id of ["in", "out", "fit"]) this.#get(id).disabled = !file || Boolean(error);
     this.#get("save").disabled = !element.complete;
     this.#place();
-    this.#get("facts").replaceChildren(...(file ? facts(file, size, seconds).map((fact) => this.#fact(...fact)) : []));
+    this.#get("facts").replaceChildren(...(file ? facts(file, bytes.length, seconds).map((fact) => this.#fact(...fact)) : []));
   }
 
   #fact(label, value) {
