@@ -10,6 +10,7 @@ COMMANDS = {
     "roundtrip": "checks.roundtrip:main",
     "determinism": "checks.determinism:main",
     "damage": "checks.damage:main",
+    "limits": "checks.limits:main",
     "folders": "checks.folders:main",
     "deleting": "checks.deleting:main",
     "adversary": "checks.adversary:main",

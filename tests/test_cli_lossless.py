@@ -26,7 +26,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photo: NDArray[np.uin
 
 
 def _run(*arguments: str) -> Result:
-    return CliRunner().invoke(cli, ["compress", "--model", "fast", *arguments])
+    return CliRunner().invoke(cli, ["compress", "--model", "fast-perceptual", *arguments])
 
 
 def _info(name: str) -> vaecodec.Info:

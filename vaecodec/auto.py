@@ -2,8 +2,8 @@
 
 A look at samples of the pixels decides whether a lossless file is tried at all, and whether the neural file is decoded
 to see what became of it: on a photograph both would cost far more than they could gain. Figures are of 128 held-out
-photographs (centres of 512 x 512) with `base-perceptual`, and of 300 images of text, drawings, screens, patterns and
-edited photographs.
+photographs (centres of 512 x 512; `python -m checks limits` measures them again), and of 300 images of text, drawings,
+screens, patterns and edited photographs.
 """
 
 from __future__ import annotations
@@ -35,16 +35,18 @@ largest in the held-out photographs, of `base-perceptual` and `fast-perceptual`.
 IMAGE_LIMITS = (1050, 664, 373, 237, 182, 162, 156, 153)
 """The same of a whole image."""
 
-SAMPLE_ROWS = 64
+SAMPLE_ROWS = 48
 """Rows that the look takes whole."""
 SAMPLE_BLOCK, SAMPLE_SHARE = 32, 16
 """And blocks of 32 x 32 pixels, one pixel in 16 of the image in all, within these bounds."""
-LEAST_BLOCKS, MOST_BLOCKS = 4, 48
+LEAST_BLOCKS, MOST_BLOCKS = 4, 24
 
 GRAPHIC_BPP = 3.0
-"""Of lossless WebP of the sample with least effort; photographs have 3.6 to 14.6, but for one, which has 2.7."""
+"""Of lossless WebP of the sample with least effort; photographs have 3.6 to 14.6, but for one, which has 2.8."""
 GRAPHIC_FLAT = 0.6
 """Share of pixels equal to their left neighbour; photographs have 0.01 to 0.57, and that one 0.67."""
+GRAPHIC_STEEP = 0.04
+"""Share of steep steps, see below, as in text and stripes."""
 WORTH_A_TRY = 2.0
 """A lossless file is tried below so many times the neural file; photographs are at 2.7 or more at the best level."""
 LEAST_OF_LOOK = 0.7
@@ -75,7 +77,7 @@ class Look:
     @property
     def is_graphic(self) -> bool:
         """True for what lossless coding is made for."""
-        return self.bpp < GRAPHIC_BPP or self.flat > GRAPHIC_FLAT
+        return self.bpp < GRAPHIC_BPP or self.flat > GRAPHIC_FLAT or self.steep > GRAPHIC_STEEP
 
     @property
     def is_photograph(self) -> bool:
@@ -93,8 +95,12 @@ def look(rgb: Pixels) -> Look:
     flat, steep = 1.0, 0.0
     if width > 1:
         rows = rgb[_places(height - 1, min(height, SAMPLE_ROWS))]
-        flat = float(np.mean((rows[:, 1:] == rows[:, :-1]).all(axis=2)))
-        steep = float(np.mean(np.abs(np.diff(rows[..., 1].astype(np.int16), axis=1)) > STEEP_STEP))
+        red, green, blue = (np.ascontiguousarray(rows[..., channel]) for channel in range(3))
+        same = green[:, 1:] == green[:, :-1]
+        for plane in (red, blue):
+            same &= plane[:, 1:] == plane[:, :-1]
+        flat = float(np.mean(same))
+        steep = float(np.mean(np.abs(np.diff(green.astype(np.int16), axis=1)) > STEEP_STEP))
     blocks, out = _sample(rgb), BytesIO()
     Image.fromarray(blocks).save(out, "WEBP", lossless=True, exact=True, method=0, quality=0)
     return Look(8 * out.getbuffer().nbytes / (blocks.shape[0] * blocks.shape[1]), flat, steep)

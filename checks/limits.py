@@ -1,0 +1,71 @@
+"""`python -m checks limits FOLDER`: are the limits that `auto` and `verify` judge by above all that photographs give?
+
+For every photograph (its centre, 512 x 512) and shipped model, at the levels of `auto.LIMIT_LEVELS`: the worst block
+and the mean of the squared error, bits and bytes of outliers per pixel, and what the look sees. The limits of errors
+in `vaecodec.auto` are one and a half times the largest of 128 held-out photographs; new weights have to pass this.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+import numpy as np
+from PIL import Image
+from rich.progress import track
+
+from vaecodec import auto, container
+from vaecodec.codec import Codec
+from vaecodec.container import Tag
+from vaecodec.metrics import block_errors
+from vaecodec.weights.manifest import manifest
+
+SIDE = 512
+Figures = tuple[float, float, float, float]
+"""Worst block, mean error, bits and bytes of outliers per pixel."""
+
+
+def centre(path: Path) -> auto.Pixels:
+    """The middle of a photograph, at most 512 x 512."""
+    with Image.open(path) as opened:
+        rgb = np.asarray(opened.convert("RGB"))
+    top, left = (max(0, (side - SIDE) // 2) for side in rgb.shape[:2])
+    return np.ascontiguousarray(rgb[top : top + SIDE, left : left + SIDE])
+
+
+def measure(codec: Codec, pixels: auto.Pixels, level: int) -> Figures:
+    """The figures of one neural file."""
+    data = codec.encode(pixels, level=level, mode="neural")
+    errors = block_errors(pixels, codec.decode(data, as_array=True), auto.BLOCK)
+    lengths = {tag: section.length for tag, section in container.parse(data).sections.items()}
+    count, outliers = pixels.shape[0] * pixels.shape[1], lengths.get(Tag.OUTLIERS, 0)
+    return float(errors.max()), float(errors.mean()), 8 * (lengths[Tag.LATENTS] + outliers) / count, outliers / count
+
+
+@click.command("limits")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--model", "models", multiple=True, help="Shipped names; all of them by default.")
+@click.option("--limit", type=click.IntRange(1), help="Only this many photographs.")
+def main(folder: Path, models: tuple[str, ...], limit: int | None) -> None:
+    """Check the limits on the photographs in FOLDER. Exit code 1 if a photograph lies beyond one of them."""
+    paths = sorted(path for path in folder.iterdir() if path.suffix in (".avif", ".jpg", ".png"))[:limit]
+    photos = [centre(path) for path in track(paths, "reading", disable=not sys.stderr.isatty())]
+    unusual = [path.name for path, photo in zip(paths, photos, strict=True) if not auto.look(photo).is_photograph]
+    click.echo(f"{len(photos)} photographs, {len(unusual)} that don't look like one: {' '.join(unusual)}")
+    passed = True
+    for name in models or [entry.name for entry in manifest()]:
+        codec = Codec(name, device="cpu")
+        for at, level in enumerate(auto.LIMIT_LEVELS):
+            found = np.array([measure(codec, photo, level) for photo in photos])
+            largest = found.max(axis=0)
+            limits = (auto.BLOCK_LIMITS[at], auto.IMAGE_LIMITS[at], auto.PHOTO_BPP[at], auto.PHOTO_OUTLIERS)
+            beyond = bool((largest > limits).any())
+            passed = passed and not beyond
+            told = ", ".join(f"{value:.4g} of {most:g}" for value, most in zip(largest, limits, strict=True))
+            click.echo(f"{name} level {level:2}: block, image, bpp, outliers {told}{'  BEYOND' if beyond else ''}")
+    sys.exit(0 if passed else 1)
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m checks limits")
