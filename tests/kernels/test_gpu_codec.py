@@ -129,7 +129,7 @@ def test_bytes_are_those_of_the_cpu(triton: Codec, numba: Codec, photo: NDArray[
     _assert_same_file(_entropy_model(), encoded)
     _assert_equal_latents(numba.decode_latents(encoded.data), encoded.latents)
     _assert_equal_latents(triton.decode_latents(encoded.data), encoded.latents)
-    assert triton.encode(photo, level=LEVEL) == encoded.data
+    assert triton.encode(photo, level=LEVEL, mode="neural") == encoded.data
     ours, theirs = triton.decode(encoded.data, as_array=True), numba.decode(encoded.data, as_array=True)
     _assert_near(ours, theirs)
     assert np.abs(ours.astype(int) - photo).mean() < 20
@@ -188,7 +188,7 @@ def _resealed(data: bytes, **contents: bytes) -> bytes:
 
 
 def test_a_damaged_stream_is_the_only_loss(triton: Codec, numba: Codec, photo: NDArray[np.uint8]) -> None:
-    data = numba.encode(photo, level=LEVEL)
+    data = numba.encode(photo, level=LEVEL, mode="neural")
     payload = container.read_all(data, container.parse(data))[Tag.LATENTS]
     flipped = bytearray(payload)
     flipped[len(payload) // 2] ^= 0x10
@@ -335,7 +335,7 @@ def test_few_lanes_are_coded_on_the_cpu(
 
 
 def test_an_explicit_coder_works_or_raises(monkeypatch: pytest.MonkeyPatch, device: torch.device) -> None:
-    monkeypatch.setattr(choice, "kernels_missing", lambda _: "no triton here")
+    monkeypatch.setattr(choice, "_kernels_missing", lambda _: "no triton here")
     with pytest.raises(BackendError, match="no triton here"):
         Codec(TINY, device=str(device), coder="gpu")
 

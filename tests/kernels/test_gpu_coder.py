@@ -151,12 +151,12 @@ def test_bad_outliers_are_refused(case: Case, gpu: GpuCoder) -> None:
 
 
 def test_the_choice_of_a_coder(monkeypatch: pytest.MonkeyPatch, device: torch.device) -> None:
-    assert choice.choose_coder(torch.device("cpu")) == "cpu"
-    assert choice.choose_coder(device, "gpu") == "gpu"
-    other = torch.device("cuda" if device.type == "cpu" else "cpu")
+    assert choice.choose_coder("cpu") == "cpu"
+    assert choice.choose_coder(str(device), "gpu") == "gpu"
+    other = "cuda" if device.type == "cpu" else "cpu"
     with pytest.raises(BackendError, match="can't run on"):
         choice.choose_coder(other, "gpu")
-    monkeypatch.setattr(choice, "kernels_missing", lambda _: "no triton here")
+    monkeypatch.setattr(choice, "_kernels_missing", lambda _: "no triton here")
     with pytest.warns(RuntimeWarning, match="coded on the CPU: no triton here"):
         assert choice.choose_coder(torch.device("cuda"), "auto") == "cpu"
     assert choice.choose_coder(torch.device("cuda"), "auto") == "cpu"  # says so once: another warning would raise
