@@ -154,7 +154,7 @@ class Codec:
         has more). mode: "neural"; "lossless" (also by lossless=True), whatever the quality; or "auto", lossless where
         that is not larger or the networks fail (see `vaecodec.auto`). strip=True leaves ICC, EXIF and XMP out.
         verify=True decodes the finished file and compares (see `vaecodec.verification`). effort 1..9: up to 4 one pass
-        of the encoder; above it the integers are refined for this image in 12 to 140 passes, and `progress` is told of
+        of the encoder; above it the integers are refined for this image in 12 to 90 passes, and `progress` is told of
         each (see `vaecodec.refine`). Raises InputError; TargetError for a target out of reach; CodingError where mode
         "neural" or the comparison fails; BackendError for a refinement without PyTorch.
         """

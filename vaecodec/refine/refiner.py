@@ -23,8 +23,8 @@ from vaecodec.runtime.loading import TorchModel, load_model
 from vaecodec.runtime.windows import Pixels, Window, z_shape
 from vaecodec.weights.store import StoredModel
 
-MOST_CELLS = 12
-"""Positions of z along a side of a window's core, 768 pixels. Smaller windows take less memory and more time, as their
+MOST_CELLS = 16
+"""Positions of z along a side of a window's core, 1024 pixels. Smaller windows take less memory and more time, as their
 halos are computed, too."""
 HALO = 1
 """Positions of z around the core that are computed, but not changed."""
