@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from vaecodec.networks.network import CodecNetwork
@@ -27,6 +28,9 @@ STEP = 0.12
 """Of the inverse curvature along each value, 0.8 with the momentum. At low levels the curvature along the worst
 direction is a hundred times the mean, but the bits hold most values where they are; twice the step diverges there."""
 MOMENTUM = 0.85
+MOST_MOVED, MOST_MOVED_UNEVENLY = 0.3, 0.1
+"""Of a value in a pass, before its bits have a say: of the squared error, and of a distortion with SSIMULACRA2. The
+latter's norms are steep at the worst places of an image: there the curvature is far from what it is elsewhere."""
 FEW_PASSES = 40
 PENALTY_START, PENALTY_START_OF_FEW, PENALTY_END = 0.2, 0.5, 1.2
 """In units of the curvature. From 0.2 on there is more to gain, given the time to come back to whole numbers."""
@@ -35,6 +39,8 @@ LEAST_CURVATURE = 0.3
 PROBES = 2
 NUDGE = 0.3
 """Of each value, one way and the other, for the curvature of a distortion that isn't the squared error."""
+LEAST_PLACE, MOST_PLACE = 0.3, 30.0
+"""Of the mean over the image."""
 LEAST_SHARE = 0.3
 """Of the squared error's curvature: what the differences of two gradients give scatters."""
 OVERSHOT = 1.02
@@ -89,7 +95,8 @@ class Problem:
         return value.item(), gradient * self.free
 
     def curvature(self, v: Tensor, generator: torch.Generator) -> Tensor:
-        """The second derivative of the distortion along each value, in bits, mean of a channel: [1, M, 1, 1]."""
+        """The second derivative of the distortion along each value, in bits: the mean of a channel [1, M, 1, 1], times
+        what a place has more or less of it [1, M, h, w] where the distortion isn't the squared error."""
         curvature = self._squared_error_curvature(v, generator)
         if self.distortion.ssimulacra2 > 0:
             curvature = torch.maximum(self._difference_curvature(v, generator).abs(), LEAST_SHARE * curvature)
@@ -107,13 +114,18 @@ class Problem:
         return self._channel_means(total) * (2 * self.weight / 3 / PROBES)
 
     def _difference_curvature(self, v: Tensor, generator: torch.Generator) -> Tensor:
-        """diag(H) by random signs u: the mean of u * H u, H u from the gradients on both sides (Bekas et al. 2007)."""
+        """diag(H) by random signs u: the mean of u * H u, H u from the gradients on both sides (Bekas et al. 2007); a
+        factor for each channel times one for each place."""
         total = torch.zeros_like(v)
         for _ in range(PROBES):
             signs = _signs(v, generator) * self.free
             (_, ahead), (_, behind) = (self.gradient(v + side * NUDGE * signs) for side in (1, -1))
             total += signs * (ahead - behind)
-        return self._channel_means(total) / (2 * NUDGE * PROBES)
+        total /= 2 * NUDGE * PROBES
+        channels = self._channel_means(total).abs()
+        places = total.sum(1, keepdim=True) / (channels * self.free).sum(1, keepdim=True).clamp(min=1e-6)
+        places = F.avg_pool2d(places, 3, 1, 1, count_include_pad=False)
+        return channels * places.clamp(LEAST_PLACE, MOST_PLACE)
 
     def _channel_means(self, values: Tensor) -> Tensor:
         """Over the free places: [1, M, 1, 1]."""
@@ -131,13 +143,14 @@ def descend(problem: Problem, passes: int, generator: torch.Generator, progress:
     """Whole numbers like `problem.r`, never worse than these. progress: called after each pass."""
     rates, index, free = problem.rates, problem.index, problem.free
     curvature = problem.curvature(problem.r, generator)
+    most_moved = MOST_MOVED_UNEVENLY if problem.distortion.ssimulacra2 > 0 else MOST_MOVED
     penalty = PENALTY_START_OF_FEW if passes <= FEW_PASSES else PENALTY_START
     step, v, before, distortion_before, gradient_before = STEP, problem.r, None, 0.0, problem.r
     for number in range(passes):
         weight = penalty + (PENALTY_END - penalty) * number / max(1, passes - 1)
         pull = weight * curvature
         distortion, gradient = problem.gradient(v)
-        velocity: Tensor | float = 0.0
+        velocity = torch.zeros_like(v)
         if before is not None:
             now = distortion + _sum(penalized(rates, index, v, pull), free)
             then = distortion_before + _sum(penalized(rates, index, before, pull), free)
@@ -145,7 +158,7 @@ def descend(problem: Problem, passes: int, generator: torch.Generator, progress:
                 v, distortion, gradient, step = before, distortion_before, gradient_before, SHORTER * step
             elif now <= then:
                 velocity = MOMENTUM * (v - before)
-        w = v - step * gradient / curvature + velocity
+        w = v + (velocity - step * gradient / curvature).clamp(-most_moved, most_moved)
         before, distortion_before, gradient_before = v, distortion, gradient
         v = torch.where(free > 0, proximal(rates, index, w, curvature / step, pull), v)
         progress()
