@@ -34,12 +34,12 @@ import numpy as np
 import pytest
 import torch
 
+from checks.determinism import matmul_precision, threads
 from vaecodec.codec import Codec
 from vaecodec.conformance import FOLDER, MODEL, check, digest, errors_of, expectations
 from vaecodec.container import pack_alpha, unpack_alpha
 from vaecodec.entropy.model import from_tensors, to_tensors
 from vaecodec.runtime.choice import choose, choose_reference
-from vaecodec.runtime.cpu.threads import set_thread_count
 from vaecodec.weights.store import read_model, tensor_hash
 
 ROOT = Path(__file__).parents[1]
@@ -58,25 +58,6 @@ def codec() -> Codec:
 
 
 @contextlib.contextmanager
-def _threads(count: int) -> Iterator[None]:
-    set_thread_count(count)
-    try:
-        yield
-    finally:
-        set_thread_count(None)
-
-
-@contextlib.contextmanager
-def _matmul_precision(name: str) -> Iterator[None]:
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision(name)
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)
-
-
-@contextlib.contextmanager
 def _flag(switch: Callable[[Value], object], value: Value, back: Value) -> Iterator[None]:
     switch(value)
     try:
@@ -86,10 +67,10 @@ def _flag(switch: Callable[[Value], object], value: Value, back: Value) -> Itera
 
 
 SETTINGS: dict[str, Callable[[], AbstractContextManager[None]]] = {
-    "1 thread": partial(_threads, 1),
-    "2 threads": partial(_threads, 2),
-    "5 threads": partial(_threads, 5),
-    "matmul precision high": partial(_matmul_precision, "high"),
+    "1 thread": partial(threads, 1),
+    "2 threads": partial(threads, 2),
+    "5 threads": partial(threads, 5),
+    "matmul precision high": partial(matmul_precision, "high"),
     "deterministic algorithms": partial(_flag, torch.use_deterministic_algorithms, True, False),
     "native convolutions": partial(_flag, torch.backends.mkldnn.set_flags, False, True),
     "flushed denormals": partial(_flag, torch.set_flush_denormal, True, False),
@@ -149,7 +130,7 @@ def test_types_of_the_caller(codec: Codec, caller: str) -> None:
 @pytest.mark.parametrize("precision", ["medium"])
 def test_bfloat16_products_leave_the_integers(codec: Codec, precision: str) -> None:
     """Asked for products of lower precision, PyTorch gives other pixels, but not other integers."""
-    with _matmul_precision(precision):
+    with matmul_precision(precision):
         assert [digest(codec.decode_latents(expected.data)) for expected in GOOD] == [e.latents for e in GOOD]
 
 

@@ -74,7 +74,7 @@ _PROBE = np.stack(np.meshgrid(*[np.arange(0, 256, 51, dtype=np.uint8)] * 3, inde
 _SAME_COLOUR = 2
 """Levels that a profile may change a colour by and still be sRGB."""
 _PROFILE_ERRORS = (ImageCms.PyCMSError, OSError, ValueError, TypeError)
-_METADATA_ERRORS = (
+PILLOW_ERRORS = (
     OSError,
     SyntaxError,
     ValueError,
@@ -85,7 +85,7 @@ _METADATA_ERRORS = (
     OverflowError,
     struct.error,
 )
-"""What Pillow raises on EXIF that is none."""
+"""What Pillow's readers raise on damaged metadata, over all formats."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -391,7 +391,7 @@ def _exif_of(image: Image.Image) -> bytes | None:
     try:
         exif = _camera_tags(image.getexif())  # TIFF files and PNG text chunks keep it elsewhere
         return strip_exif_prefix(exif.tobytes()) if len(exif) else None
-    except _METADATA_ERRORS as error:
+    except PILLOW_ERRORS as error:
         warnings.warn(f"the EXIF data cannot be read and are left out: {error}", UserWarning, stacklevel=2)
         return None
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import io
-import struct
 import warnings
 import zlib
 from dataclasses import dataclass
@@ -17,22 +16,10 @@ from PIL import Image, PngImagePlugin, UnidentifiedImageError
 from vaecodec.cli.sources import PLUGINS
 from vaecodec.container import salvage
 from vaecodec.errors import InputError
-from vaecodec.image import stripped, to_picture, to_pil, upright
+from vaecodec.image import PILLOW_ERRORS, stripped, to_picture, to_pil, upright
 
 # What the plugins of Pillow raise on damaged files, over all formats.
-_PILLOW_ERRORS = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    TypeError,
-    IndexError,
-    KeyError,
-    EOFError,
-    OverflowError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-)
+_PILLOW_ERRORS = (*PILLOW_ERRORS, zlib.error, Image.DecompressionBombError)
 
 # The picture has been through one lossy codec: the second file should add nothing that is seen.
 _SAVE_OPTIONS: dict[str, dict[str, Any]] = {

@@ -7,7 +7,6 @@ Tensors of whole pictures are in channels-last memory.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -22,31 +21,7 @@ from vaecodec.networks.preview import PREVIEW_FACTOR, PREVIEW_SCALE
 from vaecodec.runtime.context_steps import ContextSteps, TorchSteps
 from vaecodec.runtime.streaming import RowStream, reach
 from vaecodec.runtime.tensors import channels_last
-from vaecodec.runtime.windows import Pixels, Window, padded_rows, padded_size
-
-Y_CELL = 2 * PATCH
-"""Pixels along the side of a position of y."""
-Z_CELL = ALIGNMENT // Y_CELL
-"""Positions of y along the side of a position of z."""
-
-NARROW_ANALYSIS = 0.5
-"""Levels (as t) up to which all of g_a works in the blocks' type on a CPU, where it can (`Analysis.narrow`).
-
-In bfloat16 that costs about 0.01 dB up to there, and 0.1 dB at the highest level; in g_s it would cost twice that.
-"""
-
-
-@dataclass(frozen=True)
-class Region:
-    """A rectangle of pixels, and the rectangles of the latents that it depends on."""
-
-    pixels: Window
-    y: Window
-    """Positions of y (1/16) that g_s needs, or the preview head."""
-    context: Window
-    """Positions of z (1/64) over which the context runs."""
-    prior: Window
-    """Positions of z that h_mean needs for them."""
+from vaecodec.runtime.windows import Y_CELL, Z_CELL, Pixels, Region, Window, padded_rows, padded_size
 
 
 class Passes:
@@ -96,10 +71,7 @@ class Passes:
     def analyse(self, pictures: Sequence[Pixels], t: Tensor) -> Tensor:
         """Images as for `features` -> y [B, M, H/16, W/16]; t = level / 63, [B]."""
         size = (len(pictures), *padded_size(pictures[0]))
-        narrow = self._network.g_a.narrow
-        # t isn't looked at without need: on a GPU that would be to wait.
-        dtype = narrow if narrow != torch.float32 and bool((t <= NARROW_ANALYSIS).all()) else torch.float32
-        return self._leave_analysis(self._feature_rows(pictures, dtype), size, t)
+        return self._leave_analysis(self._feature_rows(pictures), size, t)
 
     def analyse_features(self, features: Tensor, t: Tensor) -> Tensor:
         """What `features` gave -> y; features are left as they are."""
@@ -114,14 +86,14 @@ class Passes:
         q_enc = self._network.log_q_enc(t).exp()
         return _filled(y, (self._network.g_a.leave(rows, q_enc) for rows in features))
 
-    def _feature_rows(self, pictures: Sequence[Pixels], dtype: torch.dtype = torch.float32) -> Iterator[Tensor]:
-        """Features of this type in bands of an even number of rows."""
+    def _feature_rows(self, pictures: Sequence[Pixels]) -> Iterator[Tensor]:
+        """Features in bands of an even number of rows."""
         g_a = self._network.g_a
         height, width = padded_size(pictures[0])
         stream, kept = RowStream(g_a.blocks), None
         for band, last in self._bands(height // Y_CELL, len(pictures) * width * Y_CELL):
             x = self._input(pictures, Y_CELL * band.start, Y_CELL * band.stop, width)
-            rows = stream.push(g_a.enter_pixels(x, dtype), last=last)
+            rows = stream.push(g_a.enter_pixels(x), last=last)
             if rows is None:
                 continue
             rows = rows if kept is None else torch.cat([kept, rows], 2)

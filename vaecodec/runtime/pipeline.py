@@ -21,10 +21,10 @@ from vaecodec.runtime.interface import dead_zone_widths
 from vaecodec.runtime.latent_coders import DecodedFiles, LatentBatch, LatentCoder
 from vaecodec.runtime.loading import TorchModel
 from vaecodec.runtime.memory import Memory, Task
-from vaecodec.runtime.passes import Y_CELL, Z_CELL, Passes, Region, to_bytes
+from vaecodec.runtime.passes import Passes, to_bytes
 from vaecodec.runtime.streaming import cut_rows
 from vaecodec.runtime.tensors import empty, relaid, upload
-from vaecodec.runtime.windows import Pixels, Window, padded_size
+from vaecodec.runtime.windows import Y_CELL, Z_CELL, Pixels, Region, Window, padded_size
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vaecodec.networks.config import ALIGNMENT
+from vaecodec.networks.config import ALIGNMENT, PATCH
 
 Pixels = NDArray[np.uint8]
+
+Y_CELL = 2 * PATCH
+"""Pixels along the side of a position of y."""
+Z_CELL = ALIGNMENT // Y_CELL
+"""Positions of y along the side of a position of z."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,19 @@ class Window:
     def relative_to(self, outer: Window) -> Window:
         """This rectangle in an array that holds `outer`."""
         return Window(self.top - outer.top, self.bottom - outer.top, self.left - outer.left, self.right - outer.left)
+
+
+@dataclass(frozen=True)
+class Region:
+    """A rectangle of pixels, and the rectangles of the latents that it depends on."""
+
+    pixels: Window
+    y: Window
+    """Positions of y (1/16) that g_s needs, or the preview head."""
+    context: Window
+    """Positions of z (1/64) over which the context runs."""
+    prior: Window
+    """Positions of z that h_mean needs for them."""
 
 
 def z_shape(height: int, width: int) -> tuple[int, int]:

@@ -7,7 +7,6 @@ What is held of a whole image are its latents (y, y_hat, r and the prior feature
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,12 +23,8 @@ from vaecodec.runtime.cpu.kernels import Block, Kernels, Pixels, Rows
 from vaecodec.runtime.cpu.matrices import Floats, Matrix
 from vaecodec.runtime.cpu.streaming import BlockRows, RowStream, RowWindow, SingleRows
 from vaecodec.runtime.cpu.weights import NetworkWeights
-from vaecodec.runtime.windows import Window, padded_rows, padded_size
+from vaecodec.runtime.windows import Y_CELL, Z_CELL, Region, Window, padded_rows, padded_size
 
-Y_CELL = 2 * PATCH
-"""Pixels along the side of a position of y."""
-Z_CELL = ALIGNMENT // Y_CELL
-"""Positions of y along the side of a position of z."""
 PREVIEW_REDUCTION = PATCH
 PREVIEW_FACTOR = Y_CELL // PREVIEW_REDUCTION
 
@@ -38,19 +33,6 @@ NARROW_ANALYSIS = 31
 
 In bfloat16 that costs about 0.01 dB up to there, and 0.1 dB at the highest level; in g_s it would cost twice that.
 """
-
-
-@dataclass(frozen=True)
-class Region:
-    """A rectangle of pixels, and the rectangles of the latents that it depends on."""
-
-    pixels: Window
-    y: Window
-    """Positions of y (1/16) that g_s needs, or the preview head."""
-    context: Window
-    """Positions of z (1/64) over which the context runs."""
-    prior: Window
-    """Positions of z that h_mean needs for them."""
 
 
 class Networks:

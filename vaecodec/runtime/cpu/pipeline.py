@@ -24,12 +24,12 @@ from vaecodec.intnet.layers import IntegerLayer, RunLayer, scale_index
 from vaecodec.networks.config import ALIGNMENT, PATCH
 from vaecodec.rans.choice import RansCoder
 from vaecodec.runtime.cpu.kernels import Kernels, Pixels, Rows
-from vaecodec.runtime.cpu.networks import Y_CELL, Z_CELL, Networks
+from vaecodec.runtime.cpu.networks import Networks
 from vaecodec.runtime.cpu.streaming import cut_rows
 from vaecodec.runtime.cpu.weights import NetworkWeights
 from vaecodec.runtime.interface import dead_zone_widths
 from vaecodec.runtime.memory import Memory, Task
-from vaecodec.runtime.windows import Window, padded_size
+from vaecodec.runtime.windows import Y_CELL, Z_CELL, Window, padded_size
 
 
 @dataclass(frozen=True)
