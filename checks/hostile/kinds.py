@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from PIL import Image as PillowImage
 from checks.hostile import drawings, edited, patterns, screens, text
 from checks.hostile.canvas import Image, Random, cut_busy, random_of
 from checks.hostile.edited import Photographs
+from vaecodec.files import write_atomic
 
 SEED = 20_251
 IMAGES_PER_SHEET = 8
@@ -96,8 +98,9 @@ class Gallery:
         if not path.exists():
             pages = OF_SHEETS[kind](random_of(self._seed, f"{kind} sheet", number))
             self._sheets.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_suffix(".new.npz")
-            np.savez_compressed(temporary, **{str(place): page for place, page in enumerate(pages)})  # type: ignore[arg-type]
-            temporary.replace(path)
+            stored_pages = io.BytesIO()
+            np.savez_compressed(stored_pages, **{str(place): page for place, page in enumerate(pages)})  # type: ignore[arg-type]
+            # Two processes may draw the same sheet at the same time; either's is right, as long as it is whole.
+            write_atomic(path, stored_pages.getvalue(), overwrite=True)
         with np.load(path) as stored:
             return dict(stored)
