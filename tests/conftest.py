@@ -6,7 +6,7 @@ import importlib.metadata
 import importlib.util
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -58,6 +58,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if choose_device("auto") == "cpu":
         for item in marked:
             item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
+@pytest.fixture(autouse=True)
+def _threads_of_the_environment() -> Iterator[None]:
+    """--threads of one command line test is not for the tests after it: it holds for the process."""
+    from vaecodec.runtime.cpu.threads import set_thread_count
+
+    yield
+    set_thread_count(None)
 
 
 @pytest.fixture(scope="module")
