@@ -1,4 +1,4 @@
-"""How far a decoded picture is from its original: PSNR, MS-SSIM and SSIMULACRA2."""
+"""How far a decoded picture is from its original: PSNR, MS-SSIM, SSIMULACRA2 and Butteraugli."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image as PillowImage
 
+from bench import butteraugli
 from bench.codecs.base import Image
 from vaecodec.metrics import psnr
 
@@ -18,12 +19,20 @@ REQUIRES = {
     "psnr": "",
     "ms-ssim": "pip install pytorch-msssim",
     "ssimulacra2": "pip install ssimulacra2",
+    "butteraugli": butteraugli.REQUIRES,
 }
 MODULES = {"psnr": "numpy", "ms-ssim": "pytorch_msssim", "ssimulacra2": "ssimulacra2"}
-TITLES = {"psnr": "PSNR (RGB, dB)", "ms-ssim": "MS-SSIM (RGB, dB)", "ssimulacra2": "SSIMULACRA2"}
+TITLES = {
+    "psnr": "PSNR (RGB, dB)",
+    "ms-ssim": "MS-SSIM (RGB, dB)",
+    "ssimulacra2": "SSIMULACRA2",
+    "butteraugli": "Butteraugli (3-norm, negative: higher is better)",
+}
 
 
 def available(metric: str) -> bool:
+    if metric == "butteraugli":
+        return butteraugli.available()
     return importlib.util.find_spec(MODULES[metric]) is not None
 
 
@@ -35,6 +44,8 @@ def measure(metric: str, original: Image, decoded: Image) -> float | None:
         return ms_ssim(original, decoded)
     if metric == "ssimulacra2":
         return ssimulacra2(original, decoded)
+    if metric == "butteraugli":
+        return butteraugli.distance(original, decoded)
     message = f"metric: {metric!r} is not one of {', '.join(TITLES)}"
     raise ValueError(message)
 

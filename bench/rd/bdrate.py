@@ -55,10 +55,17 @@ def mean_curve(
 
 
 def image_points(columns: Mapping[str, Sequence[float | None]], pixels: int, metric: str) -> dict[float, Point]:
-    """One image's points by quality setting; MS-SSIM in dB; points without a finite metric are left out."""
+    """One image's points by quality setting, higher is better; points without a finite metric are left out."""
     points = {}
     for quality, size, value in zip(columns["quality"], columns["bytes"], columns[metric], strict=True):
         if quality is None or size is None or value is None:
             continue
-        points[quality] = (8 * size / pixels, ms_ssim_db(value) if metric == "ms-ssim" else value)
+        points[quality] = (8 * size / pixels, scale(metric, value))
     return points
+
+
+def scale(metric: str, value: float) -> float:
+    """A metric as curves show it: MS-SSIM in dB, Butteraugli's distance negative."""
+    if metric == "ms-ssim":
+        return ms_ssim_db(value)
+    return -value if metric == "butteraugli" else value
