@@ -22,6 +22,7 @@ from vaecodec.collecting import OnError, collected, raised
 from vaecodec.container import Header
 from vaecodec.entropy.coding import CodedLatents, Latents, encode_latents
 from vaecodec.errors import CodingError, FormatError, VaecodecError
+from vaecodec.image_latents import ImageLatents, checked_index, header_of, integers_of, is_file
 from vaecodec.intnet.layers import scale_index
 from vaecodec.levels import DEFAULT_QUALITY, check_level, quality_to_level
 from vaecodec.modes import Mode, chosen_mode, one_target
@@ -34,8 +35,10 @@ from vaecodec.picture_file import (
     batches,
     finish,
     finish_whole,
+    header_for,
     make_source,
     pack_item,
+    pack_latents,
     pixel_limit,
     read_item,
     window_of,
@@ -441,6 +444,66 @@ class Codec:
         """
         item = self._read_item(0, data, max_pixels)
         return self._pipeline(item.header).decode_latents(item.stored)
+
+    # The latent space
+
+    def latents(self, item: object, quality: float = DEFAULT_QUALITY, *, max_pixels: int | None = None) -> ImageLatents:
+        """The latents of a .vaec file (bytes, path, open file) or of an image; no pixels are computed of them.
+
+        Of a file: the entropy decoding and the means of y, with the model that it names. Of an image (as for `encode`):
+        one pass of the encoder at `quality`, which holds for images only; they are those of its neural file. Raises as
+        `decode` and `encode`, and InputError for a lossless file, which has none.
+        """
+        if is_file(item):
+            file = self._read_item(0, item, max_pixels)  # type: ignore[arg-type]
+            header, pipeline = file.header, self._pipeline(file.header)
+            integers = pipeline.decode_latents(file.stored)
+        else:
+            source, level, pipeline = (
+                make_source(as_it_is(item), strip=True),
+                quality_to_level(quality),
+                self._pipeline(),
+            )
+            header = header_for(source, level, self.model_id, self.loaded_model().wire_hash)
+            integers = pipeline.quantize([source.picture.rgb], level).latents_of(0)
+        y_hat = np.ascontiguousarray(pipeline.y_hat(integers), np.float32)
+        return ImageLatents(header, integers, y_hat, self.loaded_model(header).entropy)
+
+    def latents_batch(
+        self,
+        items: Sequence[object],
+        quality: float = DEFAULT_QUALITY,
+        *,
+        max_pixels: int | None = None,
+        on_error: OnError = "raise",
+    ) -> list[ImageLatents | VaecodecError | OSError]:
+        """`latents` of several files and images. on_error: as for `decode_batch`."""
+        results: dict[int, ImageLatents | VaecodecError | OSError] = {}
+        for number, item in enumerate(items):
+            with collected(results, number, on_error):
+                results[number] = self.latents(item, quality, max_pixels=max_pixels)
+        return [results[number] for number in range(len(items))]
+
+    def from_latents(
+        self,
+        latents: ImageLatents | Latents | NDArray[np.integer],
+        size: tuple[int, int] | None = None,
+        *,
+        level: int | None = None,
+    ) -> bytes:
+        """Integers of this codec's model -> the bytes of a .vaec file that decodes; no network runs.
+
+        latents: what `latents` gave; or its `integers`, changed or made; or `tokens`, int16 [h, w, N + 16 M], with the
+        level 0..63 that they were made at. size: width and height in pixels, for the last two. Alpha and metadata are
+        not in latents. Raises InputError for what does not fit or can't be coded, HashMismatch for those of another
+        model.
+        """
+        model = self._engines.own.model
+        given = integers_of(latents, level, model.entropy)
+        header = header_of(given, size, model, self.model_id)
+        integers = given.integers if isinstance(given, ImageLatents) else given
+        index = checked_index(integers, header, model.entropy)
+        return pack_latents(header, encode_latents(model.entropy, integers, index))
 
     @staticmethod
     def _is_lossless(data: Content, max_pixels: int | None) -> bool:

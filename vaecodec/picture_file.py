@@ -77,17 +77,18 @@ def make_source(picture: object, *, strip: bool) -> Source:
 
 def pack_item(source: Source, coded: CodedLatents, level: int, model_id: int, model_hash: bytes) -> bytes:
     """The file."""
-    header = Header(
-        version=container.VERSION,
-        flags=0,
-        model_id=model_id,
-        model_hash=model_hash,
-        level=level,
-        mode=Mode[source.picture.mode],
-        width=source.picture.width,
-        height=source.picture.height,
-    )
-    sections = [(Tag.LATENTS, coded.payload), (Tag.OUTLIERS, coded.outliers), *source.extras]
+    return pack_latents(header_for(source, level, model_id, model_hash), coded, source.extras)
+
+
+def header_for(source: Source, level: int, model_id: int, model_hash: bytes) -> Header:
+    """The header of the neural file of an image."""
+    picture = source.picture
+    return Header(model_id, model_hash, level, Mode[picture.mode], picture.width, picture.height)
+
+
+def pack_latents(header: Header, coded: CodedLatents, extras: Sequence[tuple[Tag, bytes]] = ()) -> bytes:
+    """The file of coded latents. extras: its other sections, in ascending order of tag."""
+    sections = [(Tag.LATENTS, coded.payload), (Tag.OUTLIERS, coded.outliers), *extras]
     return container.pack(header, [(tag, content) for tag, content in sections if content])
 
 

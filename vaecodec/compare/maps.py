@@ -7,16 +7,14 @@ from numpy.typing import NDArray
 
 from vaecodec import container
 from vaecodec.codec import Codec
-from vaecodec.entropy.quantize import to_symbols
+from vaecodec.entropy.content import position_bits
 from vaecodec.intnet.layers import scale_index
-from vaecodec.rans.tables import CdfTables
 
 Pixels = NDArray[np.uint8]  # [H, W, 3] RGB
 Map = NDArray[np.float32]  # [rows, columns] of blocks
 
 ERROR_BLOCK = 8
 BITS_BLOCK = 16
-Z_BLOCKS = 4  # a z covers 64 x 64 pixels: 4 x 4 blocks of y
 
 
 def error_map(original: Pixels, decoded: Pixels, block: int = ERROR_BLOCK) -> Map:
@@ -38,17 +36,6 @@ def bits_map(data: bytes, codec: Codec) -> Map | None:
         return None
     latents = codec.decode_latents(data)
     model = codec.loaded_model(header).entropy
-    z_index = model.z_index(latents.level, *latents.z_hat.shape[1:])
-    z_bits = _bits(model.z_tables, z_index, latents.z_hat.astype(np.int32)).sum(axis=0)
-    index = scale_index(latents.z_hat, latents.level, model.layers)
-    y_bits = np.where(index > 0, _bits(model.y_tables, index, latents.r), 0).sum(axis=0)
-    spread = np.kron(z_bits / Z_BLOCKS**2, np.ones((Z_BLOCKS, Z_BLOCKS)))
+    bits = position_bits(model, latents, scale_index(latents.z_hat, latents.level, model.layers))
     rows, columns = -(-header.height // BITS_BLOCK), -(-header.width // BITS_BLOCK)
-    return np.asarray(((y_bits + spread) / BITS_BLOCK**2)[:rows, :columns], np.float32)
-
-
-def _bits(tables: CdfTables, index: NDArray[np.uint8], values: NDArray[np.int32]) -> NDArray[np.float64]:
-    """-log2 of each value's probability; a value beyond its table costs what its clamp symbol costs."""
-    largest = ((tables.sizes - 1) // 2).astype(np.int32)[index]
-    bits: NDArray[np.float64] = tables.bits[index, to_symbols(np.clip(values, -largest, largest))]
-    return bits
+    return np.asarray(bits[:rows, :columns] / BITS_BLOCK**2, np.float32)

@@ -1,0 +1,1 @@
+"""What latents are good for beside pixels, measured: `python -m bench latents`."""
