@@ -13,7 +13,7 @@ import vaecodec
 from vaecodec.cli import options, report
 from vaecodec.cli.console import Console
 from vaecodec.cli.help import Command, grouped
-from vaecodec.cli.jobs import Job
+from vaecodec.cli.jobs import STDIO, Job
 from vaecodec.cli.machine import Machine
 from vaecodec.cli.paths import Placement, check_stdout
 from vaecodec.cli.results import Record
@@ -63,7 +63,7 @@ class Finish:
         """The Pillow format of the job's output. Raises InputError."""
         from vaecodec.cli.image_files import format_of
 
-        return format_of(self.suffix if self.form or job.output_path is None else job.output_path.suffix)
+        return format_of(self.suffix if self.form or job.output in (None, STDIO) else job.output_suffix)
 
 
 part = grouped(

@@ -16,6 +16,7 @@ from vaecodec.errors import InputError
 from vaecodec.files import is_special, sync_folder
 from vaecodec.image import Picture, stripped, to_picture
 from vaecodec.metrics import psnr
+from vaecodec.urls import is_url
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -31,7 +32,7 @@ BLOCK, MOST_OFF = 16, 48
 def check_deletable(jobs: Sequence[Job]) -> None:
     """Before the run: every output must be a file that can take the place of its photo. Raises UsageError."""
     for job in jobs:
-        if job.source == STDIO or job.output_path is None or is_special(job.output_path):
+        if job.source == STDIO or is_url(job.source) or job.output_path is None or is_special(job.output_path):
             message = f"--delete-original: {job.output} is no file that could take the place of {job.name}."
             raise click.UsageError(message)
 

@@ -13,10 +13,12 @@ from typing import Any
 
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
+from vaecodec import urls
 from vaecodec.cli.sources import PLUGINS
 from vaecodec.container import salvage
 from vaecodec.errors import InputError
 from vaecodec.image import PILLOW_ERRORS, stripped, to_picture, to_pil, upright
+from vaecodec.urls import is_url
 
 # What the plugins of Pillow raise on damaged files, over all formats.
 _PILLOW_ERRORS = (*PILLOW_ERRORS, zlib.error, Image.DecompressionBombError)
@@ -60,9 +62,9 @@ def open_photo(data: bytes) -> Image.Image:
     return image
 
 
-def size_of(path: str) -> tuple[int, int]:
-    """Width and height of an image file, from its header. Raises InputError and OSError."""
-    with Path(path).open("rb") as file:
+def size_of(name: str) -> tuple[int, int]:
+    """Width and height of an image file, a path or a URL, from its header. Raises InputError and OSError."""
+    with io.BytesIO(urls.read(name)) if is_url(name) else Path(name).open("rb") as file:
         _load_plugin_for(file.read(_START))
         file.seek(0)
         try:

@@ -8,19 +8,26 @@ import os
 import stat
 import sys
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from vaecodec import urls
 from vaecodec.files import refuse_existing, write_atomic
+from vaecodec.urls import State, is_url
 
 STDIO = "-"
 
 
 @dataclass(frozen=True)
 class Job:
-    """One file: ``source`` and ``output`` are paths or ``-``; ``output`` is None where nothing is written."""
+    """One file: ``source`` and ``output`` are paths, URLs or ``-``; ``output`` is None where nothing is written.
+
+    source_state, output_state: of URLs, what their store said before the run; None for an output that was absent.
+    """
 
     source: str
     output: str | None = None
+    source_state: State | None = None
+    output_state: State | None = None
 
     @property
     def name(self) -> str:
@@ -29,39 +36,78 @@ class Job:
 
     @property
     def output_path(self) -> Path | None:
-        """The file that is written; None where nothing is, or to standard output."""
-        return None if self.output in (None, STDIO) else Path(str(self.output))
+        """The file that is written; None where nothing is, or to standard output or a URL."""
+        if self.output is None or self.output == STDIO or is_url(self.output):
+            return None
+        return Path(self.output)
+
+    @property
+    def output_url(self) -> str | None:
+        """The URL that is written to; None where it is none."""
+        return self.output if self.output is not None and is_url(self.output) else None
+
+    @property
+    def output_suffix(self) -> str:
+        """The extension of the output, with its dot; empty for standard output."""
+        return "" if self.output in (None, STDIO) else PurePosixPath(str(self.output)).suffix
 
     def beside_output(self, suffix: str) -> Job | None:
         """The job that writes a file of another suffix where the output would go; None where that is the source."""
+        if self.output_url is not None:
+            url = renamed_url(self.output_url, PurePosixPath(self.output_url).with_suffix(suffix).name)
+            return None if url == self.source else Job(self.source, url, self.source_state, urls.state(url))
         if self.output_path is None:
             return None
         path = self.output_path.with_suffix(suffix)
-        return (
-            None
-            if path.exists() and self.source != STDIO and path.samefile(self.source)
-            else Job(self.source, str(path))
-        )
+        is_source = path.exists() and self.source != STDIO and not is_url(self.source) and path.samefile(self.source)
+        return None if is_source else Job(self.source, str(path), self.source_state)
 
     def check_output(self, *, overwrite: bool) -> None:
         """Before the work: raise ``FileExistsError`` when the output exists already."""
         if self.output_path is not None:
             refuse_existing(self.output_path, overwrite=overwrite)
+        elif self.output_url is not None and self.output_state is not None and not overwrite:
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), self.output_url)
+
+    def output_exists(self) -> bool:
+        """True where the output is a file that is there, or an object that was there before the run."""
+        return self.output_state is not None or (self.output_path is not None and self.output_path.is_file())
 
     def read(self) -> bytes:
         """All bytes of the source. Raises OSError."""
+        if is_url(self.source):
+            return urls.read(self.source)
         if self.source == STDIO:
             if sys.stdin is None:
                 raise OSError(errno.EBADF, "standard input is closed")
             return sys.stdin.buffer.read()
         return Path(self.source).read_bytes()
 
+    def read_output(self) -> bytes:
+        """All bytes of an output that exists. Raises OSError."""
+        return Path(str(self.output)).read_bytes() if self.output_url is None else urls.read(self.output_url)
+
     def source_stat(self) -> list[os.stat_result]:
         """Rights and times of the source, where it is a file; empty for a pipe, a device or one that has vanished."""
+        if is_url(self.source):
+            return []
         with contextlib.suppress(OSError, ValueError, AttributeError):  # a test's or a service's stdin has no fileno
             status = os.fstat(sys.stdin.fileno()) if self.source == STDIO else Path(self.source).stat()
             return [status] if stat.S_ISREG(status.st_mode) else []
         return []
+
+    def source_time(self) -> int | None:
+        """When the source was written, in ns; None where nothing says it."""
+        if is_url(self.source):
+            state = self.source_state or urls.state(self.source)
+            return None if state is None else state.modified_ns
+        return next((status.st_mtime_ns for status in self.source_stat()), None)
+
+    def output_time(self) -> int | None:
+        """When an output that exists was written, in ns; None where nothing says it."""
+        if self.output_path is not None:
+            return self.output_path.stat().st_mtime_ns
+        return None if self.output_state is None else self.output_state.modified_ns
 
     def write(self, data: bytes, *, overwrite: bool, preserve: bool = False) -> None:
         """Write the output, as private as the source. preserve: with its mode and times. Raises OSError."""
@@ -71,6 +117,13 @@ class Job:
             stream = sys.stdout.buffer
             stream.write(data)
             stream.flush()
+        elif self.output_url is not None:
+            urls.write(self.output_url, data, overwrite=overwrite)
         elif self.output_path is not None:
             self.output_path.parent.mkdir(parents=True, exist_ok=True)
             write_atomic(self.output_path, data, overwrite=overwrite, like=self.source_stat(), preserve=preserve)
+
+
+def renamed_url(url: str, name: str) -> str:
+    """A URL with another last part."""
+    return urls.join(url.rpartition("/")[0], name)

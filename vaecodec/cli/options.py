@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import click
 
+from vaecodec import urls
 from vaecodec.cli.console import Console
 from vaecodec.cli.help import RareOption, UsualBareOption, grouped
 from vaecodec.cli.jobs import STDIO, Job
@@ -26,6 +27,7 @@ from vaecodec.cli.target import LOSSLESS, Target
 from vaecodec.errors import InputError
 from vaecodec.levels import DEFAULT_QUALITY, QUALITY_MAX, QUALITY_MIN
 from vaecodec.refine import DEFAULT_EFFORT, PASSES
+from vaecodec.urls import is_url
 from vaecodec.weights.manifest import DEFAULT_MODEL, TUNES, chosen_name
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -259,10 +261,16 @@ def planning(placement: Placement, skip: Callable[[Job], bool]) -> Task:
     """What --dry-run does with each file: say where it would go, and fail where it would fail for its name."""
 
     def work(job: Job) -> Record:
-        if job.source != STDIO and not Path(job.source).exists():
+        if not _exists(job):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), job.source)
         job.check_output(overwrite=placement.overwrite)
-        exists = job.output_path is not None and job.output_path.exists()
+        exists = job.output_exists() or (job.output_path is not None and job.output_path.exists())
         return {"output": job.output, "planned": "would be replaced" if exists else "would be made"}
 
     return Task(work, "planning", skip, plan_lines)
+
+
+def _exists(job: Job) -> bool:
+    if is_url(job.source):
+        return job.source_state is not None or urls.state(job.source) is not None
+    return job.source == STDIO or Path(job.source).exists()

@@ -5,17 +5,21 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
 from typing import Literal
+from urllib.parse import urlsplit
 
 import click
 
+from vaecodec import urls
 from vaecodec.cli.exits import Fatal
-from vaecodec.cli.jobs import STDIO, Job
+from vaecodec.cli.jobs import STDIO, Job, renamed_url
 from vaecodec.cli.sources import PHOTO_SUFFIXES, PLUGINS, VAEC_SUFFIXES, Selection, Source, is_folder
 from vaecodec.files import discard_leftovers
+from vaecodec.urls import State, is_url
 
 Resume = Literal["no", "header", "verify"]
 
@@ -40,28 +44,36 @@ class Placement:
 
         Without ``output`` a file goes beside its source and standard input to standard output. ``output`` is a file for
         one source, and a folder for several sources, for a source that is a folder (its tree is mirrored), or when it
-        is a folder already or ends with a slash.
+        is a folder already or ends with a slash. Of outputs behind URLs the states are asked for, by listing where they
+        are many; raises Fatal where a store refuses.
         """
-        jobs = self._place(sources, new_suffix, has_folder=has_folder)
+        try:
+            jobs = self._place(sources, new_suffix, has_folder=has_folder)
+            states = _output_states([job.output_url for job in jobs if job.output_url is not None], self.output)
+        except OSError as error:
+            raise Fatal(error) from error
         for job in jobs:
-            if job.output_path is not None and _is_same(job.output_path, job.source):
+            if job.output == job.source != STDIO or (
+                job.output_path is not None and _is_same(job.output_path, job.source)
+            ):
                 message = f"{job.output} is the source itself: it would be lost."
                 raise click.UsageError(message)
-        return jobs
+            if self.preserve and (is_url(job.source) or job.output_url is not None):
+                message = f"--preserve is for files: {job.source} -> {job.output} has no mode to keep."
+                raise click.UsageError(message)
+        return [replace(job, output_state=states.get(job.output_url or "")) for job in jobs]
 
     def _place(self, sources: Sequence[Source], new_suffix: str, *, has_folder: bool) -> list[Job]:
         output = self.output
         if output is None:
-            return [
-                Job(s.path, STDIO if s.path == STDIO else str(self._renamed(Path(s.path), new_suffix))) for s in sources
-            ]
+            return [Job(s.path, self._beside(s.path, new_suffix), s.state) for s in sources]
         if not output:
             message = "-o '' names neither a file nor a folder."
             raise click.UsageError(message)
         if len(sources) == 1 and not has_folder and (output == STDIO or not _names_folder(output)):
             _refuse_foreign_name(output, new_suffix)
-            return [Job(sources[0].path, output)]
-        if output == STDIO or (os.path.exists(output) and not is_folder(output)):  # noqa: PTH110 (no name is an error)
+            return [Job(sources[0].path, output, sources[0].state)]
+        if output == STDIO or (not is_url(output) and os.path.exists(output) and not is_folder(output)):  # noqa: PTH110
             message = f"several files cannot go to {output!r}: name a folder."
             raise click.UsageError(message)
         if not _names_folder(output) and Path(output).suffix.lower() in _FILE_SUFFIXES:
@@ -70,7 +82,15 @@ class Placement:
         if any(source.path == STDIO for source in sources):
             message = "standard input has no name: give -o a file, not a folder."
             raise click.UsageError(message)
-        return [Job(s.path, str(Path(output) / self._renamed(s.relative, new_suffix))) for s in sources]
+        return [Job(s.path, _below(output, self._renamed(s.relative, new_suffix)), s.state) for s in sources]
+
+    def _beside(self, source: str, new_suffix: str) -> str:
+        """Where the output of a source goes without -o."""
+        if source == STDIO:
+            return STDIO
+        if is_url(source):
+            return renamed_url(source, self._renamed(Path(PurePosixPath(source).name), new_suffix).name)
+        return str(self._renamed(Path(source), new_suffix))
 
     def _renamed(self, path: Path, new_suffix: str) -> Path:
         return path.with_name(path.name + new_suffix) if self.keep_extension else path.with_suffix(new_suffix)
@@ -91,9 +111,34 @@ class Placement:
         job.write(data, overwrite=self.overwrite, preserve=self.preserve)
 
 
+ASKED_ONE_BY_ONE = 8
+"""Outputs up to which each is asked for: named ones may lie far apart, and a listing between them be long."""
+
+
+def _output_states(outputs: Sequence[str], folder: str | None) -> dict[str, State]:
+    """What stores say of the outputs that they hold already, by URL. Raises OSError."""
+    if len(outputs) <= ASKED_ONE_BY_ONE:
+        asked = {output: urls.state(output) for output in dict.fromkeys(outputs)}
+        return {output: state for output, state in asked.items() if state is not None}
+    folders = [folder] if folder is not None else _common_folders(outputs)
+    return {urls.join(name, key): state for name in folders for key, state in urls.listing(name).items()}
+
+
+def _common_folders(names: Iterable[str]) -> list[str]:
+    """For each store and bucket the folder that all of its URLs lie below."""
+    groups = defaultdict(list)
+    for name in names:
+        groups[urlsplit(name)[:2]].append(name)
+    return [os.path.commonprefix(group).rpartition("/")[0] for group in groups.values()]  # noqa: RUF071 (no paths)
+
+
+def _below(folder: str, relative: Path) -> str:
+    return urls.join(folder, relative.as_posix()) if is_url(folder) else str(Path(folder) / relative)
+
+
 def find_jobs(selection: Selection, suffixes: Sequence[str]) -> list[Job]:
     """The jobs of a command that writes nothing."""
-    return [Job(source.path) for source in selection.find(suffixes)]
+    return [Job(source.path, source_state=source.state) for source in selection.find(suffixes)]
 
 
 _FILE_SUFFIXES = {*PHOTO_SUFFIXES, *PLUGINS, *VAEC_SUFFIXES}
@@ -136,6 +181,9 @@ def extra_job(output: str | None, option: str, jobs: Sequence[Job], *, overwrite
     if output in ("", STDIO):
         message = f"{option} needs a file of its own, not {output!r}."
         raise click.UsageError(message)
+    if is_url(output):
+        message = f"{option} {output}: it is written bit by bit, into a file of this machine."
+        raise click.UsageError(message)
     extra = Job(output, output)
     for job in jobs:
         if _is_same(Path(output), job.source) or (
@@ -158,4 +206,7 @@ def _refuse_file_as_folder(folder: Path) -> None:
 
 
 def _names_folder(output: str) -> bool:
+    if is_url(output):
+        has_name = "/" in output.partition("://")[2]  # s3://bucket is a folder; whether it exists is seen later
+        return output.endswith("/") or not has_name or urls.is_folder(output)
     return output.endswith(("/", os.sep)) or is_folder(output)

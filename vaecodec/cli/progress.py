@@ -61,6 +61,8 @@ class _Bar:
 
 def _weight(job: Job) -> int:
     """Bytes of the source; 1 more, so that what cannot be read counts, too."""
+    if job.source_state is not None:
+        return 1 + job.source_state.size
     with contextlib.suppress(OSError):
         if job.source != STDIO:
             return 1 + Path(job.source).stat().st_size

@@ -11,13 +11,15 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import click
 
+from vaecodec import urls
 from vaecodec.cli.console import Console
 from vaecodec.cli.exits import Fatal
 from vaecodec.cli.jobs import STDIO
+from vaecodec.urls import State, is_url
 
 VAEC_SUFFIXES = (".vaec",)
 PHOTO_SUFFIXES = (
@@ -49,10 +51,14 @@ def photo_suffixes() -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Source:
-    """A file to work on. relative: where it lies below the folder that it was taken from."""
+    """A file to work on: a path or a URL. relative: where it lies below the folder that it was taken from.
+
+    state: what the listing of that folder says of an object behind a URL.
+    """
 
     path: str
     relative: Path
+    state: State | None = None
 
 
 @dataclass
@@ -123,7 +129,10 @@ class Selection:
             message = "standard input cannot be both the list and a photo."
             raise click.UsageError(message)
         try:
-            content = sys.stdin.buffer.read() if self.list_file == STDIO else Path(self.list_file).read_bytes()
+            if is_url(self.list_file):
+                content = urls.read(self.list_file)
+            else:
+                content = sys.stdin.buffer.read() if self.list_file == STDIO else Path(self.list_file).read_bytes()
         except OSError as error:
             raise Fatal(error) from error
         parts = content.split(b"\0") if self.with_nul else content.splitlines()
@@ -135,6 +144,8 @@ class Selection:
             raise click.UsageError(message)
         if name == STDIO:
             return [Source(name, Path(name))]
+        if is_url(name):
+            return self._expand_url(name, suffixes)
         if not os.path.lexists(name) and glob.has_magic(name):  # where the shell does not expand patterns
             matches = sorted(glob.glob(name))  # noqa: PTH207 (the pattern may be absolute)
             return [source for match in matches for source in self._expand(match, suffixes)] or [_named(name)]
@@ -145,10 +156,37 @@ class Selection:
             message = f"{name} is a folder: -r takes the files in it."
             raise click.UsageError(message)
         inside = [Source(str(path), path.relative_to(name)) for path in self._walk(Path(name), suffixes)]
-        if not inside:
-            message = f"{name} holds no file to work on ({' '.join(suffixes)})."
+        return _not_empty(inside, name, suffixes)
+
+    def _expand_url(self, name: str, suffixes: Sequence[str]) -> list[Source]:
+        """An object, those that a pattern names, or with -r those below it. Raises Fatal where a store refuses."""
+        try:
+            if glob.has_magic(name) and urls.state(name) is None:
+                matches = urls.matching(name)
+                return [source for match in matches for source in self._expand_url(match, suffixes)] or [_named(name)]
+            objects = urls.listing(name) if self.recursive else {}
+        except OSError as error:
+            raise Fatal(error) from error
+        if name.endswith("/") and not self.recursive:
+            message = f"{name} is a folder: -r takes the files in it."
             raise click.UsageError(message)
-        return inside
+        if not objects:
+            return [_named(name)] if self._is_taken(Path(name)) else []
+        self.has_folder = True
+        inside = [
+            Source(urls.join(name, key), Path(key), state)
+            for key, state in objects.items()
+            if self._takes_object(PurePosixPath(key), suffixes)
+        ]
+        return _not_empty(inside, name, suffixes)
+
+    def _takes_object(self, key: PurePosixPath, suffixes: Sequence[str]) -> bool:
+        """As for files; a name that would lead out of a folder (..) is left alone, too: anybody may have put it."""
+        is_hidden = any(part.startswith(".") for part in key.parts) or key.is_absolute()
+        kind = "hidden" if is_hidden else self._kind_of_name(Path(key.name), Path(key), suffixes)
+        if kind is not None:
+            self.left_alone[kind] += 1
+        return kind is None
 
     def _walk(self, folder: Path, suffixes: Sequence[str]) -> Iterator[Path]:
         """The files below a folder in a stable order; hidden ones are left alone, links to folders are not followed."""
@@ -165,13 +203,17 @@ class Selection:
         self.left_alone += Counter()  # drops zeros
 
     def _kind_left_alone(self, path: Path, relative: Path, suffixes: Sequence[str]) -> str | None:
+        kind = self._kind_of_name(path, relative, suffixes)
+        if kind is not None:
+            return kind
+        return None if _is_regular(path) else "special"
+
+    def _kind_of_name(self, path: Path, relative: Path, suffixes: Sequence[str]) -> str | None:
         if path.name.startswith("."):
             return "hidden"
         if not self.include and path.suffix.lower() not in suffixes:
             return path.suffix.lower() or "without extension"
-        if not self._is_taken(relative):
-            return "excluded"
-        return None if _is_regular(path) else "special"
+        return None if self._is_taken(relative) else "excluded"
 
     def _is_taken(self, path: Path) -> bool:
         if self.include and not _matches(path, self.include):
@@ -189,6 +231,13 @@ def is_folder(name: str) -> bool:
 
 def _named(name: str) -> Source:
     return Source(name, Path(Path(name).name))
+
+
+def _not_empty(sources: list[Source], folder: str, suffixes: Sequence[str]) -> list[Source]:
+    if not sources:
+        message = f"{folder} holds no file to work on ({' '.join(suffixes)})."
+        raise click.UsageError(message)
+    return sources
 
 
 def _matches(path: Path, patterns: Sequence[str]) -> bool:
