@@ -59,6 +59,21 @@ def test_metadata_of_16_mib(command: Command, photo: NDArray[np.uint8], kind: st
     with Image.open(f"big.{form}") as image:
         image.load()
         assert image.size == (20, 20)
+        held = {"icc": "icc_profile"}.get(kind, kind)
+        if done.code == 0 and not done.err and held in ("icc_profile", "xmp"):
+            assert len(image.info[held]) == MAX_METADATA, "what is not held is said"
+
+
+def test_xmp_that_png_cannot_hold_is_left_out_and_said(command: Command, photo: NDArray[np.uint8]) -> None:
+    _vaec("a.vaec", photo, xmp=b"\xff\xfe<x/>")
+    done = command("decompress", "a.vaec")
+    assert (done.code, done.err) == (0, "vaecodec: note: a.vaec: the XMP data are no UTF-8, as PNG asks: left out\n")
+    with Image.open("a.png") as image:
+        assert "xmp" not in image.info
+    _vaec("b.vaec", photo, xmp="<x>ü</x>".encode())
+    assert command("decompress", "b.vaec").err == ""
+    with Image.open("b.png") as image:
+        assert image.info["xmp"] == "<x>ü</x>".encode()
 
 
 @pytest.mark.parametrize("kind", ["icc_profile", "exif", "xmp"])
