@@ -115,6 +115,8 @@ def test_names_of_models(command: Command, own: Path) -> None:
         command("compress", "photo.png", "-o", "a.vaec", "--model", "fast-perceptual", "--tune", "perceptual").code == 0
     )
     assert vaecodec.inspect("a.vaec").model == "fast-perceptual"
+    assert command("compress", "photo.png", "-o", "b.vaec", "--model", "base", "--tune", "perceptual").code == 0
+    assert vaecodec.inspect("b.vaec").model == "base-perceptual"
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import subprocess
@@ -201,27 +202,67 @@ def test_dry_run_writes_nothing(command: Command, png: Path) -> None:
     assert Path("taken.vaec").read_bytes() == b"taken"
 
 
-def test_keep_smaller(command: Command) -> None:
-    Image.new("RGB", (8, 8), "red").save("dot.png")
-    size = Path("dot.png").stat().st_size
-    noise = np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)
-    Image.fromarray(noise).save("noise.bmp")
-    done = command("compress", "dot.png", "noise.bmp", "-o", "out/", "--keep-smaller", "-q", "10")
-    if Path("out/dot.vaec").exists():
-        pytest.skip("the .vaec file of one colour is smaller than its PNG")
+def test_keep_smaller(command: Command, photo: NDArray[np.uint8]) -> None:
+    """A JPEG of low quality is smaller than the best .vaec file of it, which a .bmp never is."""
+    Image.fromarray(photo).save("low.jpg", quality=30)
+    Image.fromarray(photo).save("raw.bmp")
+    size = Path("low.jpg").stat().st_size
+    best = ("-o", "out/", "-q", "100")
+    done = command("compress", "low.jpg", "raw.bmp", *best, "--keep-smaller")
     assert done.code == 0
-    assert f"dot.png: kept as it is, {size} bytes; as .vaec " in done.out
-    assert sorted(os.listdir("out")) == ["noise.vaec"]
-    done = command("compress", "dot.png", "-o", "out/", "--keep-smaller=copy", "--json")
+    assert f"low.jpg: kept as it is, {size} bytes; as .vaec " in done.out
+    assert sorted(os.listdir("out")) == ["raw.vaec"]
+    done = command("compress", "low.jpg", *best, "--keep-smaller=copy", "--json")
     assert done.code == 0
     assert '"kept": "copied"' in done.out
-    assert Path("out/dot.png").read_bytes() == Path("dot.png").read_bytes()
-    assert command("compress", "dot.png", "-o", "out/", "--keep-smaller=copy").code == 6  # the copy exists
-    assert command("compress", "dot.png", "-o", "out/", "--keep-smaller=copy", "--resume").code in (0, 6)
-    done = command("compress", "dot.png", "--keep-smaller=copy")  # beside itself it is there already
+    assert Path("out/low.jpg").read_bytes() == Path("low.jpg").read_bytes()
+    assert command("compress", "low.jpg", *best, "--keep-smaller=copy").code == 6  # the copy exists
+    done = command("compress", "low.jpg", *best, "--keep-smaller=copy", "--resume")
+    assert done.out == "1 file skipped: made before\n"
+    assert sorted(os.listdir("out")) == ["low.jpg", "raw.vaec"]
+    Path("out/low.jpg").write_bytes(b"another")
+    assert command("compress", "low.jpg", *best, "--keep-smaller=copy", "--resume").code == 6
+    assert Path("out/low.jpg").read_bytes() == b"another"
+    best = ("-o", "all/", "-q", "100", "--keep-extension")
+    assert command("compress", "low.jpg", *best, "--keep-smaller=copy").code == 0
+    assert os.listdir("all") == ["low.jpg"]
+    done = command("compress", "low.jpg", "-q", "100", "--keep-smaller=copy")  # beside itself it is there already
     assert done.code == 0
-    assert sorted(os.listdir()) == ["dot.png", "noise.bmp", "out"]
-    assert command("compress", "dot.png", "--keep-smaller=maybe").code == 2
+    assert sorted(os.listdir()) == ["all", "low.jpg", "out", "raw.bmp"]
+    assert command("compress", "low.jpg", "--keep-smaller=maybe").code == 2
+
+
+@pytest.mark.parametrize("overwrite", [[], ["--overwrite"]], ids=["new", "overwrite"])
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        ("os.open", OSError(errno.EROFS, "Read-only file system")),
+        ("os.open", OSError(errno.EACCES, "Permission denied")),
+        ("os.fsync", OSError(errno.ENOSPC, "No space left on device")),
+        ("os.fsync", OSError(errno.EDQUOT, "Disk quota exceeded")),
+    ],
+    ids=lambda value: value.strerror if isinstance(value, OSError) else value,
+)
+def test_what_the_disk_refuses_is_one_line_and_loses_nothing(
+    command: Command, png: Path, monkeypatch: pytest.MonkeyPatch, call: str, error: OSError, overwrite: list[str]
+) -> None:
+    before = png.read_bytes()
+    old = Path("photo.vaec")
+    if overwrite:
+        old.write_bytes(b"old")
+
+    def refuse(*_: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"vaecodec.files.{call}", refuse)
+        done = command("compress", "photo.png", *overwrite)
+    assert done.code == 5
+    assert done.err == f"vaecodec: photo.png: photo.vaec: {error.strerror}\n"
+    assert done.out == ""
+    assert png.read_bytes() == before
+    assert sorted(os.listdir()) == ["photo.png", *(["photo.vaec"] if overwrite else [])]
+    assert not overwrite or old.read_bytes() == b"old"
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "P", "1", "I;16", "CMYK"])

@@ -52,7 +52,7 @@ def write_atomic(
         else:
             _rename_to_new(temporary, target)
     except OSError as error:
-        if error.filename is not None and str(error.filename) == str(temporary):
+        if error.filename is None or str(error.filename) == str(temporary):
             error.filename, error.filename2 = str(path), None  # the temporary name means nothing to a user
         raise
     finally:

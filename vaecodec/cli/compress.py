@@ -101,7 +101,7 @@ def compress(
     check = check_vaec(
         thoroughly=placement.resume == "verify", model=own_weights, may_differ_in_size=changes.max_dimension is not None
     )
-    skip = made_before(placement, check)
+    skip = made_before(placement, check, copies=keep_smaller == "copy")
     if dry_run:
         finish(run(planned, options.planning(placement, skip), console), console)
     limit_threads(machine.threads)
@@ -213,7 +213,7 @@ def _checked_passes(effort: int) -> int:
 
 def _keep(job: Job, source: bytes, placement: Placement, *, copy: bool) -> Record:
     """The photo is smaller than its .vaec file: leave it alone, or copy it to where that would be."""
-    copied = job.beside_output(Path(job.source).suffix)
+    copied = job.copy
     if not copy or copied is None:
         return {"output": None, "kept": "skipped"}
     placement.prepare(copied)

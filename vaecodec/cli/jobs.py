@@ -51,16 +51,23 @@ class Job:
         """The extension of the output, with its dot; empty for standard output."""
         return "" if self.output in (None, STDIO) else PurePosixPath(str(self.output)).suffix
 
-    def beside_output(self, suffix: str) -> Job | None:
-        """The job that writes a file of another suffix where the output would go; None where that is the source."""
+    @property
+    def copy(self) -> Job | None:
+        """The job that puts the source itself where the output would go; None where it is there already."""
+        name = self._name_of_copy()
         if self.output_url is not None:
-            url = renamed_url(self.output_url, PurePosixPath(self.output_url).with_suffix(suffix).name)
+            url = renamed_url(self.output_url, name)
             return None if url == self.source else Job(self.source, url, self.source_state, urls.state(url))
         if self.output_path is None:
             return None
-        path = self.output_path.with_suffix(suffix)
-        is_source = path.exists() and self.source != STDIO and not is_url(self.source) and path.samefile(self.source)
-        return None if is_source else Job(self.source, str(path), self.source_state)
+        path = self.output_path.with_name(name)
+        is_there = path.exists() and self.source != STDIO and not is_url(self.source) and path.samefile(self.source)
+        return None if is_there else Job(self.source, str(path), self.source_state)
+
+    def _name_of_copy(self) -> str:
+        """photo.vaec and photo.jpg.vaec -> photo.jpg."""
+        stem, source = Path(str(self.output)).stem, Path(self.source)
+        return stem if stem == source.name else f"{stem}{source.suffix}"
 
     def check_output(self, *, overwrite: bool) -> None:
         """Before the work: raise ``FileExistsError`` when the output exists already."""

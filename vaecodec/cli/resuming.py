@@ -9,7 +9,7 @@ from pathlib import Path
 import vaecodec
 from vaecodec import container
 from vaecodec.cli.exits import NotWholeError
-from vaecodec.cli.jobs import Job
+from vaecodec.cli.jobs import STDIO, Job
 from vaecodec.cli.paths import Placement
 from vaecodec.errors import FormatError, InputError, VaecodecError
 from vaecodec.urls import is_url
@@ -18,12 +18,17 @@ Check = Callable[[Job], None]
 """Raises VaecodecError where the output of a job is not what it would have made."""
 
 
-def made_before(placement: Placement, check: Check) -> Callable[[Job], bool]:
-    """A function that is true for jobs whose output was made by an earlier run. It raises NotWholeError for others'."""
+def made_before(placement: Placement, check: Check, *, copies: bool = False) -> Callable[[Job], bool]:
+    """A function that is true for jobs whose output was made by an earlier run. It raises NotWholeError for others'.
+
+    copies: in place of the output there may be a copy of the source, equal to it.
+    """
 
     def skips(job: Job) -> bool:
-        if placement.resume == "no" or not job.output_exists():
+        if placement.resume == "no" or job.output in (None, STDIO):
             return False
+        if not job.output_exists():
+            return copies and _is_copied(job)
         try:
             _check_age(job)
             check(job)
@@ -34,6 +39,11 @@ def made_before(placement: Placement, check: Check) -> Callable[[Job], bool]:
         return True
 
     return skips
+
+
+def _is_copied(job: Job) -> bool:
+    copied = job.copy if job.source != STDIO else None
+    return copied is not None and copied.output_exists() and copied.read_output() == job.read()
 
 
 def _check_age(job: Job) -> None:
