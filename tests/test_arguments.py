@@ -51,6 +51,7 @@ def test_numbers_of_wrong_types(image: Image.Image, options: dict[str, Any]) -> 
     [
         {"quality": 0}, {"quality": 101}, {"quality": float("nan")}, {"target_bytes": 0}, {"target_psnr": -1},
         {"target_psnr": float("nan")}, {"target_bpp": 0}, {"target_bytes": 10, "target_psnr": 40},
+        {"quality": 30, "target_bytes": 900}, {"quality": 61, "target_psnr": 40}, {"quality": 30, "target_bpp": 1},
     ],
     ids=str,
 )  # fmt: skip
@@ -193,6 +194,7 @@ def test_options_of_save(image: Image.Image) -> None:
     assert vaecodec.inspect(_saved(image, tune="psnr")).model == "base"
     assert vaecodec.inspect(_saved(image, tune="perceptual", model="fast-perceptual")).model == "fast-perceptual"
     assert vaecodec.inspect(_saved(image, lossless=True)).lossless
+    assert _saved(image, quality=40, verify=True) == vaecodec.encode(image, 40)
     image.info["xmp"] = b"<x/>"
     assert "xmp" in vaecodec.inspect(_saved(image)).sections
     assert "xmp" not in vaecodec.inspect(_saved(image, strip=True)).sections

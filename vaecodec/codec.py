@@ -151,19 +151,19 @@ class Codec:
     ) -> bytes:
         """An image -> the bytes of a .vaec file.
 
-        image: PIL.Image, uint8 array [H, W], [H, W, 1|2|3|4], or tensor [3, H, W]. quality 1..100, or `level` 0..63
-        itself, or one target: target_bytes, the size of the whole file, never exceeded; target_bpp, the same in bits
-        per pixel; target_psnr in dB over the colours, reached or exceeded by at most 0.05 (more where the lowest level
-        has more). mode: "neural"; "lossless" (also by lossless=True), whatever the quality; or "auto", lossless where
-        that is not larger or the networks fail (see `vaecodec.auto`). strip=True leaves ICC, EXIF and XMP out.
-        verify=True decodes the finished file and compares (see `vaecodec.verification`). effort 1..9: up to 4 one pass
-        of the encoder; above it the integers are refined for this image in 12 to 90 passes, and `progress` is told of
-        each (see `vaecodec.refine`). Raises InputError; TargetError for a target out of reach; CodingError where mode
-        "neural" or the comparison fails; BackendError for a refinement without PyTorch.
+        image: PIL.Image, uint8 array [H, W], [H, W, 1|2|3|4], or tensor [3, H, W]. quality 1..100, or in its place
+        `level` 0..63 itself, or one target: target_bytes, the size of the whole file, never exceeded; target_bpp, the
+        same in bits per pixel; target_psnr in dB over the colours, reached or exceeded by at most 0.05 (more where the
+        lowest level has more). mode: "neural"; "lossless" (also by lossless=True), whatever the quality; or "auto",
+        lossless where that is not larger or the networks fail (see `vaecodec.auto`). strip=True leaves ICC, EXIF and
+        XMP out. verify=True decodes the finished file and compares (see `vaecodec.verification`). effort 1..9: up to 4
+        one pass of the encoder; above it the integers are refined for this image in 12 to 90 passes, and `progress` is
+        told of each (see `vaecodec.refine`). Raises InputError; TargetError for a target out of reach; CodingError
+        where mode "neural" or the comparison fails; BackendError for a refinement without PyTorch.
         """
         refine = self._refinement(effort, progress)
         goals = {"target_bytes": target_bytes, "target_psnr": target_psnr, "target_bpp": target_bpp, "level": level}
-        target_bytes, target_psnr, target_bpp = one_target(target_bytes, target_psnr, target_bpp, level)
+        target_bytes, target_psnr, target_bpp = one_target(quality, target_bytes, target_psnr, target_bpp, level)
         mode = chosen_mode(mode, lossless=lossless, targets=goals)
         source, latents = make_source(as_it_is(image), strip=strip), None
         if target_bpp is not None:

@@ -7,6 +7,7 @@ from typing import Literal, get_args
 
 from vaecodec.arguments import check_integer, check_real
 from vaecodec.errors import InputError
+from vaecodec.levels import DEFAULT_QUALITY
 
 Mode = Literal["auto", "neural", "lossless"]
 
@@ -32,11 +33,16 @@ def chosen_mode(mode: str, *, lossless: bool, targets: Mapping[str, object]) -> 
 
 
 def one_target(
-    target_bytes: int | None, target_psnr: float | None, target_bpp: float | None, level: int | None
+    quality: float, target_bytes: int | None, target_psnr: float | None, target_bpp: float | None, level: int | None
 ) -> tuple[int | None, float | None, float | None]:
-    """The targets, checked. Raises InputError for two of them, or one beside a level, and for what is no number."""
+    """The targets, checked. Raises InputError for two of quality, level and targets, and for what is no number.
+
+    A quality of `DEFAULT_QUALITY` counts as not given.
+    """
     named = {"target_bytes": target_bytes, "target_psnr": target_psnr, "target_bpp": target_bpp, "level": level}
     given = [name for name, value in named.items() if value is not None]
+    if check_real("quality", quality) != DEFAULT_QUALITY:
+        given.insert(0, "quality")
     if len(given) > 1:
         message = f"{' and '.join(given)} can't be combined; give one of them"
         raise InputError(message)

@@ -21,8 +21,6 @@ _EPILOG = (
     "\b\nExit codes:\n"
     + "\n".join(f"  {code:>3}  {meaning}" for code, meaning in MEANINGS.items())
     + """
-
-\b
 Shell completion (bash; zsh and fish alike): eval "$(_VAECODEC_COMPLETE=bash_source vaecodec)"
 """
 )
