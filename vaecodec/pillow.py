@@ -1,4 +1,4 @@
-"""``.vaec`` in Pillow: after ``register()`` ``Image.open`` and ``Image.save`` know the format.
+"""``.vaec`` in Pillow: once this module is imported ``Image.open`` and ``Image.save`` know the format.
 
     vaecodec.register_pillow()
     Image.open("photo.vaec").show()
@@ -172,8 +172,11 @@ def _with_metadata(picture: Picture, options: dict[str, Any]) -> Picture:
 
 
 def register() -> None:
-    """Teach Pillow the format, in this process. Calling it again changes nothing."""
+    """Teach Pillow the format, in this process, as importing this module does. Calling it again changes nothing."""
     Image.register_open(FORMAT, VaecImageFile, _accept)
     Image.register_save(FORMAT, _save)
     Image.register_extension(FORMAT, EXTENSION)
     Image.register_mime(FORMAT, MIME)
+
+
+register()  # so that a worker process that unpickles a function of this module knows the format, too
