@@ -134,6 +134,14 @@ def test_lab_becomes_srgb() -> None:
     assert np.abs(picture.rgb.astype(int) - colours).mean() < 2  # 8 bits of L, a and b are coarse
 
 
+@pytest.mark.parametrize("top", [255, 65535])
+def test_mode_i_holds_8_or_16_bits(top: int) -> None:
+    values = np.arange(256, dtype=np.int32).reshape(16, 16) * (top // 255)
+    with pytest.warns(UserWarning, match=rf"mode I is reduced to 8 bits, its values taken as 0\.\.{top}$"):
+        picture = to_picture(Image.fromarray(values))
+    assert np.array_equal(picture.rgb[:, :, 0], np.arange(256).reshape(16, 16))
+
+
 def test_floats_up_to_one_are_shares_and_others_are_levels() -> None:
     shares = np.linspace(0, 1, 256, dtype=np.float32).reshape(16, 16)
     for values, top in ((shares, "0..1"), (shares * 255, "0..255")):

@@ -118,8 +118,8 @@ def to_picture(image: object) -> Picture:
     """Read a PIL image, a uint8 array or a torch tensor.
 
     * PIL: L, LA, RGB, RGBA, and P, PA, 1, RGBa, La, RGBX, YCbCr, HSV; CMYK and LAB become sRGB with a ``UserWarning``;
-      I;16 and I (0..65535) and F (0..255, or 0..1 if no value is more) are reduced to 8 bits with one. ICC profile,
-      EXIF and XMP are kept; pixels are not rotated.
+      I;16 (0..65535), I (0..65535, or 0..255 if no value is more) and F (0..255, or 0..1 if no value is more) are
+      reduced to 8 bits with one. ICC profile, EXIF and XMP are kept; pixels are not rotated.
     * numpy: uint8 [H, W] or [H, W, C], C = 1 L, 2 LA, 3 RGB, 4 RGBA.
     * torch: [C, H, W], uint8 or floating point in 0..1.
     * A ``Picture`` is returned as it is.
@@ -348,18 +348,22 @@ def _to_own_mode(image: Image.Image) -> Image.Image:
     raise InputError(message)
 
 
-def _reduce_to_8_bits(image: Image.Image) -> Image.Image:
-    """I;16 and I hold 0..65535; F holds 0..255 as everywhere in Pillow, or 0..1 if nothing in it is more.
+_TOPS = {"I": (255, 65535), "F": (1, 255)}
+"""What the largest value of a mode may stand for: white is the least of them that no value exceeds."""
 
-    Taken as 0..255, values up to 1 would be black: nobody means that.
+
+def _reduce_to_8_bits(image: Image.Image) -> Image.Image:
+    """I;16 holds 0..65535; I also 0..255, as `convert("I")` makes it; F holds 0..255 as everywhere in Pillow, or 0..1.
+
+    Taken as the wider range, an image of the narrow one would be black: nobody means that.
     """
     values = np.asarray(image).astype(np.float64)
-    top = 65535 if image.mode != "F" else 1 if values.max() <= 1 else 255
+    tops = _TOPS.get(image.mode, (65535,))
+    top = next((top for top in tops if values.max() <= top), tops[-1])
     if not ((values >= 0) & (values <= top)).all():
         message = f"image: mode {image.mode} has values outside 0..{top}"
         raise InputError(message)
-    meaning = f", its values taken as 0..{top}" if image.mode == "F" else ""
-    warnings.warn(f"mode {image.mode} is reduced to 8 bits{meaning}", UserWarning, stacklevel=2)
+    warnings.warn(f"mode {image.mode} is reduced to 8 bits, its values taken as 0..{top}", UserWarning, stacklevel=2)
     return Image.fromarray(np.rint(values * (255 / top)).astype(np.uint8))
 
 
