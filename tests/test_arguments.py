@@ -103,10 +103,10 @@ def test_crops_out_of_range(data: bytes, crop: Any) -> None:
     assert vaecodec.decode(data, crop=[np.int64(1), 2, 3, 4]).size == (3, 4)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("scale", ["2", 2.0, 3, None])
-def test_scales(data: bytes, scale: Any) -> None:
-    with pytest.raises(InputError, match="scale"):
-        vaecodec.decode(data, scale=scale)
+@pytest.mark.parametrize("reduction", ["2", 2.0, 3, None])
+def test_reductions(data: bytes, reduction: Any) -> None:
+    with pytest.raises(InputError, match="reduction"):
+        vaecodec.decode(data, reduction=reduction)
 
 
 FUNCTIONS: list[Callable[[Any], Any]] = [vaecodec.decode, vaecodec.inspect, vaecodec.verify]

@@ -131,15 +131,15 @@ def test_crops_over_tiles() -> None:
         vaecodec.decode(data, crop=(600, 0, 1, 1))
 
 
-@pytest.mark.parametrize("scale", [2, 4, 8])
+@pytest.mark.parametrize("reduction", [2, 4, 8])
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
-def test_previews_are_exact_means(scale: int, channels: int) -> None:
+def test_previews_are_exact_means(reduction: int, channels: int) -> None:
     pixels = _noise(61, 90, channels)
-    found = vaecodec.decode(vaecodec.encode(pixels, lossless=True), as_array=True, scale=scale)
+    found = vaecodec.decode(vaecodec.encode(pixels, lossless=True), as_array=True, reduction=reduction)
     found = found[..., None] if channels == 1 else found
-    assert found.shape == (-(-61 // scale), -(-90 // scale), channels)
+    assert found.shape == (-(-61 // reduction), -(-90 // reduction), channels)
     for row, column in ((0, 0), (3, 5), (found.shape[0] - 1, found.shape[1] - 1), (2, found.shape[1] - 1)):
-        box = pixels[row * scale : (row + 1) * scale, column * scale : (column + 1) * scale]
+        box = pixels[row * reduction : (row + 1) * reduction, column * reduction : (column + 1) * reduction]
         mean = box.reshape(-1, channels).mean(0)
         assert np.array_equal(found[row, column], np.floor(mean + 0.5))
 
@@ -207,7 +207,7 @@ def test_neither_pytorch_nor_weights_are_needed() -> None:
         "vaecodec.verify(data), vaecodec.inspect(data)\n"
         "assert np.array_equal(vaecodec.decode(data, as_array=True), pixels)\n"
         "assert np.array_equal(np.asarray(Image.open(io.BytesIO(data))), pixels)\n"
-        "vaecodec.decode(data, crop=(1, 1, 2, 2)), vaecodec.decode(data, scale=8)\n"
+        "vaecodec.decode(data, crop=(1, 1, 2, 2)), vaecodec.decode(data, reduction=8)\n"
         "out = io.BytesIO(); Image.fromarray(pixels).save(out, 'VAEC', lossless=True); assert out.getvalue() == data\n"
         "print('done')\n"
     )

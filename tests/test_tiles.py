@@ -290,27 +290,30 @@ def test_crops_outside_of_the_picture(codec: Codec, lake: NDArray[np.uint8], cro
 # Previews
 
 
-@pytest.mark.parametrize("scale", [2, 4, 8])
-def test_previews_are_means(codec: Codec, lake: NDArray[np.uint8], scale: int) -> None:
+@pytest.mark.parametrize("reduction", [2, 4, 8])
+def test_previews_are_means(codec: Codec, lake: NDArray[np.uint8], reduction: int) -> None:
     """Of what is decoded: exact up to the clipping of single pixels at black and white, and to rounding."""
     data = codec.encode(lake, 60, mode="neural")
-    preview = codec.decode(data, scale=scale)
-    assert preview.size == (-(-450 // scale), -(-330 // scale))
-    means = np.asarray(codec.decode(data).reduce(scale)).astype(int)
-    inner = np.s_[: 330 // scale, : 450 // scale]
+    preview = codec.decode(data, reduction=reduction)
+    assert preview.size == (-(-450 // reduction), -(-330 // reduction))
+    means = np.asarray(codec.decode(data).reduce(reduction)).astype(int)
+    inner = np.s_[: 330 // reduction, : 450 // reduction]
     assert np.abs(np.asarray(preview).astype(int)[inner] - means[inner]).mean() < 0.6
     assert np.abs(np.asarray(preview).astype(int)[inner] - means[inner]).max() <= 8
 
 
 def test_previews_of_all_modes(codec: Codec, lake: NDArray[np.uint8]) -> None:
     for channels, mode in ((lake[:, :, 0], "L"), (np.dstack([lake, lake[:, :, 1]]), "RGBA")):
-        preview = codec.decode(codec.encode(channels, mode="neural"), scale=8)
+        preview = codec.decode(codec.encode(channels, mode="neural"), reduction=8)
         assert (preview.mode, preview.size) == (mode, (57, 42))
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"scale": 3}, "scale is 3; legal are 1, 2, 4, 8"), ({"scale": 2, "crop": (0, 0, 9, 9)}, "can't be combined")],
+    [
+        ({"reduction": 3}, "reduction is 3; legal are 1, 2, 4, 8"),
+        ({"reduction": 2, "crop": (0, 0, 9, 9)}, "can't be combined"),
+    ],
 )
 def test_previews_there_are_none_of(
     codec: Codec, lake: NDArray[np.uint8], options: dict[str, object], message: str
@@ -344,14 +347,15 @@ def test_a_preview_head_comes_close_to_the_means(
 ) -> None:
     data = headed.encode(lake, level=level)
     assert data == codec.encode(lake, level=level, mode="neural")
-    exact, preview = codec.decode(data, as_array=True, scale=8), headed.decode(data, as_array=True, scale=8)
+    exact, preview = codec.decode(data, as_array=True, reduction=8), headed.decode(data, as_array=True, reduction=8)
     assert psnr(preview, exact) > 38
     assert not np.array_equal(preview, exact)
     for edge in (np.s_[0], np.s_[-2:], np.s_[:, 0], np.s_[:, -2:]):
         assert psnr(preview[edge], exact[edge]) > 32
-    for scale in (1, 2, 4):
+    for reduction in (1, 2, 4):
         assert np.array_equal(
-            codec.decode(data, as_array=True, scale=scale), headed.decode(data, as_array=True, scale=scale)
+            codec.decode(data, as_array=True, reduction=reduction),
+            headed.decode(data, as_array=True, reduction=reduction),
         )
 
 
@@ -362,23 +366,23 @@ def test_sizes_of_previews_by_a_head(
     height, width = size
     for picture in (lake[:height, :width], lake[:height, :width, 0]):
         data = headed.encode(picture, 80)
-        preview = headed.decode(data, as_array=True, scale=8)
+        preview = headed.decode(data, as_array=True, reduction=8)
         assert preview.shape == (-(-height // 8), -(-width // 8), *picture.shape[2:])
-        assert preview.shape == codec.decode(data, as_array=True, scale=8).shape
+        assert preview.shape == codec.decode(data, as_array=True, reduction=8).shape
 
 
 def test_a_preview_head_runs_without_the_blocks(
     headed: Codec, lake: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = headed.encode(lake)
-    whole = headed.decode(data, as_array=True, scale=8)
+    whole = headed.decode(data, as_array=True, reduction=8)
     with pytest.raises(InputError, match="can't be combined"):
-        headed.decode(data, scale=8, crop=(0, 0, 9, 9))
+        headed.decode(data, reduction=8, crop=(0, 0, 9, 9))
     monkeypatch.setattr("vaecodec.runtime.cpu.weights.NetworkWeights.head", None)
     monkeypatch.setattr(vaecodec.runtime.memory, "CPU_BAND", 1)
-    assert np.abs(headed.decode(data, as_array=True, scale=8).astype(int) - whole).max() <= 1
+    assert np.abs(headed.decode(data, as_array=True, reduction=8).astype(int) - whole).max() <= 1
     with pytest.raises(TypeError):
-        headed.decode(data, scale=4)
+        headed.decode(data, reduction=4)
 
 
 def test_regions_of_previews(lake: NDArray[np.uint8]) -> None:
@@ -401,9 +405,9 @@ def test_regions_of_previews(lake: NDArray[np.uint8]) -> None:
 
 
 def _watched(monkeypatch: pytest.MonkeyPatch, decode: Callable[..., object]) -> list[int]:
-    """Let the Pillow plugin decode with `decode`; the scales that it asks for."""
+    """Let the Pillow plugin decode with `decode`; the reductions that it asks for."""
     asked: list[int] = []
-    monkeypatch.setattr("vaecodec.api.decode", lambda *a, **k: (asked.append(k["scale"]), decode(*a, **k))[1])
+    monkeypatch.setattr("vaecodec.api.decode", lambda *a, **k: (asked.append(k["reduction"]), decode(*a, **k))[1])
     vaecodec.register_pillow()
     return asked
 
@@ -412,7 +416,7 @@ def test_thumbnails_by_a_preview_head(
     headed: Codec, codec: Codec, lake: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = headed.encode(lake)
-    asked = _watched(monkeypatch, lambda data, **options: headed.decode(data, scale=options["scale"]))
+    asked = _watched(monkeypatch, lambda data, **options: headed.decode(data, reduction=options["reduction"]))
     with Image.open(io.BytesIO(data)) as image:
         image.thumbnail((25, 25))
         assert image.size == (25, 18)

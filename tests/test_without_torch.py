@@ -28,7 +28,7 @@ data = codec.encode(photo, 70)
 whole = codec.decode(data, as_array=True)
 assert whole.shape == photo.shape
 assert np.abs(codec.decode(data, as_array=True, crop=(10, 20, 30, 40)).astype(int) - whole[20:60, 10:40]).max() <= 1
-assert codec.decode(data, scale=8).size == (17, 12)
+assert codec.decode(data, reduction=8).size == (17, 12)
 assert len(codec.encode(photo, target_bytes=len(data) // 2)) <= len(data) // 2
 assert [image.size for image in codec.decode_batch(codec.encode_batch([photo, photo]))] == [(130, 90)] * 2
 for arguments in ({"device": "cuda"}, {"dtype": "float16"}):

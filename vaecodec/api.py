@@ -67,7 +67,7 @@ def decode(
     device: str = "auto",
     max_pixels: int | None = None,
     crop: Crop | None = None,
-    scale: int = 1,
+    reduction: int = 1,
     max_memory: int | None = None,
 ) -> Image.Image: ...
 @overload
@@ -79,7 +79,7 @@ def decode(
     device: str = "auto",
     max_pixels: int | None = None,
     crop: Crop | None = None,
-    scale: int = 1,
+    reduction: int = 1,
     max_memory: int | None = None,
 ) -> NDArray[np.uint8]: ...
 def decode(
@@ -90,7 +90,7 @@ def decode(
     device: str = "auto",
     max_pixels: int | None = None,
     crop: Crop | None = None,
-    scale: int = 1,
+    reduction: int = 1,
     max_memory: int | None = None,
 ) -> Result:
     """A .vaec file (bytes, path or open file) -> image; see `Codec.decode`. A lossless one is read without PyTorch.
@@ -102,7 +102,7 @@ def decode(
     header = container.parse(content, max_pixels=pixel_limit(max_pixels)).header
     if header.is_lossless:
         return lossless_codec.decode(
-            content, as_array=as_array, max_pixels=max_pixels, crop=crop, scale=scale, max_memory=max_memory
+            content, as_array=as_array, max_pixels=max_pixels, crop=crop, reduction=reduction, max_memory=max_memory
         )
     from vaecodec.codec import shared_codec
 
@@ -110,4 +110,4 @@ def decode(
         entry = find_model(header.model_id, header.model_hash)
         model = entry.name if entry in manifest() else entry.path
     codec = shared_codec(model, device, max_memory)
-    return codec.decode(content, as_array=as_array, max_pixels=max_pixels, crop=crop, scale=scale)  # type: ignore[call-overload,no-any-return]
+    return codec.decode(content, as_array=as_array, max_pixels=max_pixels, crop=crop, reduction=reduction)  # type: ignore[call-overload,no-any-return]

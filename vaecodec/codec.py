@@ -360,7 +360,7 @@ class Codec:
         as_array: Literal[False] = False,
         max_pixels: int | None = None,
         crop: Crop | None = None,
-        scale: int = 1,
+        reduction: int = 1,
     ) -> Image.Image: ...
     @overload
     def decode(
@@ -370,7 +370,7 @@ class Codec:
         as_array: Literal[True],
         max_pixels: int | None = None,
         crop: Crop | None = None,
-        scale: int = 1,
+        reduction: int = 1,
     ) -> NDArray[np.uint8]: ...
     def decode(
         self,
@@ -379,27 +379,32 @@ class Codec:
         as_array: bool = False,
         max_pixels: int | None = None,
         crop: Crop | None = None,
-        scale: int = 1,
+        reduction: int = 1,
     ) -> Result:
         """The bytes of a .vaec file -> PIL.Image, or with as_array uint8 [H, W, 3|4] ([H, W] for gray).
 
         max_pixels: default is twice Pillow's MAX_IMAGE_PIXELS, as in Image.open. crop=(x, y, width, height): only that
-        part of the picture, in a time that goes with its size. scale=2, 4 or 8, without crop: 1/scale of the size,
-        rounded up, the means of squares; for 8 close to them and faster, if the model has a preview head. Raises
-        FormatError for a bad file, UnknownModel or HashMismatch if it needs other weights, InputError for a bad crop.
-        A lossless file needs no weights.
+        part of the picture, in a time that goes with its size. reduction=2, 4 or 8, without crop: a half, a quarter or
+        an eighth of each side, rounded up, the means of squares; for 8 close to them and faster, if the model has a
+        preview head. Raises FormatError for a bad file, UnknownModel or HashMismatch if it needs other weights,
+        InputError for a bad crop. A lossless file needs no weights.
         """
         content = read_data(data)
         if self._is_lossless(content, max_pixels):
             return lossless_codec.decode(
-                content, as_array=as_array, max_pixels=max_pixels, crop=crop, scale=scale, max_memory=self.max_memory
+                content,
+                as_array=as_array,
+                max_pixels=max_pixels,
+                crop=crop,
+                reduction=reduction,
+                max_memory=self.max_memory,
             )
         item = self._read_item(0, content, max_pixels)
-        window = window_of(item.header, crop, scale)
-        [rgb] = self._pipeline(item.header).pixels([item.stored], window, scale=scale)
+        window = window_of(item.header, crop, reduction)
+        [rgb] = self._pipeline(item.header).pixels([item.stored], window, reduction=reduction)
         if isinstance(rgb, FormatError):
             raise rgb
-        return finish(item, rgb, window, scale, as_array=as_array)
+        return finish(item, rgb, window, reduction, as_array=as_array)
 
     def decode_batch(
         self,

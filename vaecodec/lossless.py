@@ -57,23 +57,23 @@ def decode(
     as_array: bool = False,
     max_pixels: int | None = None,
     crop: Crop | None = None,
-    scale: int = 1,
+    reduction: int = 1,
     max_memory: int | None = None,
 ) -> Result:
-    """The bytes of a lossless file -> PIL.Image or array; see `Codec.decode`. At scale 2, 4, 8: exact means of squares.
+    """The bytes of a lossless file -> PIL.Image or array; see `Codec.decode`. Reduced, it holds exact means of squares.
 
     Raises FormatError, and InputError for a bad crop or too little memory.
     """
     file = container.parse(data, max_pixels=pixel_limit(max_pixels))
     contents = container.read_all(data, file)
-    window = window_of(file.header, crop, scale)
-    needed = window.finer(scale).clipped(file.header.height, file.header.width)
+    window = window_of(file.header, crop, reduction)
+    needed = window.finer(reduction).clipped(file.header.height, file.header.width)
     tiles = _tiles_within(container.parse_tiles(contents[Tag.LOSSLESS], file.header), needed)
     _check_memory(tiles, needed, max_memory)
     planes = np.empty((needed.height, needed.width, 4 if file.header.mode.has_alpha else 3), np.uint8)
     for tile, pixels in _decoded(tiles, planes.shape[2]):
         _place(tile, pixels, needed, planes)
-    planes = image.box_means(planes, scale)
+    planes = image.box_means(planes, reduction)
     rgb, alpha = np.ascontiguousarray(planes[..., :3]), planes[..., 3] if planes.shape[2] == 4 else None
     return present(file.header, contents, rgb, alpha, as_array=as_array)
 

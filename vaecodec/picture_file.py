@@ -141,17 +141,17 @@ def read_alpha(header: Header, contents: dict[Tag, bytes]) -> NDArray[np.uint8] 
     return np.frombuffer(raw, np.uint8).reshape(header.height, header.width)
 
 
-def window_of(header: Header, crop: Crop | None, scale: int) -> Window:
+def window_of(header: Header, crop: Crop | None, reduction: int) -> Window:
     """The part of the (reduced) picture that is asked for. Raises InputError for what it doesn't have."""
-    scale = check_integer("scale", scale)
-    if scale not in REDUCTIONS:
-        message = f"scale is {scale}; legal are {', '.join(map(str, REDUCTIONS))}"
+    reduction = check_integer("reduction", reduction)
+    if reduction not in REDUCTIONS:
+        message = f"reduction is {reduction}; legal are {', '.join(map(str, REDUCTIONS))}"
         raise InputError(message)
-    height, width = -(-header.height // scale), -(-header.width // scale)
+    height, width = -(-header.height // reduction), -(-header.width // reduction)
     if crop is None:
         return Window(0, height, 0, width)
-    if scale != 1:
-        message = "crop and scale can't be combined"
+    if reduction != 1:
+        message = "crop and reduction can't be combined"
         raise InputError(message)
     x, y, crop_width, crop_height = _check_crop(crop)
     if min(crop_width, crop_height) < 1 or min(x, y) < 0 or x + crop_width > width or y + crop_height > height:
@@ -175,9 +175,9 @@ def _check_crop(crop: Crop) -> Crop:
     return x, y, width, height
 
 
-def finish(item: Item, rgb: NDArray[np.uint8], window: Window, scale: int, *, as_array: bool) -> Result:
+def finish(item: Item, rgb: NDArray[np.uint8], window: Window, reduction: int, *, as_array: bool) -> Result:
     """The decoded pixels of `window`, uint8 [h, w, 3], with all that rides along."""
-    alpha = None if item.alpha is None else window.cut(image.box_means(item.alpha, scale))
+    alpha = None if item.alpha is None else window.cut(image.box_means(item.alpha, reduction))
     return present(item.header, item.extras, rgb, alpha, as_array=as_array)
 
 

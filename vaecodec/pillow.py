@@ -47,8 +47,8 @@ class VaecImageFile(ImageFile.ImageFile):
     format_description = "vaecodec neural image"
     # True until the pixels are there.
     _waiting = False
-    # `load` decodes at 1 / _scale of the file's size.
-    _scale = 1
+    # `load` decodes at 1 / _reduction of the file's size.
+    _reduction = 1
 
     def _open(self) -> None:
         """Take size, mode and metadata. Raises ``SyntaxError``, Pillow's word for "none of mine", for a bad header."""
@@ -74,11 +74,11 @@ class VaecImageFile(ImageFile.ImageFile):
             return None
         width, height = self._file_size
         room = min(width // max(1, size[0]), height // max(1, size[1]))
-        scale = max((scale for scale in REDUCTIONS if scale <= room), default=1)
-        if scale == 1:
+        reduction = max((reduction for reduction in REDUCTIONS if reduction <= room), default=1)
+        if reduction == 1:
             return None
-        self._scale, self._size = scale, (-(-width // scale), -(-height // scale))
-        return self.mode, (0, 0, width / scale, height / scale)
+        self._reduction, self._size = reduction, (-(-width // reduction), -(-height // reduction))
+        return self.mode, (0, 0, width / reduction, height / reduction)
 
     def load(self) -> Any:
         """Decode on the first call. Raises ``OSError`` for a file that cannot be decoded, as Pillow's formats do."""
@@ -122,8 +122,8 @@ class VaecImageFile(ImageFile.ImageFile):
             # Image.open has tested this size against Pillow's limit, with a warning or an error.
             data = self._stream.read()
             if not ImageFile.LOAD_TRUNCATED_IMAGES:
-                return decode(data, max_pixels=width * height, scale=self._scale)
-            image = decode(container.salvage(data).data, max_pixels=width * height, scale=self._scale)
+                return decode(data, max_pixels=width * height, reduction=self._reduction)
+            image = decode(container.salvage(data).data, max_pixels=width * height, reduction=self._reduction)
             return image.convert(self.mode)  # of a damaged transparency, an opaque one is left
         except VaecodecError as error:
             raise OSError(str(error)) from error

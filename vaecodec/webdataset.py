@@ -23,14 +23,14 @@ class Decoder:
 
     as_array: bool = False
     crop: Crop | None = None
-    scale: int = 1
+    reduction: int = 1
     device: str = "auto"
 
     def __call__(self, key: str, data: bytes) -> Result | None:
         """Decode one field; None for a field of another kind."""
         if key.rpartition(".")[2].lower() != FIELD:
             return None
-        return decode(data, as_array=self.as_array, crop=self.crop, scale=self.scale, device=self.device)  # type: ignore[call-overload,no-any-return]
+        return decode(data, as_array=self.as_array, crop=self.crop, reduction=self.reduction, device=self.device)  # type: ignore[call-overload,no-any-return]
 
 
 @dataclass(frozen=True)

@@ -187,8 +187,8 @@ def measure_regions(codec: Codec, repeats: int) -> dict[str, Any]:
         part = codec.decode(data, as_array=True, crop=(x, y, side, side)).astype(int)
         most = max(most, int(np.abs(part - whole[y : y + side, x : x + side]).max()))
         crops[str(side)] = least(lambda c=(x, y, side, side): codec.decode(data, as_array=True, crop=c), repeats)  # type: ignore[misc]
-    for scale in REDUCTIONS[1:]:
-        previews[str(scale)] = least(lambda s=scale: codec.decode(data, as_array=True, scale=s), repeats)  # type: ignore[misc]
+    for reduction in REDUCTIONS[1:]:
+        previews[str(reduction)] = least(lambda s=reduction: codec.decode(data, as_array=True, reduction=s), repeats)  # type: ignore[misc]
     if most > 1:
         message = f"crops differ from the whole by {most}"
         raise SystemExit(message)

@@ -80,7 +80,7 @@ def _batch(found: Sequence[Record]) -> list[str]:
 def _regions(found: Record) -> list[str]:
     full = found["full_s"]
     crops = [(f"{side} x {side}", f"{s:.3f}", f"{100 * s / full:.1f} %") for side, s in found["crops_s"].items()]
-    previews = [(f"scale={k}", f"{s:.3f}", f"{100 * s / full:.1f} %") for k, s in found["previews_s"].items()]
+    previews = [(f"reduction={k}", f"{s:.3f}", f"{100 * s / full:.1f} %") for k, s in found["previews_s"].items()]
     integers = ("its integers alone", f"{found['latents_s']:.3f}", f"{100 * found['latents_s'] / full:.1f} %")
     return [
         "## Crops and previews",

@@ -209,7 +209,7 @@ def _decode_file(data: bytes) -> None:
     require(pixels.shape[:2] == (file.header.height, file.header.width), f"{pixels.shape} for {file.header}")
     corner = codec.decode(data, as_array=True, max_pixels=MAX_PIXELS, crop=(0, 0, 1, 1))
     require(corner.shape[:2] == (1, 1), f"the corner is {corner.shape}")
-    small = codec.decode(data, as_array=True, max_pixels=MAX_PIXELS, scale=8)
+    small = codec.decode(data, as_array=True, max_pixels=MAX_PIXELS, reduction=8)
     require(small.shape[:2] == (-(-file.header.height // 8), -(-file.header.width // 8)), f"1/8 is {small.shape}")
     if file.header.is_lossless:
         again = codec.decode(codec.encode(pixels, lossless=True), as_array=True)

@@ -76,7 +76,7 @@ def _passes(network: CodecNetwork, band: int) -> Passes:
     return Passes(network, band, TritonSteps(network))
 
 
-def _run(passes: Passes, photo: NDArray[np.uint8], device: torch.device, scale: int = 1) -> tuple[Tensor, Tensor]:
+def _run(passes: Passes, photo: NDArray[np.uint8], device: torch.device, reduction: int = 1) -> tuple[Tensor, Tensor]:
     """y_hat and pixels."""
     t = level_position(torch.tensor([40], device=device))
     with torch.inference_mode():
@@ -84,7 +84,7 @@ def _run(passes: Passes, photo: NDArray[np.uint8], device: torch.device, scale: 
         z = round_z(passes.hyper_analyse(y, t))
         index = torch.ones(y.shape, dtype=torch.uint8, device=device).contiguous(memory_format=torch.channels_last)
         y_hat, _ = passes.quantize(passes.prior(z, t), y, t, index)
-        return y_hat, torch.cat(list(passes.synthesize(y_hat, t, scale)), 1).float()
+        return y_hat, torch.cat(list(passes.synthesize(y_hat, t, reduction)), 1).float()
 
 
 @pytest.mark.parametrize("band", [1, 10**9], ids=["bands", "whole"])
@@ -150,14 +150,14 @@ class _Products(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
-@pytest.mark.parametrize(("band", "scale"), [(1, 1), (10**9, 1), (10**9, 2), (10**9, 4), (10**9, 8)])
+@pytest.mark.parametrize(("band", "reduction"), [(1, 1), (10**9, 1), (10**9, 2), (10**9, 4), (10**9, 8)])
 def test_no_float32_product_is_left_to_a_setting(
-    network: CodecNetwork, photo: NDArray[np.uint8], device: torch.device, dtype: torch.dtype, band: int, scale: int
+    network: CodecNetwork, photo: NDArray[np.uint8], device: torch.device, dtype: torch.dtype, band: int, reduction: int
 ) -> None:
     set_block_type(network, dtype)
     fit_to_gpu(network)
     with _Products() as products:
-        _run(_passes(network, band), photo, device, scale)
+        _run(_passes(network, band), photo, device, reduction)
     assert products.others == []
     assert products.exact > 10
 

@@ -144,7 +144,7 @@ def test_the_cpus_file_decodes(triton: Codec, numba: Codec, photo: NDArray[np.ui
         triton.decode(encoded.data, as_array=True, crop=crop), numba.decode(encoded.data, as_array=True, crop=crop)
     )
     _assert_near(
-        triton.decode(encoded.data, as_array=True, scale=4), numba.decode(encoded.data, as_array=True, scale=4)
+        triton.decode(encoded.data, as_array=True, reduction=4), numba.decode(encoded.data, as_array=True, reduction=4)
     )
 
 

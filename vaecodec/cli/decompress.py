@@ -30,19 +30,19 @@ Crop = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class Part:
-    """What is decoded of a file: a rectangle, or all of it at 1/scale of its size; damaged ones as far as they go."""
+    """What is decoded of a file: a rectangle, or all of it, reduced; damaged ones as far as they go."""
 
     crop: Crop | None = None
-    scale: int = 1
+    reduction: int = 1
     allow_partial: bool = False
 
     @classmethod
-    def of_options(cls, crop: Crop | None, scale: str, allow_partial: bool) -> Part:
+    def of_options(cls, crop: Crop | None, reduction: str, allow_partial: bool) -> Part:
         """Raises UsageError for a crop at a reduced size."""
-        if crop is not None and scale != "1":
+        if crop is not None and reduction != "1":
             message = "--crop and --scale cannot be combined: give one of them."
             raise click.UsageError(message)
-        return cls(crop, int(scale), allow_partial)
+        return cls(crop, int(reduction), allow_partial)
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,9 @@ part = grouped(
     "part",
     Part.of_options,
     click.option("--crop", type=options.Rectangle(), metavar="X,Y,W,H", help="Only this part of the picture."),
-    click.option("--scale", type=click.Choice(["1", "2", "4", "8"]), default="1", help="1/SCALE of the size."),
+    click.option(
+        "--scale", "reduction", type=click.Choice(["1", "2", "4", "8"]), default="1", help="1/SCALE of the size."
+    ),
     options.rare(
         "--allow-partial", is_flag=True, help="Take what is intact of damaged files, and say what is missing."
     ),
@@ -119,7 +121,7 @@ def decompress(
     planned = placement.plan(sources, finishing.suffix, has_folder=selection.has_folder)
     console.lines_to_stderr = check_stdout(planned, as_json=console.as_json)
     selection.say_left_alone(console)
-    is_whole = part.crop is None and part.scale == 1
+    is_whole = part.crop is None and part.reduction == 1
     skip = made_before(
         placement, check_picture(thoroughly=placement.resume == "verify", may_differ_in_size=not is_whole)
     )
@@ -164,14 +166,14 @@ def _decoder(
         from vaecodec import numpy_codec
 
         if make_codec is not None:
-            return make_codec().decode(data, crop=part.crop, scale=part.scale)
+            return make_codec().decode(data, crop=part.crop, reduction=part.reduction)
         info = vaecodec.inspect(data)
-        if may_skip_numba(info.width * info.height, machine, files=files, is_plain=part.scale == 1):
+        if may_skip_numba(info.width * info.height, machine, files=files, is_plain=part.reduction == 1):
             return numpy_codec.decode(data, crop=part.crop)
         load_codec()
         share_cores(jobs, machine.threads)
         return vaecodec.decode(
-            data, device=machine.device, crop=part.crop, scale=part.scale, max_memory=machine.max_memory
+            data, device=machine.device, crop=part.crop, reduction=part.reduction, max_memory=machine.max_memory
         )
 
     return decode

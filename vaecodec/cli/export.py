@@ -33,7 +33,8 @@ def export(run: Path, folder: Path, output: Path, heldout: Path | None, crops: i
     """Make a model out of a run: averaged weights, integer path, tables, hash and model card.
 
     RUN is the folder of a run, or a snapshot of it. The tables of the entropy coder are counted on the photographs in
-    DIR, those of the training; the head that makes previews (scale=8) is fitted there, and judged on the held-out ones.
+    DIR, those of the training; the head that makes previews (1/8 of the size) is fitted there, and judged on the
+    held-out ones.
 
     \b
     vaecodec export runs/mine photos -o mine.safetensors --heldout others
@@ -86,7 +87,7 @@ def measure_previews(model: Path, images: list[Tensor], origin: str) -> dict[str
         for image in images:
             data = codec.encode(image.permute(1, 2, 0).contiguous().numpy(), level=level, mode="neural")
             exact = np.asarray(codec.decode(data).reduce(8))
-            values.append(psnr(exact, codec.decode(data, as_array=True, scale=8)))
+            values.append(psnr(exact, codec.decode(data, as_array=True, reduction=8)))
         points.append({"level": level, "psnr": fmean(values)})
     return {"images": f"{len(images)} crops of photographs, {origin}", "points": points}
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from vaecodec.networks.config import PATCH, ModelConfig
 
-PREVIEW_SCALE = PATCH
+PREVIEW_REDUCTION = PATCH
 """1/8 of the picture: 2x2 of its pixels at every position of y."""
 PREVIEW_FACTOR = 2
 _OUTPUTS = 3 * PREVIEW_FACTOR**2
@@ -41,7 +41,7 @@ class PreviewFit:
         """y_hat [1, M, h, w] and what g_s makes of it. Positions at the edge, which lack neighbours, are left out."""
         rows = F.unfold(y_hat.cpu(), _SIDE)[0].T.double()
         rows = torch.cat([rows, torch.ones(len(rows), 1, dtype=torch.float64)], 1)
-        means = F.pixel_unshuffle(F.avg_pool2d(x_hat.cpu(), PREVIEW_SCALE) - 0.5, 2)[0, :, 1:-1, 1:-1]
+        means = F.pixel_unshuffle(F.avg_pool2d(x_hat.cpu(), PREVIEW_REDUCTION) - 0.5, 2)[0, :, 1:-1, 1:-1]
         self._products.addmm_(rows.T, rows)
         self._wanted.addmm_(rows.T, means.flatten(1).T.double())
 

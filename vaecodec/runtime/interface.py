@@ -60,11 +60,11 @@ class Pipeline(Protocol):
         """What the decoder makes of the latents of one file, [M, h, w], before g_s."""
 
     def pixels(
-        self, files: Sequence[StoredLatents], window: Window, *, scale: int = 1
+        self, files: Sequence[StoredLatents], window: Window, *, reduction: int = 1
     ) -> list[NDArray[np.uint8] | FormatError]:
         """Files of equal z_shape -> the pixels of a rectangle of each, uint8 [height, width, 3], or its error.
 
-        scale: 1, 2, 4, 8 reduces the image by that factor; `window` counts the pixels of the reduced image.
+        reduction: 1, 2, 4, 8 reduces the image by that factor; `window` counts the pixels of the reduced image.
         """
 
     def pixel_rows(self, y_hat: Any, level: int) -> Iterator[NDArray[np.uint8]]:

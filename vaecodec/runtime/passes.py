@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from vaecodec.networks.config import ALIGNMENT, PATCH, PRIOR_MAX, STEPS
 from vaecodec.networks.exact import convolve
 from vaecodec.networks.network import CodecNetwork, bounded, in_shades
-from vaecodec.networks.preview import PREVIEW_FACTOR, PREVIEW_SCALE
+from vaecodec.networks.preview import PREVIEW_FACTOR, PREVIEW_REDUCTION
 from vaecodec.runtime.context_steps import ContextSteps, TorchSteps
 from vaecodec.runtime.streaming import RowStream, reach
 from vaecodec.runtime.tensors import channels_last
@@ -36,14 +36,14 @@ class Passes:
         self._steps = TorchSteps(network) if steps is None else steps
         self._device = network.log_gain.anchors.device
 
-    def region(self, pixels: Window, height: int, width: int, scale: int = 1) -> Region:
+    def region(self, pixels: Window, height: int, width: int, reduction: int = 1) -> Region:
         """What the decoder must compute for a rectangle of a picture of height * width pixels (padded)."""
         network, y_size, z_size = (
             self._network,
             (height // Y_CELL, width // Y_CELL),
             (height // ALIGNMENT, width // ALIGNMENT),
         )
-        last = self._preview_head(scale) or network.g_s
+        last = self._preview_head(reduction) or network.g_s
         y = pixels.coarser(Y_CELL).grown(-(-reach(last, Y_CELL) // Y_CELL), *y_size)
         steps = (STEPS - 1) * -(-reach(network.context.trunk, Y_CELL) // Y_CELL)
         context = y.grown(steps, *y_size).coarser(Z_CELL)
@@ -142,30 +142,30 @@ class Passes:
         """r int32 [B, M, h, w] and bands of p -> y_hat float32."""
         return self._steps.reconstruct(p, r, t)
 
-    def synthesize(self, y_hat: Tensor, t: Tensor, scale: int = 1) -> Iterator[Tensor]:
-        """y_hat [B, M, h, w] -> pixels uint8 [B, rows, 16w/scale, 3], band by band from the top.
+    def synthesize(self, y_hat: Tensor, t: Tensor, reduction: int = 1) -> Iterator[Tensor]:
+        """y_hat [B, M, h, w] -> pixels uint8 [B, rows, 16w/reduction, 3], band by band from the top.
 
-        scale: 1, or 2, 4, 8 for the mean of each square of that many pixels. Of 8 it is the preview head's estimate,
-        where the model has one.
+        reduction: 1, or 2, 4, 8 for the mean of each square of so many pixels a side; with 8 it is the preview head's
+        estimate, where the model has one.
         """
-        preview = self._preview_head(scale)
+        preview = self._preview_head(reduction)
         if preview is not None:
             yield from self._preview(preview, y_hat)
             return
         g_s, q_dec = self._network.g_s, self._network.log_q_dec(t).exp()
         shades: Callable[[Tensor], Tensor] = g_s.shades
         shuffle = g_s.shuffle
-        if scale > 1:
-            shades, shuffle = _scaled_head(*_weights(g_s.head), scale), nn.PixelShuffle(PATCH // scale)
+        if reduction > 1:
+            shades, shuffle = _reduced_head(*_weights(g_s.head), reduction), nn.PixelShuffle(PATCH // reduction)
         stream = RowStream(g_s.blocks)
         for band, last in self._bands(y_hat.shape[2], y_hat.shape[0] * y_hat.shape[3] * Y_CELL**2):
             rows = stream.push(g_s.enter(y_hat[:, :, band], q_dec), last=last)
             if rows is not None:
                 yield to_bytes(shades(rows), shuffle)
 
-    def _preview_head(self, scale: int) -> nn.Conv2d | None:
-        """What replaces g_s at this scale, if anything."""
-        return self._network.preview if scale == PREVIEW_SCALE else None
+    def _preview_head(self, reduction: int) -> nn.Conv2d | None:
+        """What replaces g_s at this reduction, if anything."""
+        return self._network.preview if reduction == PREVIEW_REDUCTION else None
 
     def _preview(self, head: nn.Conv2d, y_hat: Tensor) -> Iterator[Tensor]:
         """As `synthesize`. Beyond the edges are zeros, as for g_s: several dB better than the last positions again."""
@@ -191,10 +191,10 @@ def _weights(convolution: nn.Module) -> tuple[Tensor, Tensor]:
     return parameters["weight"], parameters["bias"]
 
 
-def _scaled_head(weight: Tensor, bias: Tensor, scale: int) -> Callable[[Tensor], Tensor]:
-    """The last convolution of g_s, for the means of squares of scale * scale pixels: exact, as both are linear."""
-    side = PATCH // scale
-    shape = (-1, side, scale, side, scale)
+def _reduced_head(weight: Tensor, bias: Tensor, reduction: int) -> Callable[[Tensor], Tensor]:
+    """The last convolution of g_s, for the means of reduction x reduction pixels: exact, as both are linear."""
+    side = PATCH // reduction
+    shape = (-1, side, reduction, side, reduction)
     means = weight.reshape(*shape, weight.shape[1]).mean((2, 4)).reshape(-1, weight.shape[1], 1, 1)
     convolution = partial(convolve, weight=means, bias=bias.reshape(shape).mean((2, 4)).reshape(-1))
     return lambda features: in_shades(convolution(features))

@@ -132,29 +132,31 @@ class TorchPipeline:
         return passes.reconstruct(p, r.contiguous(memory_format=self._coder.layout), t)[0].cpu().numpy()
 
     def pixels(
-        self, files: Sequence[StoredLatents], window: Window, *, scale: int = 1
+        self, files: Sequence[StoredLatents], window: Window, *, reduction: int = 1
     ) -> list[NDArray[np.uint8] | FormatError]:
         """Files of equal z_shape -> the pixels of a rectangle of each, or its error; as `synthesize`."""
         decoded = self.decode(files)
         by_number: dict[int, NDArray[np.uint8]] = {}
         if decoded.latents is not None:
-            by_number = dict(zip(decoded.numbers, self.synthesize(decoded.latents, window, scale=scale), strict=True))
+            by_number = dict(
+                zip(decoded.numbers, self.synthesize(decoded.latents, window, reduction=reduction), strict=True)
+            )
         return [by_number[number] if error is None else error for number, error in enumerate(decoded.errors())]
 
     @torch.inference_mode()
-    def synthesize(self, latents: LatentBatch, window: Window, *, scale: int = 1) -> NDArray[np.uint8]:
+    def synthesize(self, latents: LatentBatch, window: Window, *, reduction: int = 1) -> NDArray[np.uint8]:
         """Latents -> the pixels of a rectangle, uint8 [B, height, width, 3].
 
-        scale: 1, 2, 4, 8 reduces the picture by that factor; `window` counts the pixels of the reduced picture.
+        reduction: 1, 2, 4, 8 reduces the picture by that factor; `window` counts the pixels of the reduced picture.
         """
         pixels = empty((len(latents.z_hat), window.height, window.width, 3), torch.uint8, self._device)
         height, width = (ALIGNMENT * side for side in latents.z_hat.shape[2:])
         passes, t = self._passes(len(latents.z_hat), height, width, "decode"), self._t(latents.levels)
-        region = passes.region(window.finer(scale).clipped(height, width), height, width, scale)
+        region = passes.region(window.finer(reduction).clipped(height, width), height, width, reduction)
         y_hat = _reconstruct(passes, latents, region, t)
-        computed = region.y.finer(Y_CELL // scale)
+        computed = region.y.finer(Y_CELL // reduction)
         top, left = computed.top, window.left - computed.left
-        for rows in passes.synthesize(y_hat, t, scale):
+        for rows in passes.synthesize(y_hat, t, reduction):
             bottom = top + rows.shape[1]
             first, last = max(top, window.top), min(bottom, window.bottom)
             if first < last:

@@ -135,17 +135,17 @@ class CpuPipeline:
         return np.moveaxis(rows, 2, 0)
 
     def pixels(
-        self, files: Sequence[StoredLatents], window: Window, *, scale: int = 1
+        self, files: Sequence[StoredLatents], window: Window, *, reduction: int = 1
     ) -> list[NDArray[np.uint8] | FormatError]:
         """Compute what `Pipeline.pixels` says."""
-        return [self._pixels(file, window, scale) for file in files]
+        return [self._pixels(file, window, reduction) for file in files]
 
-    def _pixels(self, file: StoredLatents, window: Window, scale: int) -> NDArray[np.uint8] | FormatError:
+    def _pixels(self, file: StoredLatents, window: Window, reduction: int) -> NDArray[np.uint8] | FormatError:
         try:
             latents = self.decode_latents(file)
         except FormatError as error:
             return error
-        return self.synthesize(latents, window, reduction=scale)
+        return self.synthesize(latents, window, reduction=reduction)
 
     def synthesize(self, latents: Latents, window: Window, *, reduction: int = 1) -> Pixels:
         """Latents -> the pixels of a rectangle, uint8 [height, width, 3].
