@@ -74,3 +74,33 @@ def test_names_are_words_for_things(path: Path) -> None:
         stored = isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
         name = node.id if isinstance(node, ast.Name) and stored else node.arg if isinstance(node, ast.arg) else ""
         assert name not in NO_NAMES, f"{path}:{getattr(node, 'lineno', 0)}: {name}"
+
+
+PAGES = [ROOT / "CONTRIBUTING.md", ROOT / "docs" / "architecture.md"]
+
+
+def _exists(name: str) -> bool:
+    """Whether a page's name of a file, a folder, a module, or of something in a module stands for anything."""
+    if "/" in name or name.endswith((".py", ".md", ".js")):
+        return any((ROOT / folder / name).exists() for folder in ("", "vaecodec", "kernels", "docs"))
+    parts = name.split(".")
+    for count in range(len(parts), 0, -1):
+        for folder in (ROOT, ROOT / "vaecodec"):
+            path = folder.joinpath(*parts[:count])
+            source = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+            if source.exists():
+                text = source.read_text(encoding="utf-8")
+                return all(re.search(rf"\b{word}\b", text) for word in parts[count:])
+    return False
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_modules_and_files_that_a_page_names_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    names = {
+        *re.findall(r"`([A-Za-z_]\w*(?:[./]\w+)+/?)`", text),
+        *re.findall(r"^ {11}(\w+\.\w+) ", text, re.MULTILINE),
+    }
+    assert len(names) > 15
+    missing = [name for name in sorted(names) if not _exists(name) and not name.startswith("Pipeline.")]
+    assert missing == []

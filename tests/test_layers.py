@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal, get_args, get_origin, get_type_hints
 
 import pytest
+
+from vaecodec.runtime.choice import Plan
 
 ROOT = Path(__file__).parents[1]
 
@@ -108,6 +112,8 @@ UNKNOWN_TO = {
     "vaecodec.auto": {"torch", "numba", "triton", "vaecodec_kernels"},
     "vaecodec.image_latents": {"torch", "PIL", "numba", "triton", "vaecodec_kernels"},
     "vaecodec.lossless": {"torch", "numba", "triton", "vaecodec_kernels"},
+    "vaecodec.collecting": {"torch", "numpy", "PIL", "numba", "triton", "vaecodec_kernels"},
+    "vaecodec.searching": {"torch", "numba", "triton", "vaecodec_kernels"},
     "vaecodec.modes": {"torch", "numba", "triton", "vaecodec_kernels"},
     "vaecodec.picture_file": {"torch", "numba", "triton", "vaecodec_kernels"},
     "vaecodec.numpy_codec": {"torch", "numba", "triton", "vaecodec_kernels"},
@@ -126,6 +132,7 @@ UNKNOWN_TO = {
 # Formats that run code when they are read, and the door to every file of a checkpoint.
 NEVER_IMPORTED = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 PACKAGE = sorted((ROOT / "vaecodec").rglob("*.py"))
 KERNELS = sorted((ROOT / "kernels").rglob("*.py"))
 
@@ -155,6 +162,40 @@ def _imports(path: Path) -> Iterator[tuple[str, int]]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}:{node.lineno}: relative import"
             yield from ((f"{node.module}.{alias.name}", node.lineno) for alias in node.names)
+
+
+def _rows(title: str) -> list[list[str]]:
+    """The cells of the first table below a title of architecture.md."""
+    section = ARCHITECTURE.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line[:1] == "|"]
+    return rows[2:]
+
+
+def _parts(cell: str) -> list[str]:
+    """`runtime/cpu/` -> vaecodec.runtime.cpu; `vaecodec` is the package itself."""
+    names = [name.strip("/").replace("/", ".") for name in re.findall("`([^`]+)`", cell)]
+    return [name if name == "vaecodec" else f"vaecodec.{name}" for name in names]
+
+
+def test_the_table_of_layers_is_the_one_in_architecture() -> None:
+    described = [(part, int(layer)) for layer, parts, *_ in _rows("Layers") for part in _parts(parts)]
+    assert sorted(described) == sorted(LAYERS.items())
+    assert [int(row[0]) for row in _rows("Layers")] == sorted((int(row[0]) for row in _rows("Layers")), reverse=True)
+    for _, parts, _, unknown in _rows("Layers"):
+        names = {"torch", "numpy", "PIL", "numba"} if unknown.startswith("everything") else set(unknown.split(", "))
+        for part in _parts(parts):
+            assert names - {""} <= UNKNOWN_TO.get(part, set()), part
+
+
+def test_architecture_names_every_choice_of_a_plan() -> None:
+    """And the table has no other one."""
+    described: dict[str, set[str]] = {}
+    field = ""
+    for name, value, *_ in _rows("Which implementation runs when"):
+        field = name.strip("`") or field
+        described.setdefault(field, set()).add(value.strip("`"))
+    types = {name: kind for name, kind in get_type_hints(Plan).items() if get_origin(kind) is Literal}
+    assert described == {name: set(get_args(kind)) for name, kind in types.items()}
 
 
 @pytest.mark.parametrize("path", PACKAGE, ids=_name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import shlex
@@ -107,22 +106,6 @@ def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
         assert (page.parent / target).exists(), target
     assert "../shared" not in text, "a path that no reader of the repository has"
-
-
-def test_the_layer_table_is_that_of_the_test() -> None:
-    """docs/architecture.md draws the layers as tests/test_layers.py checks them."""
-    spec = importlib.util.spec_from_file_location("test_layers", Path(__file__).with_name("test_layers.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    table = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8").partition("## The path")[0]
-    drawn: dict[str, int] = {}
-    for layer, parts in re.findall(r"^\| (\d) \| ([^|]*) \|", table, flags=re.MULTILINE):
-        for name in re.findall(r"`([\w/]+)`", parts):
-            drawn[f"vaecodec.{name.rstrip('/').replace('/', '.')}".removesuffix(".vaecodec")] = int(layer)
-    checked = {part: layer for part, layer in module.LAYERS.items() if part != "vaecodec.__main__"}
-    assert drawn == checked
 
 
 def test_the_test_command_is_marked_for_the_checks() -> None:

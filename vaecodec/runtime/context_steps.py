@@ -1,14 +1,13 @@
 """The context at run time: its four steps over bands of rows, and what is done with the means of each place.
 
-There are five forms of the steps, all of one result up to rounding:
+There are four forms of the steps, all of one result up to rounding:
 
 | form                     | where                                                                          |
 |--------------------------|--------------------------------------------------------------------------------|
 | `CodecNetwork.run_context` | training and export: whole images, with gradients                             |
-| `TorchSteps`             | everywhere: eight passes of PyTorch over every quarter of the channels          |
-| `NumbaSteps`             | a CPU, once numba is loaded: one compiled loop in their place, equal bit for bit |
+| `TorchSteps`             | PyTorch without kernels: eight passes over every quarter of the channels        |
 | `triton_steps.TritonSteps` | an NVIDIA GPU: one kernel for all four quarters                               |
-| `numpy_networks`         | without PyTorch                                                                 |
+| `cpu.networks.Networks`  | a CPU, without PyTorch                                                          |
 """
 
 from __future__ import annotations
