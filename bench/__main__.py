@@ -20,6 +20,7 @@ COMMANDS = {
     "ranges": "bench.training.ranges:main",
     "train-speed": "bench.training.steps:main",
     "untrained": "bench.training.untrained:main",
+    "latents": "bench.latents.command:main",
     "figures": "bench.figures:main",
     "setup-compressai": "bench.codecs.setup_compressai:main",
 }

@@ -19,9 +19,10 @@ from bench.speed.practical_page import table
 from vaecodec.weights.manifest import DEFAULT_MODEL, manifest
 from vaecodec.weights.store import read_model
 
-PAGES = ("README.md", "SECURITY.md", "docs/model-card.md", "docs/performance.md", "docs/browser.md")
+PAGES = ("README.md", "SECURITY.md", "docs/model-card.md", "docs/performance.md", "docs/browser.md", "docs/latents.md")
 BLOCK = re.compile(r"(<!-- figures: (\S+) -->\n).*?(<!-- end of figures -->)", re.DOTALL)
 METRICS = {"psnr": "PSNR", "ms-ssim": "MS-SSIM", "ssimulacra2": "SSIMULACRA2", "butteraugli": "Butteraugli"}
+METHODS_OF_SEARCH = {"vaecodec": "vaecodec", "phash": "pHash (imagehash)", "pdq": "PDQ (pdqhash)"}
 HEADLINE = {
     f"vaecodec:{DEFAULT_MODEL}": f"**vaecodec** (`{DEFAULT_MODEL}`, the default)",
     "vaecodec:base": "**vaecodec `--tune psnr`** (`base`)",
@@ -191,8 +192,25 @@ def browser() -> str:
     )
 
 
+def latents_search() -> str:
+    """Edited copies found again: recall at 1 and micro-AP beside pHash and PDQ."""
+    record = load(RESULTS / "latents" / "search.json")
+    if not record:
+        return _missing("python -m bench latents search OTHERS PHOTOS")
+    cells = [
+        (row["edits"], *(f"{row[name]['recall_at_1']:.3f} / {row[name]['micro_ap']:.3f}" for name in METHODS_OF_SEARCH))
+        for row in record["rows"]
+    ]
+    options = record["options"]
+    return (
+        f"{options['photos']} photographs among {options['others']} others, {options['side']} pixels a side, "
+        f"{_where(record)}; recall at 1 / micro-AP:\n\n{table(['edited copies', *METHODS_OF_SEARCH.values()], cells)}"
+    )
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
-    function.__name__: function for function in (kodak, models, speed, practical, scale, folders, attacks, browser)
+    function.__name__: function
+    for function in (kodak, models, speed, practical, scale, folders, attacks, browser, latents_search)
 }
 
 

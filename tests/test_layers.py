@@ -51,6 +51,7 @@ LAYERS = {
     "vaecodec.cli": 8,
     "vaecodec.compare": 8,
     "vaecodec.conformance": 8,
+    "vaecodec.latents": 8,
     "vaecodec.pillow": 8,
     "vaecodec.web": 8,
     "vaecodec.webdataset": 8,
@@ -94,6 +95,7 @@ WITHIN_A_LAYER = {
     ("vaecodec.cli", "vaecodec"),
     ("vaecodec.cli", "vaecodec.conformance"),
     ("vaecodec.cli", "vaecodec.compare"),
+    ("vaecodec.cli", "vaecodec.latents"),
     ("vaecodec.cli", "vaecodec.web"),
 }
 
@@ -124,6 +126,7 @@ UNKNOWN_TO = {
     "vaecodec.entropy": {"torch", "PIL", "numba", "triton", "vaecodec_kernels"},
     "vaecodec.targets": {"torch", "numpy", "PIL", "numba", "triton", "vaecodec_kernels"},
     "vaecodec.weights": {"torch", "PIL", "numba", "triton", "vaecodec_kernels"},
+    "vaecodec.latents": {"torch", "numba", "triton", "vaecodec_kernels"},
     "vaecodec.web": {"torch", "PIL", "numba", "triton", "vaecodec_kernels"},
     "vaecodec.inspection": {"torch", "PIL", "numba", "triton", "vaecodec_kernels"},
     "vaecodec_kernels": {"vaecodec"},

@@ -30,6 +30,8 @@ COMMANDS = (
     "compress", "decompress", "info", "verify", "view", "compare", "web", "train", "export", "pack", "doctor",
 )  # fmt: skip
 """Each in the module of its name, in the order of the help page."""
+LATENT_COMMANDS = ("index", "search", "duplicates")
+"""Those that work with the latent space: the help page names them in one row."""
 
 
 class _Program(click.Group):
@@ -39,12 +41,23 @@ class _Program(click.Group):
     """
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
-        return list(COMMANDS)
+        return [*COMMANDS, *LATENT_COMMANDS]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        if cmd_name not in COMMANDS:
+        if cmd_name not in (*COMMANDS, *LATENT_COMMANDS):
             return None
         return cast(click.Command, getattr(importlib.import_module(f"vaecodec.cli.{cmd_name}"), cmd_name))
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        rows = [(name, command.get_short_help_str(WIDTH)) for name, command in self._commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+        with formatter.section("Commands of the latent space"):
+            formatter.write_text(" ".join(LATENT_COMMANDS))
+
+    def _commands(self, ctx: click.Context) -> list[tuple[str, click.Command]]:
+        commands = ((name, self.get_command(ctx, name)) for name in COMMANDS)
+        return [(name, command) for name, command in commands if command is not None]
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

@@ -1,0 +1,18 @@
+"""`python -m bench latents COMMAND`: what the latent space is good for, measured."""
+
+from __future__ import annotations
+
+import click
+
+from bench.lazy import LazyGroup
+
+COMMANDS = {"search": "bench.latents.search:main"}
+
+
+@click.command(cls=LazyGroup, lazy=COMMANDS)
+def main() -> None:
+    """Measure what the latent space is good for, beside baselines.
+
+    \b
+    python -m bench latents search OTHERS PHOTOS    edited copies found again among other photographs
+    """

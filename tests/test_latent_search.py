@@ -1,0 +1,296 @@
+"""Search and duplicates: descriptors, the index, and its commands."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from tests.conftest import Command
+from vaecodec.codec import Codec
+from vaecodec.errors import BackendError, InputError
+from vaecodec.latents import extra, index
+from vaecodec.latents.descriptors import (
+    DIMENSIONS,
+    WINDOWS,
+    asked_vectors,
+    similarities,
+    stored_vectors,
+    thumbnail,
+)
+from vaecodec.latents.images import describe_file, describe_image
+from vaecodec.latents.index import Entry, ImageIndex
+
+Photo = NDArray[np.uint8]
+
+
+def scene(seed: int, size: tuple[int, int] = (160, 120)) -> Image.Image:
+    """Smooth blobs of colour, unlike those of another seed."""
+    small = np.random.default_rng(seed).integers(0, 256, (9, 12, 3)).astype(np.uint8)
+    return Image.fromarray(small).resize(size, Image.Resampling.BICUBIC)
+
+
+def entry(seed: int, path: str = "") -> Entry:
+    return describe_image(scene(seed), path or f"/photos/{seed}.png", 1000, 5)
+
+
+def likeness(asked: Image.Image, stored: Image.Image) -> float:
+    vectors = stored_vectors(thumbnail(np.asarray(stored))[None])
+    return float(similarities(asked_vectors(thumbnail(np.asarray(asked))), vectors)[0])
+
+
+# Descriptors
+
+
+def test_descriptors_have_unit_length() -> None:
+    vectors = stored_vectors(np.stack([entry(1).thumbnail, entry(2).thumbnail]))
+    assert vectors.shape == (2, WINDOWS, DIMENSIONS)
+    assert np.linalg.norm(vectors, axis=2) == pytest.approx(np.ones((2, WINDOWS)), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "edit"),
+    [
+        ("crop", lambda image: image.crop((30, 10, 140, 95))),
+        ("mirror", lambda image: image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)),
+        ("half", lambda image: image.resize((80, 60))),
+        ("dark", lambda image: image.point(lambda value: value * 0.6)),
+        ("frame", lambda image: _framed(image)),
+    ],
+)
+def test_an_edited_copy_is_likest_to_its_image(name: str, edit: Callable[[Image.Image], Image.Image]) -> None:
+    copy = edit(scene(0))
+    assert likeness(copy, scene(0)) > max(likeness(copy, scene(seed)) for seed in range(1, 20)) + 0.1
+
+
+def _framed(image: Image.Image) -> Image.Image:
+    framed = Image.new("RGB", (200, 150), "green")
+    framed.paste(image, (20, 15))
+    return framed
+
+
+def test_a_plain_image_has_descriptors_that_are_numbers() -> None:
+    vectors = stored_vectors(np.full((1, 32, 32, 3), 200, np.uint8))
+    assert np.isfinite(vectors).all()
+    assert abs(likeness(Image.new("RGB", (64, 64), "white"), scene(1))) < 0.5
+
+
+def test_a_file_is_described_as_its_image(photo: Photo) -> None:
+    codec = Codec("base", device="cpu")
+    data = codec.encode(photo, 80, mode="neural")
+    of_file = describe_file(data, lambda: codec, "/a", 1)
+    of_image = describe_image(Image.fromarray(photo), "/a", 1, 1)
+    assert (of_file.width, of_file.height) == (90, 61)
+    asked, stored = asked_vectors(of_image.thumbnail), stored_vectors(of_file.thumbnail[None])
+    assert similarities(asked, stored)[0] > 0.95
+
+
+def test_a_lossless_file_is_described_too(codec: Codec, photo: Photo) -> None:
+    data = codec.encode(photo, lossless=True)
+    assert describe_file(data, lambda: codec, "/a", 1).size == len(data)
+
+
+def test_a_turned_photo_is_described_upright() -> None:
+    image = scene(3)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image.info["exif"] = exif.tobytes()
+    turned = Image.new("RGB", image.size)
+    turned.paste(image)
+    turned.getexif()[0x0112] = 6
+    assert describe_image(turned, "/a", 1, 1).width == image.height
+
+
+# The index
+
+
+def test_an_index_finds_what_was_added(tmp_path: Path) -> None:
+    with ImageIndex(tmp_path / "i", create=True) as opened:
+        opened.add([entry(seed) for seed in range(20)])
+    with ImageIndex(tmp_path / "i") as opened:
+        hits = opened.search(entry(7).thumbnail, 3)
+        assert len(opened) == 20
+        assert [hits[0].entry.path, len(hits)] == ["/photos/7.png", 3]
+        assert hits[0].similarity == pytest.approx(1, abs=1e-3)
+        assert hits[0].similarity >= hits[1].similarity >= hits[2].similarity
+        assert len(opened.search(entry(7).thumbnail, 3, least=0.99)) == 1
+
+
+def test_an_image_that_changed_replaces_its_old_self(tmp_path: Path) -> None:
+    with ImageIndex(tmp_path / "i", create=True) as opened:
+        opened.add([entry(1, "/a")])
+        assert opened.has("/a", 1000, 5)
+        assert not opened.has("/a", 1000, 6)
+        opened.add([entry(2, "/a")])
+        assert opened.paths() == ["/a"]
+        assert opened.search(entry(2).thumbnail)[0].similarity > 0.99
+        opened.remove(["/a"])
+        assert opened.search(entry(2).thumbnail) == []
+
+
+def test_a_name_that_is_no_utf8_comes_back(tmp_path: Path) -> None:
+    path = os.fsdecode(b"/photos/\xff.jpg")
+    with ImageIndex(tmp_path / "i", create=True) as opened:
+        opened.add([entry(1, path)])
+        assert opened.paths() == [path]
+
+
+def test_copies_are_grouped(tmp_path: Path) -> None:
+    crop = describe_image(scene(4).crop((20, 15, 140, 110)), "/crop.png", 1, 1)
+    mirrored = describe_image(scene(9).transpose(Image.Transpose.FLIP_LEFT_RIGHT), "/mirrored.png", 1, 1)
+    with ImageIndex(tmp_path / "i", create=True) as opened:
+        opened.add([*(entry(seed) for seed in range(12)), crop, mirrored])
+        groups = [[hit.entry.path for hit in group] for group in opened.duplicates(0.8)]
+    assert groups == [["/photos/4.png", "/crop.png"], ["/photos/9.png", "/mirrored.png"]]
+
+
+def test_the_graph_gives_the_hits_of_comparing_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("usearch", reason="the graph is of usearch (extra latents)")
+    with ImageIndex(tmp_path / "i", create=True) as opened:
+        opened.add([entry(seed) for seed in range(40)])
+        crop = thumbnail(np.asarray(scene(11).crop((20, 15, 140, 110))))
+        plain = opened.search(crop, 5)
+        monkeypatch.setattr(index, "GRAPH_FROM", 10)
+        assert opened.build_graph()
+        assert opened._graph() is not None
+        near = opened.search(crop, 5)
+        assert near[0].entry.path == "/photos/11.png"
+        assert near[0].similarity == pytest.approx(plain[0].similarity, abs=1e-5)
+        opened.add([entry(99)])
+        assert opened._graph() is None  # it is of another state
+        assert opened.search(entry(99).thumbnail)[0].entry.path == "/photos/99.png"
+
+
+def test_another_file_is_no_index_and_stays_as_it_is(tmp_path: Path) -> None:
+    for name, content in {"text": b"a text that is no index", "empty.db": b""}.items():
+        path = tmp_path / name
+        if content:
+            path.write_bytes(content)
+        else:
+            with sqlite3.connect(path) as connection:
+                connection.execute("CREATE TABLE other (x)")
+        before = path.read_bytes()
+        with pytest.raises(InputError, match="no index of images"):
+            ImageIndex(path, create=True)
+        assert path.read_bytes() == before
+
+
+def test_a_missing_index_is_an_error_with_its_name(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="absent"):
+        ImageIndex(tmp_path / "absent")
+    assert not (tmp_path / "absent").exists()
+
+
+def test_a_missing_library_is_named_with_its_extra() -> None:
+    with pytest.raises(BackendError, match=r"pip install 'vaecodec\[latents\]'"):
+        extra.library("a_library_that_is_not_there")
+
+
+# The commands
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Eight photos, a crop of one, a .vaec file, and two damaged files."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for seed in range(8):
+        scene(seed).save(folder / f"{seed}.png")
+    scene(3).crop((20, 15, 140, 110)).save(folder / "crop of 3.png")
+    (folder / "lossless.vaec").write_bytes(Codec().encode(np.asarray(scene(20)), lossless=True))
+    (folder / "broken.jpg").write_bytes(b"no image")
+    (folder / "broken.vaec").write_bytes(b"\x8fVAC")
+    return folder
+
+
+def test_damaged_files_are_reported_and_left_out(command: Command, photos: Path) -> None:
+    done = command("index", "photos", "-o", "p.index")
+    assert done.code == 1
+    assert "broken.jpg: not an image" in done.err
+    assert "broken.vaec" in done.err
+    assert "10 images, 10 of them new, 0 known before" in done.out
+    again = command("index", "photos", "-o", "p.index", "--json")
+    assert len(json.loads(again.out)["skipped"]) == 10
+    assert json.loads(again.out)["files"] == []
+
+
+def test_search_writes_text_json_and_a_page(command: Command, photos: Path) -> None:
+    command("index", "photos", "-o", "p.index", "--exclude", "broken*")
+    done = command("search", str(photos / "crop of 3.png"), "p.index", "--html", "hits.html")
+    assert done.code == 0
+    assert done.out.splitlines()[1].endswith(f"{photos / 'crop of 3.png'}  120 x 95")
+    assert done.out.splitlines()[2].endswith(f"{photos / '3.png'}  160 x 120")
+    page = Path("hits.html").read_text(encoding="utf-8")
+    assert page.count("<li>") == len([line for line in done.out.splitlines() if "photos/" in line]) - 1
+    assert "http" not in page.replace("http-equiv", "")
+    [file] = json.loads(command("search", str(photos / "3.png"), "p.index", "-n", "1", "--json").out)["files"]
+    assert file["hits"][0]["path"] == str(photos / "3.png")
+    assert command("search", str(photos / "3.png"), "p.index", "--html", "hits.html").code == 6
+
+
+def test_duplicates_names_the_groups(command: Command, photos: Path) -> None:
+    command("index", "photos", "-o", "p.index", "--exclude", "broken*")
+    done = command("duplicates", "p.index", "--least", "0.8", "--html", "copies.html")
+    assert done.out.splitlines()[0] == "10 images, 1 of them copies in 1 groups"
+    assert "crop of 3.png" in Path("copies.html").read_text(encoding="utf-8")
+
+
+def test_prune_takes_out_what_is_gone(command: Command, photos: Path) -> None:
+    command("index", "photos", "-o", "p.index", "--exclude", "broken*")
+    (photos / "5.png").unlink()
+    assert "10 images" in command("index", "photos", "-o", "p.index", "--exclude", "broken*").out
+    assert "9 images" in command("index", "photos", "-o", "p.index", "--exclude", "broken*", "--prune").out
+
+
+def test_no_index_and_no_query_are_said(command: Command, photos: Path) -> None:
+    assert command("search", "p.index").code == 2
+    assert command("search", str(photos / "1.png"), "absent.index").code == 5
+    assert "no index" in command("duplicates", str(photos / "1.png")).err
+    assert command("index", "photos", "-o", str(photos / "1.png")).code == 4
+    assert (photos / "1.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
+def test_an_index_that_is_killed_five_times_is_completed_with_nothing_twice(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for seed in range(60):
+        scene(seed, (800, 600)).save(folder / f"{seed:03}.jpg")
+    program = "from vaecodec.cli import indexing, main; indexing.BATCH = 2; main()"
+    call = [sys.executable, "-c", program, "index", str(folder), "-o", str(tmp_path / "p.index")]
+    counts = [0]
+    for _ in range(5):
+        process = subprocess.Popen(call, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        while process.poll() is None and _count(tmp_path / "p.index") < counts[-1] + 4:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        counts.append(_count(tmp_path / "p.index"))
+    assert counts == sorted(set(counts))
+    assert counts[-1] < 60
+    last = subprocess.run(call, env=environment, check=True, capture_output=True, text=True)
+    assert f"60 images, {60 - counts[-1]} of them new, {counts[-1]} known before" in last.stdout
+    with ImageIndex(tmp_path / "p.index") as opened:
+        assert sorted(opened.paths()) == sorted(map(str, folder.iterdir()))
+
+
+def _count(path: Path) -> int:
+    """Committed images of an index that another process may be writing."""
+    try:
+        with ImageIndex(path) as opened:
+            return len(opened)
+    except (OSError, InputError, sqlite3.OperationalError):  # not there yet, or locked
+        return 0

@@ -1,0 +1,67 @@
+"""`vaecodec index`: a collection of images, made searchable."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import click
+
+from vaecodec.cli import options
+from vaecodec.cli.console import Console
+from vaecodec.cli.exits import EXPECTED, Fatal
+from vaecodec.cli.help import Command
+from vaecodec.cli.machine import Machine
+from vaecodec.cli.paths import find_jobs
+from vaecodec.cli.run import Task, finish, run
+from vaecodec.cli.sources import Selection
+from vaecodec.cli.startup import codec_maker, limit_threads
+
+
+@click.command(cls=Command)
+@options.selection("FOLDER")
+@click.option("-o", "--output", metavar="INDEX", required=True, help="The index: a new file, or one to be continued.")
+@click.option("--prune", is_flag=True, help="Take images out whose files are gone.")
+@options.combined(options.jobs, options.model, options.machine, options.console)
+def index(
+    selection: Selection,
+    output: str,
+    prune: bool,
+    jobs: int,
+    model: str | Path,
+    machine: Machine,
+    console: Console,
+) -> None:
+    """Make a collection of images searchable.
+
+    Takes .vaec files and photos in folders and in folders below. Of a .vaec file the latents are decoded, not the
+    pixels. The same command again adds what is new or changed, and goes on where an interrupted run was; files that
+    cannot be read are said and left out.
+
+    \b
+    vaecodec index photos -o photos.index
+    vaecodec search holiday.jpg photos.index
+    vaecodec duplicates photos.index
+    """
+    from vaecodec.cli.indexing import Indexing, index_suffixes, open_index
+
+    sources = find_jobs(dataclasses.replace(selection, recursive=True), index_suffixes())
+    limit_threads(machine.threads)
+    opened = open_index(output, create=True)
+    indexing = Indexing(opened, codec_maker(model, machine, jobs=jobs))
+    lines: list[str] = []
+    with opened:
+        try:
+            results = run(sources, Task(indexing.work, "indexing", indexing.is_known), console, workers=jobs)
+            indexing.commit()
+            if prune:
+                gone = [path for path in opened.paths() if not Path(path).exists()]
+                opened.remove(gone)
+                lines.append(f"{len(gone)} taken out: their files are gone")
+            if results.stop is None:
+                opened.build_graph()
+            new, known = len(results.records), len(results.skipped)
+            lines.append(f"{output}: {len(opened)} images, {new} of them new, {known} known before")
+        except EXPECTED as error:
+            raise Fatal(error) from error
+    finish(results, console, lines, can_resume=False)

@@ -1,0 +1,90 @@
+"""Files into an index and out of it, for the commands of the latent space."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vaecodec.cli.exits import EXPECTED, Fatal
+from vaecodec.cli.image_files import open_photo
+from vaecodec.cli.jobs import Job
+from vaecodec.cli.results import Record
+from vaecodec.cli.sources import VAEC_SUFFIXES, photo_suffixes
+from vaecodec.container import MAGIC
+from vaecodec.latents.images import describe_file, describe_image
+from vaecodec.latents.index import Entry, ImageIndex
+
+if TYPE_CHECKING:
+    from vaecodec import Codec
+
+BATCH = 64
+"""Images that are committed together: as many are lost at most when a run is killed."""
+
+
+def index_suffixes() -> tuple[str, ...]:
+    """The suffixes of files that an index takes."""
+    return (*VAEC_SUFFIXES, *photo_suffixes())
+
+
+def describe(job: Job, make_codec: Callable[[], Codec]) -> Entry:
+    """The entry of a file. Raises what its decoder raises."""
+    data = job.read()
+    path, time = os.path.abspath(job.source), _time_of(job.source)  # noqa: PTH100 (links stay links)
+    if is_vaec(data):
+        return describe_file(data, make_codec, path, time)
+    return describe_image(open_photo(data), path, len(data), time)
+
+
+def is_vaec(data: bytes) -> bool:
+    """Whether data begin as a .vaec file, whatever its name."""
+    return data.startswith(MAGIC)
+
+
+def open_index(path: str, *, create: bool = False) -> ImageIndex:
+    """An index. Raises Fatal for what is none."""
+    try:
+        return ImageIndex(path, create=create)
+    except EXPECTED as error:
+        raise Fatal(error) from error
+
+
+class Indexing:
+    """The work of `vaecodec index`: files that are new or changed, committed in batches."""
+
+    def __init__(self, index: ImageIndex, make_codec: Callable[[], Codec]) -> None:
+        self._index, self._make_codec = index, make_codec
+        self._waiting: list[Entry] = []
+        self._lock = threading.Lock()
+
+    def is_known(self, job: Job) -> bool:
+        """Whether the file is in the index as it is now."""
+        status = Path(job.source).stat()
+        path = os.path.abspath(job.source)  # noqa: PTH100
+        with self._lock:
+            return self._index.has(path, status.st_size, status.st_mtime_ns)
+
+    def work(self, job: Job) -> Record:
+        """Describe a file; it is in the index once its batch is committed."""
+        entry = describe(job, self._make_codec)
+        with self._lock:
+            self._waiting.append(entry)
+            if len(self._waiting) >= BATCH:
+                self._commit()
+        return {"width": entry.width, "height": entry.height}
+
+    def commit(self) -> None:
+        """Put what is left into the index."""
+        with self._lock:
+            self._commit()
+
+    def _commit(self) -> None:
+        if self._waiting:
+            self._index.add(self._waiting)
+            self._waiting.clear()
+
+
+def _time_of(path: str) -> int:
+    return Path(path).stat().st_mtime_ns

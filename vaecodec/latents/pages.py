@@ -1,0 +1,71 @@
+"""Pages of images: one HTML file with its pictures, styles and script inside, for any browser, without a network."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import re
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from vaecodec.latents.index import Hit
+
+JPEG = "image/jpeg"
+
+
+def page(template: str, title: str, note: str, parts: Mapping[str, str]) -> str:
+    """A page. template: of the assets, with places @@NAME@@. title, note: plain text. parts: HTML or script."""
+    names = {"TITLE": html.escape(title), "NOTE": html.escape(note), "STYLE": _asset("page.css"), **parts}
+    # One pass, so that nothing inside a part is taken for a place of its own.
+    return re.sub("@@([A-Z]+)@@", lambda place: names[place[1]], _asset(template))
+
+
+def hits_page(title: str, note: str, groups: Sequence[tuple[str, Sequence[Hit]]]) -> str:
+    """A page of hits in groups, each with a heading."""
+    sections = "\n".join(_section(heading, hits) for heading, hits in groups)
+    return page("hits.html", title, note, {"CONTENT": sections or "<p>Nothing is that alike.</p>"})
+
+
+def _section(heading: str, hits: Sequence[Hit]) -> str:
+    title = f"<h2>{html.escape(_shown(heading))}</h2>\n" if heading else ""
+    cards = "\n".join(_card(hit) for hit in hits)
+    return f'<section>{title}<ul class="hits">\n{cards}\n</ul></section>'
+
+
+def _card(hit: Hit) -> str:
+    entry = hit.entry
+    path = _shown(entry.path)
+    name = html.escape(Path(path).name)
+    return (
+        f'<li><a href="{html.escape(uri_of(entry.path), quote=True)}" title="{html.escape(path, quote=True)}">'
+        f'<img src="{data_uri(JPEG, entry.picture)}" alt="{html.escape(Path(path).name, quote=True)}" loading="lazy">'
+        f'<b>{name}</b></a><span class="bar" style="--part:{max(0.0, hit.similarity):.3f}"></span>'
+        f"<span>{hit.similarity:.3f} · {entry.width} x {entry.height}</span></li>"
+    )
+
+
+def uri_of(path: str) -> str:
+    """The address of a file, which a browser opens from the page."""
+    return Path(path).as_uri()
+
+
+def data_uri(mime: str, data: bytes) -> str:
+    """Bytes as an address that holds them."""
+    return f"data:{mime};base64,{base64.b64encode(data).decode()}"
+
+
+def script_data(value: Any) -> str:
+    """JSON for a script element of data: no "<", so that whatever a name says cannot end it."""
+    return json.dumps(value, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _shown(path: str) -> str:
+    """A path as text: bytes that are no UTF-8 are escaped."""
+    return path.encode("utf-8", "backslashreplace").decode()
+
+
+def _asset(name: str) -> str:
+    return (files("vaecodec.latents") / "assets" / name).read_text(encoding="utf-8")
