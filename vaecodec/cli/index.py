@@ -16,19 +16,20 @@ from vaecodec.cli.paths import find_jobs
 from vaecodec.cli.run import Task, finish, run
 from vaecodec.cli.sources import Selection
 from vaecodec.cli.startup import codec_maker, limit_threads
+from vaecodec.weights.manifest import DEFAULT_MODEL
 
 
 @click.command(cls=Command)
 @options.selection("FOLDER")
 @click.option("-o", "--output", metavar="INDEX", required=True, help="The index: a new file, or one to be continued.")
 @click.option("--prune", is_flag=True, help="Take images out whose files are gone.")
-@options.combined(options.jobs, options.model, options.machine, options.console)
+@options.combined(options.jobs, options.own_model, options.machine, options.console)
 def index(
     selection: Selection,
     output: str,
     prune: bool,
     jobs: int,
-    model: str | Path,
+    own_model: Path | None,
     machine: Machine,
     console: Console,
 ) -> None:
@@ -48,7 +49,7 @@ def index(
     sources = find_jobs(dataclasses.replace(selection, recursive=True), index_suffixes())
     limit_threads(machine.threads)
     opened = open_index(output, create=True)
-    indexing = Indexing(opened, codec_maker(model, machine, jobs=jobs))
+    indexing = Indexing(opened, codec_maker(own_model or DEFAULT_MODEL, machine, jobs=jobs))
     lines: list[str] = []
     with opened:
         try:

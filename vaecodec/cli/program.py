@@ -49,11 +49,10 @@ class _Program(click.Group):
         return cast(click.Command, getattr(importlib.import_module(f"vaecodec.cli.{cmd_name}"), cmd_name))
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        rows = [(name, command.get_short_help_str(WIDTH)) for name, command in self._commands(ctx)]
+        rows = [(name, command.get_short_help_str(WIDTH - 16)) for name, command in self._commands(ctx)]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
-        with formatter.section("Commands of the latent space"):
-            formatter.write_text(" ".join(LATENT_COMMANDS))
+            formatter.write_text(f"of the latent space: {' '.join(LATENT_COMMANDS)}")
 
     def _commands(self, ctx: click.Context) -> list[tuple[str, click.Command]]:
         commands = ((name, self.get_command(ctx, name)) for name in COMMANDS)
@@ -115,9 +114,8 @@ def _occupy_closed_streams() -> None:
 )
 @click.version_option(vaecodec.__version__, prog_name="vaecodec")
 def cli() -> None:
-    """Photographs far smaller than JPEG, as .vaec files.
-
-    \b
+    """\b
+    Photographs far smaller than JPEG, as .vaec files.
     vaecodec compress photo.jpg            makes photo.vaec
     vaecodec decompress photo.vaec         makes photo.png
     """

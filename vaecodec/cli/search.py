@@ -17,6 +17,7 @@ from vaecodec.cli.paths import extra_job
 from vaecodec.cli.results import Record
 from vaecodec.cli.run import Task
 from vaecodec.cli.startup import codec_maker, limit_threads
+from vaecodec.weights.manifest import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from vaecodec.latents.index import Hit
@@ -32,14 +33,14 @@ if TYPE_CHECKING:
     help="Hits at least this alike; 1 is the same image.",
 )  # fmt: skip
 @click.option("--html", metavar="FILE", help="Write a page with the hits.")
-@options.combined(options.overwrite, options.model, options.machine, options.console)
+@options.combined(options.overwrite, options.own_model, options.machine, options.console)
 def search(
     queries: tuple[str, ...],
     count: int,
     least: float,
     html: str | None,
     overwrite: bool,
-    model: str | Path,
+    own_model: Path | None,
     machine: Machine,
     console: Console,
 ) -> None:
@@ -61,7 +62,7 @@ def search(
     jobs = [Job(name) for name in names]
     page = extra_job(html, "--html", [*jobs, Job(index_name)], overwrite=overwrite)
     limit_threads(machine.threads)
-    opened, make_codec = open_index(index_name), codec_maker(model, machine)
+    opened, make_codec = open_index(index_name), codec_maker(own_model or DEFAULT_MODEL, machine)
     groups: list[tuple[str, list[Hit]]] = []
 
     def work(job: Job) -> Record:
