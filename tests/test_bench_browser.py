@@ -13,8 +13,8 @@ from PIL import Image
 
 import vaecodec
 from bench.chromium import CHROMIUM, DRIVER, MISSING, start_chromium
-from vaecodec.compare import compare_photos
 from vaecodec.compare import photos as photos_module
+from vaecodec.compare.photos import compare_photos
 
 pytest.importorskip("selenium", reason="the page's tests drive a browser with selenium (pip install selenium)")
 

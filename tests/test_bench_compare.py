@@ -13,13 +13,15 @@ import pytest
 from numpy.typing import NDArray
 
 import vaecodec
-from vaecodec.compare import Chart, Curve, build_page, compare_photos, installed_peers, make_scene, photos
+from bench.codecs import PLAIN, make
+from vaecodec.compare import photos
 from vaecodec.compare.maps import bits_map, error_map
 from vaecodec.compare.matching import TOLERANCE, common_size, match_size
 from vaecodec.compare.ms_ssim import SHORTEST_SIDE, ms_ssim
-from vaecodec.compare.page import map_data, picture_uri
-from vaecodec.compare.peers import JpegPeer, Peer, VaecodecPeer
-from vaecodec.compare.scene import centre_crop
+from vaecodec.compare.page import Chart, Curve, build_page, map_data, picture_uri
+from vaecodec.compare.peers import PEERS, JpegPeer, Peer, VaecodecPeer, installed_peers
+from vaecodec.compare.photos import compare_photos
+from vaecodec.compare.scene import centre_crop, make_scene
 from vaecodec.metrics import psnr
 
 Pixels = NDArray[np.uint8]
@@ -218,5 +220,20 @@ def test_photos_through_every_installed_codec(
 def test_vaecodec_as_a_peer(photo: Pixels, codec: vaecodec.Codec) -> None:
     peer = VaecodecPeer(codec)
     assert peer.title == "vaecodec base"
-    assert vaecodec.inspect(peer.encode(photo, 12)).level == 12
-    assert peer.describe(12) == f"quality {vaecodec.inspect(peer.encode(photo, 12)).quality}"
+    assert vaecodec.inspect(peer.encode(photo, 12)).quality == 12
+    assert peer.describe(12) == "quality 12"
+    assert vaecodec.inspect(make("vaecodec:base").encode(photo, 12)).quality == 12
+
+
+@pytest.mark.parametrize("name", [*PLAIN, "vaecodec:base"])
+def test_the_codecs_of_the_benchmark_are_peers(name: str, photo: Pixels) -> None:
+    """What a page shows at a whole setting is the file that the benchmark has measured."""
+    codec = make(name)
+    assert isinstance(codec, Peer)
+    kind = next((kind for kind in (*PEERS, VaecodecPeer) if isinstance(codec, kind)), None)
+    if kind is None:
+        assert name == "jpegli"
+        assert codec.whole
+    elif name in ("jpeg", "webp", "avif", "jxl") and codec.available():
+        assert kind().encode(photo, 50) == codec.encode(photo, 50)  # type: ignore[call-arg]
+    assert codec.low <= codec.qualities[0] < codec.qualities[-1] <= codec.high

@@ -39,12 +39,12 @@ class Stubborn(Jpeg):
     qualities = (7, 50, 80)
     calls: ClassVar[list[float]] = []
 
-    def encode(self, img: Pixels, quality: float) -> bytes:
-        if img.shape[0] > 60:
+    def encode(self, pixels: Pixels, setting: float) -> bytes:
+        if pixels.shape[0] > 60:
             message = "the picture is too high"
             raise CodecError(message)
-        self.calls.append(quality)
-        return super().encode(img, quality)
+        self.calls.append(setting)
+        return super().encode(pixels, setting)
 
     def decode(self, data: bytes) -> Pixels:
         decoded = super().decode(data)
@@ -56,10 +56,10 @@ class Deadly(Jpeg):
     title = "A codec that kills its process"
     qualities = (50,)
 
-    def encode(self, img: Pixels, quality: float) -> bytes:
-        if img.shape[0] > 60:
+    def encode(self, pixels: Pixels, setting: float) -> bytes:
+        if pixels.shape[0] > 60:
             os._exit(3)
-        return super().encode(img, quality)
+        return super().encode(pixels, setting)
 
 
 @pytest.fixture

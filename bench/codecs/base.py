@@ -1,51 +1,35 @@
-"""What the benchmark asks of a codec: bytes out of pixels, pixels out of bytes, and its own name.
+"""What the benchmark asks of a codec: a peer, as the pages have them, with a ladder of qualities and a version.
 
 A new codec is one small class in this folder and one line in `bench/codecs/__init__.py`.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
+from vaecodec.compare.peers import Peer, Pixels
 
-Image = NDArray[np.uint8]  # [H, W, 3] RGB, 0..255
+Image = Pixels
 
 
 class CodecError(RuntimeError):
     """A codec could not do one image; the benchmark records it beside that image and goes on."""
 
 
-class Codec(ABC):
-    """One codec with fixed settings; only `quality` moves along its rate-distortion curve.
+class Codec(Peer):
+    """One codec with fixed settings; only the quality moves along its rate-distortion curve.
 
-    `threads` is how many threads the codec may use for one image; the benchmark states it.
+    `name` is the word used on the command line and in file names, `title` the one in plots and tables. `threads` is how
+    many threads the codec may use for one image; the benchmark states it.
     """
 
-    name: str  # the word used on the command line and in file names
-    title: str  # the name in plots and tables
-    requires: ClassVar[str] = ""  # what to install where `available` is False
     tuned_for: ClassVar[str | None] = None  # the metric that its settings aim at; tables of others leave it out
     qualities: tuple[float, ...]  # the default ladder, from small files to large ones
-    integer_quality: ClassVar[bool] = True
     openmp: ClassVar[bool] = False  # its threads are OpenMP's, bound by the environment of its process
 
     def __init__(self, threads: int = 1) -> None:
-        self.threads = threads
-
-    @abstractmethod
-    def available(self) -> bool:
-        """Whether everything the codec needs is installed here."""
-
-    @abstractmethod
-    def encode(self, img: Image, quality: float) -> bytes:
-        """Return the complete file for the uint8 RGB picture [H, W, 3]."""
-
-    @abstractmethod
-    def decode(self, data: bytes) -> Image:
-        """Return the uint8 RGB picture [H, W, 3] that the file holds."""
+        self.threads: int = threads
 
     @abstractmethod
     def version(self) -> str:
@@ -54,5 +38,15 @@ class Codec(ABC):
         Cached results made under another version are measured again.
         """
 
-    def close(self) -> None:  # noqa: B027  (most codecs hold nothing)
+    def close(self) -> None:
         """Give back what the codec holds, such as a process."""
+
+
+class LadderCodec(Codec):
+    """A codec of whole qualities, between the ends of its ladder."""
+
+    whole = True
+
+    def __init__(self, threads: int = 1) -> None:
+        super().__init__(threads)
+        self.low, self.high = self.qualities[0], self.qualities[-1]

@@ -7,12 +7,12 @@ import os
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from bench import openmp
-from bench.codecs.base import Codec, CodecError, Image
+from bench.codecs.base import CodecError, Image, LadderCodec
 
 DEFAULT_ENVIRONMENT = ".venv-compressai"
 WORKER = Path(__file__).resolve().with_name("compressai_worker.py")
@@ -24,24 +24,24 @@ def environment_python(folder: Path | None = None) -> Path:
     return folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
-class CompressAi(Codec):
+class CompressAi(LadderCodec):
     """One model of CompressAI's zoo, for example `compressai:mbt2018-mean`; each quality is a network of its own.
 
     Weights are the user's, in the folder $COMPRESSAI_WEIGHTS under the names the zoo gives them. Without them the
     networks are random: good for time and memory, not for rate-distortion.
     """
 
-    requires: ClassVar[str] = "python -m bench setup-compressai, and its weights in the folder $COMPRESSAI_WEIGHTS"
+    requires = "python -m bench setup-compressai, and its weights in the folder $COMPRESSAI_WEIGHTS"
     openmp = True
     qualities: tuple[float, ...] = (1, 2, 3, 4, 5, 6, 7, 8)
 
     def __init__(self, model: str, threads: int = 1) -> None:
-        super().__init__(threads)
         self.model = model
         self.name = f"compressai:{model}"
         self.title = f"CompressAI {model}"
         if model.startswith("cheng2020"):
             self.qualities = (1, 2, 3, 4, 5, 6)
+        super().__init__(threads)
         self._worker: subprocess.Popen[str] | None = None
         self._versions: dict[str, str] = {}
         self.last: dict[str, Any] = {}  # the worker's last answer: seconds without the files, peak memory
@@ -111,13 +111,13 @@ class CompressAi(Codec):
             self._worker.communicate()
             self._worker = None
 
-    def encode(self, img: Image, quality: float) -> bytes:
+    def encode(self, pixels: Image, setting: float) -> bytes:
         with tempfile.TemporaryDirectory() as folder:
             picture, stream = Path(folder) / "in.npy", Path(folder) / "out.bin"
-            np.save(picture, img)
-            self.ask(self.request("encode", quality, picture, stream))
+            np.save(picture, pixels)
+            self.ask(self.request("encode", setting, picture, stream))
             # The quality picks the network, so a decoder must be told.
-            return bytes([int(quality)]) + stream.read_bytes()
+            return bytes([int(setting)]) + stream.read_bytes()
 
     def decode(self, data: bytes) -> Image:
         with tempfile.TemporaryDirectory() as folder:

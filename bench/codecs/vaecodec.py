@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-import importlib.util
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from bench.codecs.base import Codec, CodecError, Image
-
-if TYPE_CHECKING:
-    from vaecodec.codec import Codec as Model
+from vaecodec.codec import Codec as Model
+from vaecodec.compare.peers import VaecodecPeer
+from vaecodec.errors import VaecodecError, WeightsError
+from vaecodec.modes import Mode
+from vaecodec.rans.choice import AUTO
+from vaecodec.refine import passes_of
 
 REFINED_QUALITIES = (10, 30, 50, 70, 90)
 
 
-class VaeCodec(Codec):
+class VaeCodec(VaecodecPeer, Codec):
     """One of vaecodec's models on the CPU (or on `device`), by name or by the path of its weights.
 
     `base@9` encodes with effort 9, on a shorter ladder: that takes minutes a megapixel.
     """
 
-    requires: ClassVar[str] = "no shipped weights of that name; a path to a .safetensors file works too"
+    requires = "no shipped weights of that name; a path to a .safetensors file works too"
     openmp = True
     qualities = (1, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100)
+    mode: ClassVar[Mode] = "neural"
 
     def __init__(self, model: str, threads: int = 1, device: str = "cpu") -> None:
-        super().__init__(threads)
+        Codec.__init__(self, threads)
         self.model, _, effort = model.partition("@")
         self.effort = int(effort or 4)
         self.name = f"vaecodec:{model}"
@@ -35,49 +38,37 @@ class VaeCodec(Codec):
         self._codec: Model | None = None
 
     def available(self) -> bool:
-        if importlib.util.find_spec("vaecodec.codec") is None:
-            return False
-        from vaecodec.errors import WeightsError
-
         try:
-            self.codec()
+            return self.codec is not None
         except WeightsError:
             return False
-        return True
 
+    @property
     def codec(self) -> Model:
+        """The loaded model, as in a process that has coded some images."""
         if self._codec is None:
-            from vaecodec import Codec as Model
-            from vaecodec.rans.choice import AUTO
-
-            AUTO.use_compiled()  # as in a process that has coded some images
+            AUTO.use_compiled()
             self._codec = Model(model=self.model, device=self.device)
         return self._codec
 
-    def encode(self, img: Image, quality: float) -> bytes:
-        from vaecodec.errors import VaecodecError
-
+    def encode(self, pixels: Image, setting: float) -> bytes:
         try:
-            return self.codec().encode(img, quality=int(quality), mode="neural", effort=self.effort)
+            return super().encode(pixels, int(setting))
         except VaecodecError as error:
             message = f"{type(error).__name__}: {error}"
             raise CodecError(message) from error
 
     def decode(self, data: bytes) -> Image:
-        from vaecodec.errors import VaecodecError
-
         try:
-            picture = self.codec().decode(data, as_array=True)
+            return super().decode(data)
         except VaecodecError as error:
             message = f"{type(error).__name__}: {error}"
             raise CodecError(message) from error
-        return picture
 
     def version(self) -> str:
         import numpy as np
 
         import vaecodec
-        from vaecodec.refine import passes_of
 
         # The header names the exact weights: the hash of the tables decides the bytes.
         probe = vaecodec.inspect(self.encode(np.zeros((8, 8, 3), np.uint8), 50))

@@ -12,56 +12,15 @@ from bench.measure import load_image
 from bench.rd.published import curves, named
 from bench.rd.runs import EVERY_QUALITY, Dataset
 from bench.records import Record
-from vaecodec.compare import Chart, Curve, Peer, VaecodecPeer, build_page, make_scene
 from vaecodec.compare.matching import common_size
-from vaecodec.compare.peers import AvifPeer, JpegPeer, JxlPeer, Pixels, WebpPeer
-from vaecodec.compare.scene import centre_crop
+from vaecodec.compare.page import Chart, Curve, build_page
+from vaecodec.compare.scene import centre_crop, make_scene
 from vaecodec.metrics import Point
 
 PAGE_PIXELS = 1_200_000
 NOT_SEEN = {"mozjpeg", "jpeg444"}
 """Much like JPEG's to look at: the one's files are a few percent smaller, the other is worse at sizes like these."""
 METRICS = {"psnr": "PSNR", "ms-ssim": "MS-SSIM"}
-BROWSERS_SHOW = {"jpegli": "image/jpeg"}
-
-
-class LadderPeer(Peer):
-    """Any codec of the benchmark, on the whole numbers between the ends of its ladder."""
-
-    whole = True
-
-    def __init__(self, codec: Codec) -> None:
-        self.codec = codec
-        self.low, self.high = codec.qualities[0], codec.qualities[-1]
-        self.mime = BROWSERS_SHOW.get(codec.name)
-
-    def encode(self, pixels: Pixels, setting: float) -> bytes:
-        return self.codec.encode(pixels, setting)
-
-    def decode(self, data: bytes) -> Pixels:
-        return self.codec.decode(data)
-
-
-# Peers that can be brought to any size, for the codecs of the same names.
-FINE = {
-    "jpeg": JpegPeer,
-    "webp": WebpPeer,
-    "avif": AvifPeer,
-    "avif-slow": lambda: AvifPeer(2, "4:4:4"),
-    "jxl": JxlPeer,
-}
-
-
-def peer_of(codec: Codec) -> Peer:
-    peer: Peer
-    if codec.name in FINE:
-        peer = FINE[codec.name]()
-    elif isinstance(codec, VaeCodec):
-        peer = VaecodecPeer(codec.codec())
-    else:
-        peer = LadderPeer(codec)
-    peer.name, peer.title = codec.name, codec.title
-    return peer
 
 
 def write_page(path: Path, dataset: Dataset, codecs: Sequence[Codec], summary: Record, count: int, bpp: float) -> Path:
@@ -69,14 +28,13 @@ def write_page(path: Path, dataset: Dataset, codecs: Sequence[Codec], summary: R
     # This project's codec first: the table and the pickers then start with what the page is about.
     ordered = sorted(codecs, key=lambda codec: not isinstance(codec, VaeCodec))
     ordered = [codec for codec in ordered if codec.name not in NOT_SEEN]
-    peers = [peer_of(codec) for codec in ordered]
     scenes = []
     failed = {name for images in summary["failures"].values() for name, why in images.items() if EVERY_QUALITY in why}
     readable = Dataset(dataset.name, tuple(path for path in dataset.paths if path.name not in failed))
     for picture in chosen(readable, count):
         pixels = centre_crop(load_image(picture), PAGE_PIXELS)
-        size = common_size(peers, pixels, round(bpp * pixels.shape[0] * pixels.shape[1] / 8))
-        scenes.append(make_scene(picture.stem, pixels, peers, size))
+        size = common_size(ordered, pixels, round(bpp * pixels.shape[0] * pixels.shape[1] / 8))
+        scenes.append(make_scene(picture.stem, pixels, ordered, size))
     note = (
         f"Codecs at equal bytes, about {bpp:g} bits per pixel. Curves: mean of {summary['images']} images, "
         f"per quality setting. Made by python -m bench rd."

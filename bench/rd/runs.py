@@ -206,5 +206,5 @@ def absent(specs: Sequence[str]) -> tuple[list[Codec], dict[str, str]]:
         if codec.available():
             present.append(codec)
         else:
-            missing[spec] = codec.requires or "not part of this build of Pillow"
+            missing[spec] = codec.requires
     return present, missing

@@ -55,7 +55,7 @@ def write_page(
     overwrite: bool,
 ) -> Record:
     """Write the page of these photos, as private as the most private of them (`jobs`)."""
-    from vaecodec.compare import compare_photos, steps
+    from vaecodec.compare.photos import compare_photos, steps
 
     with steps_of("page", steps(len(photos))) as advance:
         content = compare_photos(photos, codec, quality, advance=advance).encode()

@@ -1,4 +1,4 @@
-"""The codecs that a photograph is compared with, each moved by one number.
+"""The codecs that an image is compared with, each moved by one number: on pages, and in the benchmark (`bench.codecs`).
 
 JPEG, WebP and JPEG XL take fractions of a quality step here, so that their files can be brought to any size; AVIF
 gets its fine steps from aom's delta-quantizer strength, which its defaults leave at 100.
@@ -20,7 +20,9 @@ from PIL import Image, features
 from vaecodec.codec import Codec
 from vaecodec.errors import TargetError, VaecodecError
 from vaecodec.inspection import inspect
-from vaecodec.levels import LEVELS, level_to_quality
+from vaecodec.levels import QUALITY_MAX, QUALITY_MIN
+from vaecodec.modes import Mode
+from vaecodec.refine import DEFAULT_EFFORT
 
 Pixels = NDArray[np.uint8]  # [H, W, 3] RGB
 
@@ -29,7 +31,10 @@ FAILURES = (OSError, ValueError, RuntimeError, MemoryError, VaecodecError)
 
 
 class Peer(ABC):
-    """A codec whose setting, from `low` to `high`, moves the size of the file up."""
+    """A codec whose setting, from `low` to `high`, moves the size of the file up.
+
+    requires: what to do where it is not `available`. threads: how many it may use for one image; None: as it likes.
+    """
 
     name: str
     title: str
@@ -37,6 +42,12 @@ class Peer(ABC):
     high: float
     whole: bool = False  # only whole numbers are settings
     mime: str | None = None  # of its files, where browsers show them
+    requires: str = ""
+    threads: int | None = None
+
+    def available(self) -> bool:
+        """Whether everything the codec needs is installed here."""
+        return True
 
     @abstractmethod
     def encode(self, pixels: Pixels, setting: float) -> bytes:
@@ -61,10 +72,18 @@ class Peer(ABC):
 
 
 class PillowPeer(Peer):
-    """Formats that Pillow reads and writes."""
+    """Formats that Pillow reads and writes.
+
+    feature: Pillow's name of the library behind the format.
+    """
 
     format: ClassVar[str]
+    feature: ClassVar[str]
     low, high = 1, 100
+    requires = "not part of this build of Pillow"
+
+    def available(self) -> bool:
+        return bool(features.check(self.feature))
 
     def encode(self, pixels: Pixels, setting: float) -> bytes:
         """The file that Pillow writes with `options`."""
@@ -72,9 +91,13 @@ class PillowPeer(Peer):
         Image.fromarray(pixels).save(out, self.format, **self.options(setting))
         return out.getvalue()
 
+    def settings(self) -> dict[str, object]:
+        """What Pillow's `save` takes beside the quality: it decides the bytes, too."""
+        return {}
+
     def options(self, setting: float) -> dict[str, object]:
-        """What Pillow's `save` takes for a setting."""
-        return {"quality": setting}
+        """All that Pillow's `save` takes for a setting."""
+        return {"quality": int(setting) if setting == int(setting) else setting, **self.settings()}
 
     def decode(self, data: bytes) -> Pixels:
         """The pixels that Pillow reads, uint8 [H, W, 3]."""
@@ -83,16 +106,24 @@ class PillowPeer(Peer):
 
 
 class JpegPeer(PillowPeer):
-    """Pillow's JPEG, optimized, with quantization tables between those of two whole qualities."""
+    """Pillow's JPEG, optimized; between two whole qualities its quantization tables lie between theirs."""
 
     name, title, format, mime = "jpeg", "JPEG", "JPEG", "image/jpeg"
+    feature = "jpg"
+    subsampling: ClassVar[str] = "4:2:0"
+
+    def settings(self) -> dict[str, object]:
+        """Huffman tables of the image's own, and the subsampling."""
+        return {"optimize": True, "subsampling": self.subsampling}
 
     def options(self, setting: float) -> dict[str, object]:
-        """Quality, 4:2:0, Huffman tables of the image's own."""
+        """Quality, or tables."""
+        if setting == int(setting):
+            return super().options(setting)
         lower, upper = (_jpeg_tables(int(whole)) for whole in (math.floor(setting), math.ceil(setting)))
         share = setting - math.floor(setting)
         tables = {i: [round(a + share * (b - a)) for a, b in zip(lower[i], upper[i], strict=True)] for i in lower}
-        return {"qtables": tables, "subsampling": "4:2:0", "optimize": True}
+        return {"qtables": tables, **self.settings()}
 
 
 def _jpeg_tables(quality: int) -> dict[int, list[int]]:
@@ -105,38 +136,62 @@ def _jpeg_tables(quality: int) -> dict[int, list[int]]:
 
 
 class WebpPeer(PillowPeer):
+    """Pillow's WebP, by its slowest method."""
+
     name, title, format, mime = "webp", "WebP", "WEBP", "image/webp"
+    feature = "webp"
     low = 0
 
-    def options(self, setting: float) -> dict[str, object]:
-        """Quality, and the slowest method."""
-        return {"quality": setting, "method": 6}
+    def settings(self) -> dict[str, object]:
+        """The slowest method."""
+        return {"method": 6}
 
 
 class AvifPeer(PillowPeer):
-    """Whole part of the setting: quality. Fraction: where in the quality step, by the delta-quantizer strength."""
+    """Whole part of the setting: quality. Fraction: where in the quality step, by the delta-quantizer strength.
+
+    tune: the metric that the encoder aims at; None: its own choice, which is how an image looks ("iq") in libavif 1.4.
+    """
 
     name, title, format, mime = "avif", "AVIF", "AVIF", "image/avif"
+    feature = "avif"
     low, high = 0, 100
+    speed: ClassVar[int] = 6
+    subsampling: ClassVar[str] = "4:2:0"
+    tune: ClassVar[str | None] = None
 
-    def __init__(self, speed: int = 6, subsampling: str = "4:2:0") -> None:
-        self.speed, self.subsampling = speed, subsampling
+    def settings(self) -> dict[str, object]:
+        """Speed, subsampling and tune."""
+        tune = {} if self.tune is None else {"tune": self.tune}
+        return {"speed": self.speed, "subsampling": self.subsampling, **tune}
 
     def options(self, setting: float) -> dict[str, object]:
-        """Quality and speed."""
-        strength = 100 + round(100 * (setting - math.floor(setting)))
-        fine = {} if strength == 100 else {"advanced": {"deltaq-strength": str(strength)}}
-        return {"quality": int(setting), "speed": self.speed, "subsampling": self.subsampling, **fine}
+        """Quality; what is aom's own goes by its name."""
+        options = super().options(int(setting))
+        strength = _strength(setting)
+        advanced: dict[str, object] = {} if strength == 100 else {"deltaq-strength": str(strength)}
+        advanced |= {"tune": options.pop("tune")} if "tune" in options else {}
+        options |= {"advanced": advanced} if advanced else {}
+        return options | ({} if self.threads is None else {"max_threads": self.threads})
 
     def describe(self, setting: float) -> str:
-        strength = 100 + round(100 * (setting - math.floor(setting)))
+        strength = _strength(setting)
         return f"quality {int(setting)}" + ("" if strength == 100 else f", deltaq-strength {strength}")
+
+
+def _strength(setting: float) -> int:
+    return 100 + round(100 * (setting - math.floor(setting)))
 
 
 class JxlPeer(PillowPeer):
     """JPEG XL by pillow-jxl-plugin. Few browsers show it, so the page holds its decoded pixels."""
 
     name, title, format = "jxl", "JPEG XL", "JXL"
+    effort: ClassVar[int] = 7
+    requires = "pip install pillow-jxl-plugin"
+
+    def available(self) -> bool:
+        return importlib.util.find_spec("pillow_jxl") is not None
 
     def encode(self, pixels: Pixels, setting: float) -> bytes:
         """The file that the plugin writes, or Pillow through it."""
@@ -144,22 +199,47 @@ class JxlPeer(PillowPeer):
 
         return super().encode(pixels, setting)
 
+    def decode(self, data: bytes) -> Pixels:
+        import pillow_jxl  # noqa: F401
+
+        return super().decode(data)
+
+    def settings(self) -> dict[str, object]:
+        """libjxl's own default of effort, unless a subclass has another."""
+        return {"effort": self.effort}
+
+    def options(self, setting: float) -> dict[str, object]:
+        """Quality, effort and threads."""
+        threads = {} if self.threads is None else {"num_threads": self.threads}
+        return super().options(setting) | threads
+
 
 class VaecodecPeer(Peer):
-    """A vaecodec model; its settings are the 64 levels."""
+    """A vaecodec model; its settings are qualities, of which some neighbours are one level.
 
-    low, high = 0, LEVELS - 1
+    mode, effort: as for `Codec.encode`.
+    """
+
+    low, high = QUALITY_MIN, QUALITY_MAX
     whole = True
+    mode: ClassVar[Mode] = "auto"
+    effort: int = DEFAULT_EFFORT
 
     def __init__(self, codec: Codec, name: str | None = None) -> None:
-        self.codec = codec
+        self._codec: Codec | None = codec
         model = Path(codec.model)
         self.name = name or f"vaecodec:{model.stem if model.suffix == '.safetensors' else codec.model}"
         self.title = self.name.replace(":", " ")
 
+    @property
+    def codec(self) -> Codec:
+        """What encodes and decodes."""
+        assert self._codec is not None  # noqa: S101  (a subclass may make it when it is needed)
+        return self._codec
+
     def encode(self, pixels: Pixels, setting: float) -> bytes:
-        """The file at a level 0..63."""
-        return self.codec.encode(pixels, level=int(setting))
+        """The file at a quality 1..100."""
+        return self.codec.encode(pixels, setting, mode=self.mode, effort=self.effort)
 
     def decode(self, data: bytes) -> Pixels:
         """The pixels that the codec decodes."""
@@ -167,34 +247,23 @@ class VaecodecPeer(Peer):
 
     def to_size(self, pixels: Pixels, size: int) -> tuple[bytes, float] | None:
         try:
-            data = self.codec.encode(pixels, target_bytes=size)
+            data = self.codec.encode(pixels, target_bytes=size, mode=self.mode, effort=self.effort)
         except TargetError:
             return None
-        return data, inspect(data).level
-
-    def describe(self, setting: float) -> str:
-        return f"quality {level_to_quality(int(setting))}"
+        return data, inspect(data).quality
 
     def describe_file(self, data: bytes, setting: float) -> str:
         return "lossless" if inspect(data).lossless else self.describe(setting)
 
 
+PEERS: tuple[type[PillowPeer], ...] = (JpegPeer, WebpPeer, AvifPeer, JxlPeer)
+
+
 def installed_peers() -> list[Peer]:
     """JPEG, and WebP, AVIF and JPEG XL where this Pillow can do them."""
-    return [peer for peer, needs in _peers() if not needs]
+    return [peer for peer in (kind() for kind in PEERS) if peer.available()]
 
 
 def absent_peers() -> list[str]:
     """The others, each with what it needs: ``JPEG XL (pip install pillow-jxl-plugin)``."""
-    return [f"{peer.title} ({needs})" for peer, needs in _peers() if needs]
-
-
-def _peers() -> list[tuple[Peer, str]]:
-    """Every codec, and what it needs where it is not installed."""
-    build = "not part of this build of Pillow"
-    return [
-        (JpegPeer(), ""),
-        (WebpPeer(), "" if features.check("webp") else build),
-        (AvifPeer(), "" if features.check("avif") else build),
-        (JxlPeer(), "" if importlib.util.find_spec("pillow_jxl") is not None else "pip install pillow-jxl-plugin"),
-    ]
+    return [f"{peer.title} ({peer.requires})" for peer in (kind() for kind in PEERS) if not peer.available()]

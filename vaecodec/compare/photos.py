@@ -13,7 +13,7 @@ from vaecodec.compare.ms_ssim import ms_ssim
 from vaecodec.compare.page import Chart, Curve, build_page
 from vaecodec.compare.peers import FAILURES, Peer, VaecodecPeer, absent_peers, installed_peers
 from vaecodec.compare.scene import centre_crop, failure_line, make_scene
-from vaecodec.levels import DEFAULT_QUALITY, quality_to_level
+from vaecodec.levels import DEFAULT_QUALITY
 from vaecodec.metrics import ms_ssim_db, psnr
 
 Pixels = NDArray[np.uint8]  # [H, W, 3] RGB
@@ -43,7 +43,7 @@ def compare_photos(
     for name, photo in photos:
         pixels = centre_crop(photo, max_pixels)
         name = name if pixels.shape == photo.shape else f"{name} (centre)"
-        size = len(own.encode(pixels, quality_to_level(quality)))
+        size = len(own.encode(pixels, quality))
         scene = make_scene(name, pixels, peers, size, advance)
         chart, failures = photo_chart(name, pixels, peers, advance)
         scenes.append(replace(scene, failures=tuple(dict.fromkeys([*scene.failures, *failures]))))
