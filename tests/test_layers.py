@@ -53,6 +53,7 @@ LAYERS = {
     "vaecodec.conformance": 8,
     "vaecodec.latents": 8,
     "vaecodec.pillow": 8,
+    "vaecodec.ray": 8,
     "vaecodec.web": 8,
     "vaecodec.webdataset": 8,
     "vaecodec.zarr": 8,
@@ -96,6 +97,7 @@ WITHIN_A_LAYER = {
     ("vaecodec.cli", "vaecodec.conformance"),
     ("vaecodec.cli", "vaecodec.compare"),
     ("vaecodec.cli", "vaecodec.latents"),
+    ("vaecodec.cli", "vaecodec.ray"),
     ("vaecodec.cli", "vaecodec.web"),
 }
 

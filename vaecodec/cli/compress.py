@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ import click
 
 import vaecodec
 from vaecodec.cli import options, report
+from vaecodec.cli.cluster import Cluster
 from vaecodec.cli.console import Console
 from vaecodec.cli.exits import Fatal
 from vaecodec.cli.help import BareOption, Command, grouped
@@ -51,6 +52,16 @@ changes = grouped(
     ),
 )
 
+cluster = grouped(
+    "cluster",
+    Cluster.of_options,
+    options.rare(
+        "--engine", type=click.Choice(["local", "ray"]), default="local",
+        help="ray: on a Ray cluster, one file an actor; -j N: N actors at most.",
+    ),
+    options.rare("--address", metavar="HOST:PORT", help="Of the cluster; else RAY_ADDRESS, or one of this machine."),
+)  # fmt: skip
+
 
 @click.command(cls=Command)
 @options.combined(options.placement, options.target, options.effort, options.selection("PHOTO"), options.jobs, changes)
@@ -60,7 +71,7 @@ changes = grouped(
     help="Make no .vaec file that is larger than its photo (=copy: copy the photo to -o DIR instead).",
 )  # fmt: skip
 @options.rare("--delete-original", is_flag=True, help="Delete a photo once its .vaec file was compared with it.")
-@options.combined(options.dry_run, options.model, options.machine, options.console)
+@options.combined(options.dry_run, options.model, options.machine, cluster, options.console)
 def compress(
     selection: Selection,
     target: Target,
@@ -74,6 +85,7 @@ def compress(
     dry_run: bool,
     model: str | Path,
     machine: Machine,
+    cluster: Cluster | None,
     console: Console,
 ) -> None:
     """Make .vaec files from photos.
@@ -92,6 +104,8 @@ def compress(
     sources = selection.find(photo_suffixes())
     planned = placement.plan(sources, ".vaec", has_folder=selection.has_folder)
     console.lines_to_stderr = check_stdout(planned, as_json=console.as_json)
+    if cluster is not None:
+        cluster.check(planned, deletes=delete_original)
     if delete_original:
         _check_deletion(planned, changes)
         # What --verify allows was measured with shipped models: own ones have the comparison after writing alone.
@@ -106,24 +120,50 @@ def compress(
         finish(run(planned, options.planning(placement, skip), console), console)
     limit_threads(machine.threads)
     passes = _checked_passes(effort)
+    if cluster is not None:
+        jobs, machine, placement = 1, cluster.machine(machine), dataclasses.replace(placement, may_be_repeated=True)
     coder = _Coder(target, effort, changes, model, machine, len(planned), jobs)
     shows_passes = passes > 0 and len(planned) == 1 and not console.quiet
+    work = Work(coder, placement, keep_smaller, delete_original, shows_passes)
+    with contextlib.closing(Table(report_path, planned, placement)) as table:
+        task = Task(work, "compressing", work.skipping(skip), report.compress_lines, table.add)
+        if cluster is None:
+            results = run(planned, task, console, workers=jobs)
+        else:
+            results = cluster.run(planned, task, console, machine, overwrite=placement.overwrite)
+    finish(results, console, report.compress_summary(results), can_resume=placement.can_resume)
 
-    def skip_and_delete(job: Job) -> bool:
-        """A killed run may have made an output without deleting its photo."""
-        if not skip(job):
-            return False
-        [state], image = job.source_stat(), coder.open(job.read())
-        coder.delete(job, image, state)
-        return True
 
-    def work(job: Job) -> Record:
-        placement.prepare(job)
+@dataclass(frozen=True)
+class Work:
+    """What is done with each photo; picklable, so that other machines can do it."""
+
+    coder: _Coder
+    placement: Placement
+    keep_smaller: str | None = None
+    delete_original: bool = False
+    shows_passes: bool = False
+
+    def skipping(self, skip: Callable[[Job], bool]) -> Callable[[Job], bool]:
+        """`skip`, and the deletion of its photo: a killed run may have made an output without that."""
+
+        def skip_and_delete(job: Job) -> bool:
+            if not skip(job):
+                return False
+            [state], image = job.source_stat(), self.coder.open(job.read())
+            self.coder.delete(job, image, state)
+            return True
+
+        return skip_and_delete if self.delete_original else skip
+
+    def __call__(self, job: Job) -> Record:
+        """Make the .vaec file of one photo. Raises EXPECTED."""
+        self.placement.prepare(job)
         state = job.source_stat()
         source = job.read()
-        image = coder.open(source)
-        with share_of("refining", shown=shows_passes) as progress:
-            data, (width, height) = coder.encode(image, progress)
+        image = self.coder.open(source)
+        with share_of("refining", shown=self.shows_passes) as progress:
+            data, (width, height) = self.coder.encode(image, progress)
         facts: Record = {
             "output": job.output,
             "source_bytes": len(source),
@@ -134,18 +174,13 @@ def compress(
             "height": height,
             "bpp": round(8 * len(data) / (width * height), 4),
         }
-        if keep_smaller is not None and len(data) >= len(source):
-            return facts | _keep(job, source, placement, copy=keep_smaller == "copy")
-        placement.write(job, data)
-        if delete_original:
-            coder.delete(job, image, state[0])
+        if self.keep_smaller is not None and len(data) >= len(source):
+            return facts | _keep(job, source, self.placement, copy=self.keep_smaller == "copy")
+        self.placement.write(job, data)
+        if self.delete_original:
+            self.coder.delete(job, image, state[0])
             return facts | {"deleted": True}
         return facts
-
-    with contextlib.closing(Table(report_path, planned, placement)) as table:
-        task = Task(work, "compressing", skip_and_delete if delete_original else skip, report.compress_lines, table.add)
-        results = run(planned, task, console, workers=jobs)
-    finish(results, console, report.compress_summary(results), can_resume=placement.can_resume)
 
 
 def _check_deletion(planned: Sequence[Job], changes: Changes) -> None:
@@ -167,6 +202,11 @@ class _Coder:
         self._effort = effort
         self._target, self._changes, self._model, self._machine, self._files = target, changes, model, machine, files
         self._make_codec = codec_maker(model, machine, jobs=jobs)
+        self._arguments = (target, effort, changes, model, machine, files, jobs)
+
+    def __reduce__(self) -> tuple[type[_Coder], tuple[object, ...]]:
+        """In another process the codec is made anew."""
+        return _Coder, self._arguments
 
     def open(self, source: bytes) -> Image.Image:
         """The image in an image file, as it is to be coded. Raises InputError."""

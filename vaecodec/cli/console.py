@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import TextIO
 
 import click
 
@@ -29,6 +31,18 @@ class Console:
     lost: int = 0
     """Lines for a standard output that is closed."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _own: list[TextIO] = field(default_factory=list)
+    """Standard output, while `alone_on_stdout` keeps it from others."""
+
+    @contextlib.contextmanager
+    def alone_on_stdout(self) -> Iterator[None]:
+        """What a library prints meanwhile goes to standard error: standard output may be a document."""
+        self._own = [sys.stdout]
+        try:
+            with contextlib.redirect_stdout(sys.stderr):
+                yield
+        finally:
+            self._own = []
 
     def line(self, text: str) -> None:
         """Say what was done."""
@@ -66,14 +80,14 @@ class Console:
         return Exit.FILE_SYSTEM
 
     def _print(self, text: str, *, to_stderr: bool) -> None:
-        stream = sys.stderr if to_stderr else sys.stdout
+        stream = sys.stderr if to_stderr else self._own[0] if self._own else sys.stdout
         with self._lock:
             if stream is None:
                 self.lost += not to_stderr
             elif self.above_bar is not None and stream.isatty():
                 self.above_bar(printable(text, stream.encoding))
             else:
-                click.echo(printable(text, getattr(stream, "encoding", None)), err=to_stderr)
+                click.echo(printable(text, getattr(stream, "encoding", None)), file=stream)
 
 
 def printable(text: str, encoding: str | None) -> str:

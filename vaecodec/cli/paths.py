@@ -30,7 +30,9 @@ class Placement:
 
     output: a file, a folder, "-", or None for beside the source. resume: outputs of an earlier run are kept, once their
     header and size ("header") or all of them ("verify") were looked at. keep_extension: photo.jpg.vaec.
-    preserve: outputs have mode and times of their sources.
+    preserve: outputs have mode and times of their sources. may_be_repeated: the work is done by processes that may die
+    after their last byte and be followed by others: that an output is free is seen before (`Job.check_output`), and one
+    that then holds these very bytes is as good as written.
     """
 
     output: str | None = None
@@ -38,6 +40,7 @@ class Placement:
     resume: Resume = "no"
     keep_extension: bool = False
     preserve: bool = False
+    may_be_repeated: bool = False
 
     def plan(self, sources: Sequence[Source], new_suffix: str, *, has_folder: bool) -> list[Job]:
         """The jobs of a command that writes one file for each it reads. Raises UsageError.
@@ -102,13 +105,18 @@ class Placement:
 
     def prepare(self, job: Job) -> None:
         """Before the work: the output must be free. Of a killed run that is continued, no temporary file stays."""
-        job.check_output(overwrite=self.overwrite)
-        if self.resume != "no" and job.output_path is not None:
+        if not self.may_be_repeated:
+            job.check_output(overwrite=self.overwrite)
+        if (self.resume != "no" or self.may_be_repeated) and job.output_path is not None:
             discard_leftovers(job.output_path)
 
     def write(self, job: Job, data: bytes) -> None:
         """Write the output of a job. Raises OSError."""
-        job.write(data, overwrite=self.overwrite, preserve=self.preserve)
+        try:
+            job.write(data, overwrite=self.overwrite, preserve=self.preserve)
+        except FileExistsError:
+            if not self.may_be_repeated or job.read_output() != data:
+                raise
 
 
 ASKED_ONE_BY_ONE = 8

@@ -45,9 +45,9 @@ def run(jobs: Sequence[Job], task: Task, console: Console, *, workers: int = 1) 
     Ctrl-C and SIGTERM end the run: files under way in threads are finished, and the results say what is left.
     """
     results = Results(len(jobs))
-    with progress_of(task.verb, jobs, console) as progress, _kept_warnings() as notes:
-        runner = _Runner(task, console, progress, notes, results)
-        chains = _chains(jobs)
+    with progress_of(task.verb, jobs, console) as progress, kept_warnings() as notes:
+        runner = Runner(task, console, progress, notes, results)
+        chains = chains_of(jobs)
         try:
             if workers == 1 or len(chains) < 2:
                 for chain in chains:
@@ -61,7 +61,7 @@ def run(jobs: Sequence[Job], task: Task, console: Console, *, workers: int = 1) 
     return results
 
 
-def _chains(jobs: Sequence[Job]) -> list[list[tuple[int, Job]]]:
+def chains_of(jobs: Sequence[Job]) -> list[list[tuple[int, Job]]]:
     """Jobs with their numbers; those with the same output (photo.jpg and photo.png in one folder) in one chain."""
     chains: dict[object, list[tuple[int, Job]]] = {}
     for number, job in enumerate(jobs):
@@ -69,7 +69,7 @@ def _chains(jobs: Sequence[Job]) -> list[list[tuple[int, Job]]]:
     return list(chains.values())
 
 
-def _run_parallel(runner: _Runner, chains: Sequence[list[tuple[int, Job]]], workers: int) -> None:
+def _run_parallel(runner: Runner, chains: Sequence[list[tuple[int, Job]]], workers: int) -> None:
     """When something stops the run, jobs under way are finished (a file is whole or absent) and no more are begun."""
     from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 
@@ -87,7 +87,9 @@ def _run_parallel(runner: _Runner, chains: Sequence[list[tuple[int, Job]]], work
 
 
 @dataclass
-class _Runner:
+class Runner:
+    """A run under way: what was asked for, who is told, and what has become of the jobs so far."""
+
     task: Task
     console: Console
     progress: Progress
@@ -97,21 +99,18 @@ class _Runner:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def run_chain(self, chain: Sequence[tuple[int, Job]]) -> None:
-        """The first job of a chain that has an output, new or old, owns it; what follows would replace it."""
-        owner = ""
-        for number, job in chain:
+        """Do the jobs of a chain one after the other."""
+        if self.stopped.is_set():
+            return
+        for number, outcome in outcomes_of(chain, self._run_one):
+            self.finish(number, outcome)
             if self.stopped.is_set():
                 return
-            self.progress.begin(job)
-            if owner:
-                message = f"{job.output} is already made from {owner}; --keep-extension gives both a name of their own"
-                outcome = Outcome(job, failure=(Exit.EXISTS, message))
-            else:
-                outcome = self._run_one(job)
-            if outcome.record is not None or (outcome.failure is not None and outcome.failure[0] is Exit.EXISTS):
-                owner = owner or job.name
-            with self.lock:
-                self._finish(number, outcome)
+
+    def finish(self, number: int, outcome: Outcome) -> None:
+        """Keep and say what became of one job; several threads may."""
+        with self.lock:
+            self._finish(number, outcome)
 
     def _finish(self, number: int, outcome: Outcome) -> None:
         """Keep an outcome and say it, together: after an interruption nothing is done that was not said."""
@@ -128,24 +127,42 @@ class _Runner:
         say_outcome(self.console, outcome)
 
     def _run_one(self, job: Job) -> Outcome:
-        caught: list[tuple[str, type[Warning]]] = []
-        self.notes.caught = caught
-        start = time.perf_counter()
-        try:
-            if self.task.skip(job):
-                return Outcome(job, {"source": job.name, "output": job.output}, skipped=True)
-            record = self.task.work(job)
-        except BrokenPipeError:
-            raise  # the reader of our output has gone: there is nobody left to work for
-        except EXPECTED as error:
-            return Outcome(job, failure=(exit_of(error), message_of(error)))
-        seconds = round(time.perf_counter() - start, 3)
-        outcome = Outcome(job, {"source": job.name, **record, "seconds": seconds})
-        # Only what is said to users: a dependency's DeprecationWarning is not theirs to mend.
-        outcome.notes = [
-            f"{job.name}: {text}" for text, kind in caught if issubclass(kind, (UserWarning, RuntimeWarning))
-        ]
-        return outcome
+        self.progress.begin(job)
+        return attempt(job, self.task, self.notes)
+
+
+def outcomes_of(chain: Sequence[tuple[int, Job]], run_one: Callable[[Job], Outcome]) -> Iterator[tuple[int, Outcome]]:
+    """The first job of a chain that has an output, new or old, owns it; what follows would replace it."""
+    owner = ""
+    for number, job in chain:
+        if owner:
+            message = f"{job.output} is already made from {owner}; --keep-extension gives both a name of their own"
+            outcome = Outcome(job, failure=(Exit.EXISTS, message))
+        else:
+            outcome = run_one(job)
+        if outcome.record is not None or (outcome.failure is not None and outcome.failure[0] is Exit.EXISTS):
+            owner = owner or job.name
+        yield number, outcome
+
+
+def attempt(job: Job, task: Task, notes: threading.local) -> Outcome:
+    """What becomes of one job. notes: of `kept_warnings`."""
+    caught: list[tuple[str, type[Warning]]] = []
+    notes.caught = caught
+    start = time.perf_counter()
+    try:
+        if task.skip(job):
+            return Outcome(job, {"source": job.name, "output": job.output}, skipped=True)
+        record = task.work(job)
+    except BrokenPipeError:
+        raise  # the reader of our output has gone: there is nobody left to work for
+    except EXPECTED as error:
+        return Outcome(job, failure=(exit_of(error), message_of(error)))
+    seconds = round(time.perf_counter() - start, 3)
+    outcome = Outcome(job, {"source": job.name, **record, "seconds": seconds})
+    # Only what is said to users: a dependency's DeprecationWarning is not theirs to mend.
+    outcome.notes = [f"{job.name}: {text}" for text, kind in caught if issubclass(kind, (UserWarning, RuntimeWarning))]
+    return outcome
 
 
 def say_outcome(console: Console, outcome: Outcome) -> None:
@@ -158,7 +175,7 @@ def say_outcome(console: Console, outcome: Outcome) -> None:
 
 
 @contextlib.contextmanager
-def _kept_warnings() -> Iterator[threading.local]:
+def kept_warnings() -> Iterator[threading.local]:
     """Warnings go to `caught` of the thread in which they are given: (text, category); numeric ones are errors."""
     notes = threading.local()
 
