@@ -208,9 +208,21 @@ def latents_search() -> str:
     )
 
 
+def latents_morphs() -> str:
+    """How much detail of both photographs is in a mean of their latents."""
+    record = load(RESULTS / "latents" / "morphs.json")
+    if not record:
+        return _missing("python -m bench latents morphs PHOTOS")
+    cells = [tuple(f"{a:.2f} + {b:.2f}" for a, b in (row["cross_fade"], row["latents"])) for row in record["rows"]]
+    return (
+        f"Details of both ends in images between them, medians of {record['options']['pairs']} pairs of held-out "
+        f"photographs, {_where(record)}:\n\n{table(['cross-fade of pixels', 'mean of latents'], cells)}"
+    )
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
     function.__name__: function
-    for function in (kodak, models, speed, practical, scale, folders, attacks, browser, latents_search)
+    for function in (kodak, models, speed, practical, scale, folders, attacks, browser, latents_search, latents_morphs)
 }
 
 

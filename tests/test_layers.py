@@ -87,6 +87,7 @@ WITHIN_A_LAYER = {
     ("vaecodec.numpy_codec", "vaecodec.lossless"),
     ("vaecodec.numpy_codec", "vaecodec.picture_file"),
     ("vaecodec", "vaecodec.api"),
+    ("vaecodec", "vaecodec.latents"),
     ("vaecodec", "vaecodec.pillow"),
     ("vaecodec.pillow", "vaecodec.api"),
     ("vaecodec.webdataset", "vaecodec.api"),

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from vaecodec.codec import Codec
     from vaecodec.entropy.coding import Latents
     from vaecodec.inspection import Info, inspect, verify
+    from vaecodec.latents.blending import blend
     from vaecodec.pillow import register as register_pillow
 
 __version__ = "0.1.0"
@@ -64,6 +65,7 @@ __all__ = [
     "VaecodecError",
     "WeightsError",
     "__version__",
+    "blend",
     "decode",
     "encode",
     "inspect",
@@ -76,6 +78,7 @@ _LAZY = {
     "Codec": ("vaecodec.codec", "Codec"),
     "Info": ("vaecodec.inspection", "Info"),
     "Latents": ("vaecodec.entropy.coding", "Latents"),
+    "blend": ("vaecodec.latents.blending", "blend"),
     "decode": ("vaecodec.api", "decode"),
     "encode": ("vaecodec.api", "encode"),
     "inspect": ("vaecodec.inspection", "inspect"),

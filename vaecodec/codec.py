@@ -21,11 +21,12 @@ from vaecodec import lossless as lossless_codec
 from vaecodec.collecting import OnError, collected, raised
 from vaecodec.container import Header
 from vaecodec.entropy.coding import CodedLatents, Latents, encode_latents
-from vaecodec.errors import CodingError, FormatError, VaecodecError
+from vaecodec.errors import CodingError, FormatError, InputError, VaecodecError
 from vaecodec.image_latents import ImageLatents, checked_index, header_of, integers_of, is_file
 from vaecodec.intnet.layers import scale_index
 from vaecodec.levels import DEFAULT_QUALITY, check_level, quality_to_level
 from vaecodec.modes import Mode, chosen_mode, one_target
+from vaecodec.networks.config import LATENT_MAX
 from vaecodec.picture_file import (
     Crop,
     Item,
@@ -488,6 +489,23 @@ class Codec:
             with collected(results, number, on_error):
                 results[number] = self.latents(item, quality, max_pixels=max_pixels)
         return [results[number] for number in range(len(items))]
+
+    def synthesize(self, latents: ImageLatents, y_hat: NDArray[np.float32] | None = None) -> Image.Image:
+        """The RGB image that g_s makes of latents, or of another y_hat [M, 4h, 4w] of their size and model.
+
+        Such a y_hat, a mean of several for example, need not be one that integers of a file lead to: for a file of it,
+        encode the image. Raises InputError for a y_hat of another shape, or far from any that an encoder makes.
+        """
+        given = latents.y_hat if y_hat is None else np.ascontiguousarray(y_hat, np.float32)
+        if given.shape != latents.y_hat.shape:
+            message = f"y_hat has shape {given.shape}; that of these latents is {latents.y_hat.shape}"
+            raise InputError(message)
+        if not np.abs(given).max() <= 2 * LATENT_MAX:
+            message = f"y_hat reaches {given.min()}..{given.max()}; it must be within {2 * LATENT_MAX:g} of 0"
+            raise InputError(message)
+        header = latents.header
+        rows = np.concatenate(list(self._pipeline(header).pixel_rows(given, header.level)))
+        return Image.fromarray(np.ascontiguousarray(rows[: header.height, : header.width]))
 
     def from_latents(
         self,

@@ -6,7 +6,7 @@ import click
 
 from bench.lazy import LazyGroup
 
-COMMANDS = {"search": "bench.latents.search:main"}
+COMMANDS = {"search": "bench.latents.search:main", "morphs": "bench.latents.morphs:main"}
 
 
 @click.command(cls=LazyGroup, lazy=COMMANDS)
@@ -15,4 +15,5 @@ def main() -> None:
 
     \b
     python -m bench latents search OTHERS PHOTOS    edited copies found again among other photographs
+    python -m bench latents morphs PHOTOS           what a mean of latents keeps of two photographs
     """

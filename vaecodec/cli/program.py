@@ -30,7 +30,7 @@ COMMANDS = (
     "compress", "decompress", "info", "verify", "view", "compare", "web", "train", "export", "pack", "doctor",
 )  # fmt: skip
 """Each in the module of its name, in the order of the help page."""
-LATENT_COMMANDS = ("index", "search", "duplicates")
+LATENT_COMMANDS = ("index", "search", "duplicates", "morph")
 """Those that work with the latent space: the help page names them in one row."""
 
 

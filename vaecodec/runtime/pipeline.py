@@ -166,10 +166,11 @@ class TorchPipeline:
         return pixels.cpu().numpy()
 
     @torch.inference_mode()
-    def pixel_rows(self, y_hat: Tensor, level: int) -> Iterator[NDArray[np.uint8]]:
+    def pixel_rows(self, y_hat: Tensor | NDArray[np.float32], level: int) -> Iterator[NDArray[np.uint8]]:
         """The decoded picture of y_hat [M, h, w], band by band from the top: uint8 [rows, 16w, 3]."""
         passes = self._passes(1, Y_CELL * y_hat.shape[1], Y_CELL * y_hat.shape[2], "target")
-        for rows in passes.synthesize(y_hat[None], self._t([level])):
+        beside = torch.as_tensor(y_hat, device=self._device)[None].contiguous(memory_format=torch.channels_last)
+        for rows in passes.synthesize(beside, self._t([level])):
             yield rows[0].cpu().numpy()
 
 
