@@ -289,15 +289,16 @@ def _tensor_to_array(tensor: Any) -> NDArray[np.uint8]:
         message = "image: a tensor without dense values (meta or sparse) has no pixels"
         raise InputError(message)
     values = tensor.detach().cpu()
-    if values.is_floating_point():
-        array = values.double().numpy()
-        if not ((array >= 0) & (array <= 1)).all():  # NaN fails both comparisons
-            message = "image: tensor has values outside 0..1, the range of a floating point image"
-            raise InputError(message)
-        array = np.rint(array * 255).astype(np.uint8)
-    else:
-        array = values.numpy()
+    array = _levels_of_shares(values.double().numpy()) if values.is_floating_point() else values.numpy()
     return np.asarray(array.transpose(1, 2, 0))
+
+
+def _levels_of_shares(shares: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """0..1 -> 0..255."""
+    if not ((shares >= 0) & (shares <= 1)).all():  # NaN fails both comparisons
+        message = "image: tensor has values outside 0..1, the range of a floating point image"
+        raise InputError(message)
+    return np.rint(shares * 255).astype(np.uint8)
 
 
 def _from_pil(image: Image.Image) -> Picture:

@@ -20,12 +20,9 @@ def chosen_mode(mode: str, *, lossless: bool, targets: Mapping[str, object]) -> 
     if mode not in get_args(Mode):
         message = f"mode is {mode!r}; it must be {', '.join(get_args(Mode))}"
         raise InputError(message)
-    if lossless and mode == "neural":
-        message = "lossless=True and mode='neural' can't be combined"
-        raise InputError(message)
     if not lossless and mode != "lossless":
         return mode  # type: ignore[return-value]
-    given = [name for name, value in targets.items() if value is not None]
+    given = [name for name, value in targets.items() if value is not None] + ["mode='neural'"] * (mode == "neural")
     if given:
         message = f"{' and '.join(given)} can't be combined with lossless"
         raise InputError(message)

@@ -153,22 +153,20 @@ def _save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:  # noq
 
 def _with_metadata(picture: Picture, options: dict[str, Any]) -> Picture:
     """The picture with the metadata that the caller of ``save`` asked for instead of its own."""
-    for key in ("icc_profile", "xmp"):
-        if not isinstance(options.get(key), bytes | None):
-            message = f"{key} is of type {type(options[key]).__name__}; it must be bytes"
-            raise InputTypeError(message)
+    icc = _checked_bytes("icc_profile", options.get("icc_profile", picture.icc))
+    xmp = _checked_bytes("xmp", options.get("xmp", picture.xmp))
     exif = options.get("exif", picture.exif)
-    if isinstance(exif, Image.Exif):
-        exif = exif.tobytes()
-    if not isinstance(exif, bytes | None):
-        message = f"exif is of type {type(exif).__name__}; it must be bytes or an Image.Exif"
+    exif = _checked_bytes("exif", exif.tobytes() if isinstance(exif, Image.Exif) else exif)
+    return dataclasses.replace(picture, icc=icc, exif=strip_exif_prefix(exif) if exif else None, xmp=xmp)
+
+
+def _checked_bytes(key: str, value: object) -> bytes | None:
+    """The value of an option of ``save``; None for none. Raises InputTypeError."""
+    if not isinstance(value, bytes | None):
+        legal = "bytes or an Image.Exif" if key == "exif" else "bytes"
+        message = f"{key} is of type {type(value).__name__}; it must be {legal}"
         raise InputTypeError(message)
-    return dataclasses.replace(
-        picture,
-        icc=options.get("icc_profile", picture.icc) or None,
-        exif=strip_exif_prefix(exif) if exif else None,
-        xmp=options.get("xmp", picture.xmp) or None,
-    )
+    return value or None
 
 
 def register() -> None:

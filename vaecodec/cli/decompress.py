@@ -25,6 +25,8 @@ from vaecodec.cli.startup import codec_maker, limit_threads, load_codec, may_ski
 if TYPE_CHECKING:
     from PIL import Image
 
+    from vaecodec.cli.image_files import Saved
+
 Crop = tuple[int, int, int, int]
 
 
@@ -64,6 +66,12 @@ class Finish:
         from vaecodec.cli.image_files import format_of
 
         return format_of(self.suffix if self.form or job.output in (None, STDIO) else job.output_suffix)
+
+    def save(self, image: Image.Image, form: str) -> Saved:
+        """The image as a file of a Pillow format. Raises InputError."""
+        from vaecodec.cli.image_files import save_photo
+
+        return save_photo(image, form, quality=self.quality, strip=self.strip, auto_rotate=self.auto_rotate)
 
 
 part = grouped(
@@ -129,31 +137,39 @@ def decompress(
         finish(run(planned, options.planning(placement, skip), console), console)
     limit_threads(machine.threads)
     decode = _decoder(part, own_model, machine, len(planned), jobs)
-
-    def work(job: Job) -> Record:
-        from vaecodec.cli.image_files import salvaged, save_photo
-
-        placement.prepare(job)
-        source = job.read()
-        data = salvaged(source) if part.allow_partial else source
-        vaecodec.inspect(data)  # a foreign file is declined before anything slow is loaded
-        form = finishing.format_of(job)
-        image = decode(data)
-        picture = save_photo(
-            image, form, quality=finishing.quality, strip=finishing.strip, auto_rotate=finishing.auto_rotate
-        )
-        placement.write(job, picture.data)
-        return {
-            "output": job.output,
-            "source_bytes": len(source),
-            "bytes": len(picture.data),
-            "width": picture.width,
-            "height": picture.height,
-            "mode": image.mode,
-        }
-
+    work = Work(decode, placement, finishing, part.allow_partial)
     results = run(planned, Task(work, "decompressing", skip, report.decompress_lines), console, workers=jobs)
     finish(results, console, report.skipped_summary(results), can_resume=placement.can_resume)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is done with each file."""
+
+    decode: Callable[[bytes], Image.Image]
+    placement: Placement
+    finishing: Finish
+    allow_partial: bool
+
+    def __call__(self, job: Job) -> Record:
+        """Write the image of one file. Raises EXPECTED."""
+        self.placement.prepare(job)
+        source = job.read()
+        data = self._intact(source)
+        form = self.finishing.format_of(job)
+        image = self.decode(data)
+        saved = self.finishing.save(image, form)
+        self.placement.write(job, saved.data)
+        size = {"width": saved.width, "height": saved.height, "mode": image.mode}
+        return {"output": job.output, "source_bytes": len(source), "bytes": len(saved.data), **size}
+
+    def _intact(self, source: bytes) -> bytes:
+        """What is to be decoded of a file. A foreign one is declined before anything slow is loaded."""
+        from vaecodec.cli.image_files import salvaged
+
+        data = salvaged(source) if self.allow_partial else source
+        vaecodec.inspect(data)
+        return data
 
 
 def _decoder(

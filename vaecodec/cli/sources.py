@@ -85,9 +85,7 @@ class Selection:
         sources: list[Source] = []
         names = [*self.names, *self._listed()]
         if not names:
-            message = (
-                "name at least one file, or give --files-from." if self.list_file is None else "the list is empty."
-            )
+            message = "the list is empty." if self.list_file else "name at least one file, or give --files-from."
             raise click.UsageError(message)
         for name in dict.fromkeys(names):  # a file that is named twice is taken once
             sources += self._expand(name, suffixes)
@@ -128,13 +126,7 @@ class Selection:
         if self.list_file == STDIO and STDIO in self.names:
             message = "standard input cannot be both the list and a photo."
             raise click.UsageError(message)
-        try:
-            if is_url(self.list_file):
-                content = urls.read(self.list_file)
-            else:
-                content = sys.stdin.buffer.read() if self.list_file == STDIO else Path(self.list_file).read_bytes()
-        except OSError as error:
-            raise Fatal(error) from error
+        content = _content_of_list(self.list_file)
         parts = content.split(b"\0") if self.with_nul else content.splitlines()
         return [os.fsdecode(part) for part in parts if part]
 
@@ -250,3 +242,13 @@ def _is_regular(path: Path) -> bool:
         return stat.S_ISREG(path.stat().st_mode)
     except OSError:
         return True
+
+
+def _content_of_list(name: str) -> bytes:
+    """The bytes of a list of names: a file, a URL, or standard input. Raises Fatal."""
+    try:
+        if is_url(name):
+            return urls.read(name)
+        return sys.stdin.buffer.read() if name == STDIO else Path(name).read_bytes()
+    except OSError as error:
+        raise Fatal(error) from error
