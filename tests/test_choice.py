@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from vaecodec.codec import Codec
 from vaecodec.conformance import MODEL
 from vaecodec.errors import BackendError, InputError
-from vaecodec.runtime import choice, processor
+from vaecodec.native import processor
+from vaecodec.runtime import choice
 from vaecodec.runtime.choice import Plan, choose, choose_brief, choose_reference
 
 

@@ -22,26 +22,24 @@ CPU = Machine()
 
 
 @pytest.mark.parametrize("compiled", [True, False])
-def test_where_numpy_is_done_sooner(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, compiled: bool) -> None:
-    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
-    if compiled:
-        (tmp_path / "folder").mkdir()
-        (tmp_path / "folder" / "compiled.block-88.py311.nbi").touch()
-    most = startup.NUMPY_PIXELS if compiled else startup.UNCOMPILED_PIXELS
+def test_where_numpy_is_done_sooner(monkeypatch: pytest.MonkeyPatch, compiled: bool) -> None:
+    monkeypatch.setattr("vaecodec.runtime.cpu.engine.was_compiled", lambda *_, **__: compiled)
     monkeypatch.setitem(sys.modules, "numba", sys)
-    assert not startup.may_skip_numba(1, CPU, files=1, is_plain=True)  # numba is loaded already
+    assert not startup.may_skip_numba(1, CPU, files=1, is_plain=True, task="encode")  # numba is loaded already
     monkeypatch.delitem(sys.modules, "numba")
-    assert startup.may_skip_numba(most, CPU, files=1, is_plain=True)
-    assert not startup.may_skip_numba(most + 1, CPU, files=1, is_plain=True)
+    most = startup.UNCOMPILED_PIXELS
+    assert startup.may_skip_numba(most, CPU, files=1, is_plain=True, task="decode") is not compiled
+    assert not startup.may_skip_numba(most + 1, CPU, files=1, is_plain=True, task="decode")
 
 
-def test_what_needs_numba(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_needs_compiled_loops(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vaecodec.runtime.cpu.engine.was_compiled", lambda *_, **__: False)
     monkeypatch.delitem(sys.modules, "numba", raising=False)
-    assert not startup.may_skip_numba(1, CPU, files=2, is_plain=True)
-    assert not startup.may_skip_numba(1, CPU, files=1, is_plain=False)
-    assert not startup.may_skip_numba(1, Machine(max_memory=10**9), files=1, is_plain=True)
+    assert not startup.may_skip_numba(1, CPU, files=2, is_plain=True, task="encode")
+    assert not startup.may_skip_numba(1, CPU, files=1, is_plain=False, task="encode")
+    assert not startup.may_skip_numba(1, Machine(max_memory=10**9), files=1, is_plain=True, task="encode")
     for device in ("cuda", "cuda:1", "foo"):
-        assert not startup.may_skip_numba(1, Machine(device), files=1, is_plain=True)
+        assert not startup.may_skip_numba(1, Machine(device), files=1, is_plain=True, task="encode")
 
 
 def test_the_modules_of_the_command_line_form_no_circle() -> None:
@@ -59,25 +57,38 @@ def test_the_modules_of_the_command_line_form_no_circle() -> None:
     assert {"progress", "report", "run"} < set(order)
 
 
-ONE_BLOCK = """
-import numpy as np
-from vaecodec.runtime.cpu.kernels import Block, CompiledKernels, Matrix
-from vaecodec.runtime.processor import was_compiled
-before, zeros = was_compiled(), np.zeros(32, np.float32)
-matrix = Matrix(np.eye(16, dtype=np.float32), zeros[:16])
-gated = Matrix(np.zeros((16, 32), np.float32), zeros, True)
-block = Block(matrix, np.zeros((9, 16), np.float32), zeros[:16], matrix, gated, matrix)
-CompiledKernels(1).block(np.zeros((1, 8, 16), np.float32), block, 0, 1, narrow=False)
-print(before, was_compiled())
+STARTED = """
+import sys
+from vaecodec.runtime.cpu.engine import was_compiled
+from vaecodec.runtime.devices import native_dtype
+narrow = native_dtype("cpu") == "bfloat16"
+print(was_compiled("encode", narrow=narrow), was_compiled("decode", narrow=narrow))
 """
 
 
-def test_numba_keeps_its_code_where_it_is_looked_for(tmp_path: Path) -> None:
-    """The name and the place are numba's."""
+@pytest.mark.slow
+def test_doctor_compiles_all_that_an_image_takes(tmp_path: Path) -> None:
+    """After it no command imports numba."""
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
     root = Path(__file__).parents[1]
-    line = [sys.executable, "-c", ONE_BLOCK]
-    done = subprocess.run(line, cwd=root, env=environment, capture_output=True, text=True, check=True)
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        line = [sys.executable, *arguments]
+        return subprocess.run(line, cwd=root, env=environment, capture_output=True, text=True, check=True)
+
+    assert run("-c", STARTED).stdout.split() == ["False", "False"]
+    run("-m", "vaecodec", "doctor")
+    assert run("-c", STARTED).stdout.split() == ["True", "True"]
+    photo, made = str(root / "samples" / "mountain-lake.jpg"), str(tmp_path / "photo.vaec")
+    for command in (["compress", photo, "-o", made], ["decompress", made]):
+        imported = run("-X", "importtime", "-m", "vaecodec", *command).stderr.splitlines()
+        assert not any(line.endswith(" numba") for line in imported)
+
+
+def test_the_garbage_collector_pauses_for_the_first_file_alone(tmp_path: Path) -> None:
+    code = "import gc\nfrom vaecodec.cli import startup\nstartup.pause_collector()\nprint(gc.isenabled())\n"
+    code += "startup.resume_collector()\nprint(gc.isenabled())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "True"]
 
 

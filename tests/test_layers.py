@@ -22,6 +22,7 @@ LAYERS = {
     "vaecodec.metrics": 1,
     "vaecodec.files": 1,
     "vaecodec.reading": 1,
+    "vaecodec.native": 1,
     "vaecodec.urls": 1,
     "vaecodec.container": 2,
     "vaecodec.image": 2,
@@ -125,7 +126,8 @@ UNKNOWN_TO = {
     "vaecodec.runtime.cpu": {"torch", "PIL", "triton", "vaecodec_kernels"},
     "vaecodec.codec": {"torch", "numba", "triton", "vaecodec_kernels"},
     "vaecodec.intnet": {"torch", "PIL", "numba", "triton", "vaecodec_kernels"},
-    "vaecodec.rans": {"torch", "PIL", "triton", "vaecodec_kernels"},
+    "vaecodec.rans": {"torch", "PIL", "numba", "triton", "vaecodec_kernels"},
+    "vaecodec.native": {"torch", "PIL", "triton", "vaecodec_kernels"},
     "vaecodec.entropy": {"torch", "PIL", "numba", "triton", "vaecodec_kernels"},
     "vaecodec.targets": {"torch", "numpy", "PIL", "numba", "triton", "vaecodec_kernels"},
     "vaecodec.weights": {"torch", "PIL", "numba", "triton", "vaecodec_kernels"},
@@ -233,11 +235,11 @@ def test_only_the_gpu_part_knows_the_kernels(path: Path) -> None:
 # What a machine can do -> where else than in `runtime.choice` it is asked: its own module, and those that report it.
 ASKED_ONLY_BY_THE_CHOICE = {
     "kernels_missing": {"vaecodec.gpu", "vaecodec.gpu.coder"},
-    "can_compile": {"vaecodec.runtime.processor"},
+    "can_compile": {"vaecodec.native.processor", "vaecodec.native.loops"},
     "has_bfloat16": {
         "vaecodec.cli.doctor",
-        "vaecodec.runtime.processor",
-        "vaecodec.runtime.cpu.tiles",
+        "vaecodec.native.processor",
+        "vaecodec.runtime.cpu.tile_sizes",
         "vaecodec.runtime.cpu.kernels",
         "vaecodec.runtime.devices",
     },

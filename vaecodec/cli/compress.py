@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -26,7 +26,7 @@ from vaecodec.cli.results import Record
 from vaecodec.cli.resuming import check_vaec, made_before
 from vaecodec.cli.run import Task, finish, run
 from vaecodec.cli.sources import Selection, photo_suffixes
-from vaecodec.cli.startup import codec_maker, limit_threads, may_skip_numba
+from vaecodec.cli.startup import codec_maker, limit_threads, may_skip_numba, resume_collector
 from vaecodec.cli.table import Table
 from vaecodec.cli.target import LOSSLESS, Target
 from vaecodec.refine import PASSES, Progress, passes_of
@@ -224,18 +224,18 @@ class _Coder:
         from vaecodec import numpy_codec
 
         info = vaecodec.inspect(data)
-        if self._skips_numba(info.width * info.height):
+        if self._skips_numba(info.width * info.height, "decode"):
             return numpy_codec.decode(data)
         return self._make_codec().decode(data)
 
-    def _skips_numba(self, pixels: int) -> bool:
+    def _skips_numba(self, pixels: int, task: Literal["encode", "decode"]) -> bool:
         is_plain = self._target.is_quality and isinstance(self._model, str)
-        return may_skip_numba(pixels, self._machine, files=self._files, is_plain=is_plain)
+        return may_skip_numba(pixels, self._machine, files=self._files, is_plain=is_plain, task=task)
 
     def encode(self, image: Image.Image, progress: Progress | None) -> tuple[bytes, tuple[int, int]]:
         """An image -> the .vaec file, and width and height of the image in it. progress: of its refinement."""
         strip, is_plain = self._changes.strip, self._effort not in PASSES and self._target.mode != LOSSLESS
-        if is_plain and self._skips_numba(image.width * image.height):
+        if is_plain and self._skips_numba(image.width * image.height, "encode"):
             data = self._target.encode_alone(image, model=str(self._model), strip=strip)
         else:
             data = self._target.encode(self._make_codec, image, strip=strip, effort=self._effort, progress=progress)
@@ -246,9 +246,12 @@ class _Coder:
 def _checked_passes(effort: int) -> int:
     """The passes of an effort, before a photo is read. Raises Fatal where PyTorch is missing."""
     try:
-        return passes_of(effort)
+        passes = passes_of(effort)
     except vaecodec.VaecodecError as error:
         raise Fatal(error) from error
+    if passes > 0:
+        resume_collector()
+    return passes
 
 
 def _keep(job: Job, source: bytes, placement: Placement, *, copy: bool) -> Record:

@@ -20,7 +20,7 @@ from vaecodec.cli.results import Record
 from vaecodec.cli.resuming import check_picture, made_before
 from vaecodec.cli.run import Task, finish, run
 from vaecodec.cli.sources import VAEC_SUFFIXES, Selection
-from vaecodec.cli.startup import codec_maker, limit_threads, load_codec, may_skip_numba, share_cores
+from vaecodec.cli.startup import codec_maker, limit_threads, may_skip_numba, share_cores
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -184,9 +184,8 @@ def _decoder(
         if make_codec is not None:
             return make_codec().decode(data, crop=part.crop, reduction=part.reduction)
         info = vaecodec.inspect(data)
-        if may_skip_numba(info.width * info.height, machine, files=files, is_plain=part.reduction == 1):
+        if may_skip_numba(info.width * info.height, machine, files=files, is_plain=part.reduction == 1, task="decode"):
             return numpy_codec.decode(data, crop=part.crop)
-        load_codec()
         share_cores(jobs, machine.threads)
         return vaecodec.decode(
             data, device=machine.device, crop=part.crop, reduction=part.reduction, max_memory=machine.max_memory

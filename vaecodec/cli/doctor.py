@@ -41,11 +41,13 @@ def examine() -> dict[str, object]:
     """The facts by name: versions, plan, instructions, threads, GPU, and whether pixels are those of NumPy."""
     import numpy as np
 
+    from vaecodec.native.processor import has_bfloat16, vectors
+    from vaecodec.rans.choice import AUTO
     from vaecodec.runtime.choice import choose_brief
     from vaecodec.runtime.cpu.threads import thread_count
     from vaecodec.runtime.devices import has_gpu_driver, has_torch
-    from vaecodec.runtime.processor import has_bfloat16, vectors
 
+    AUTO.use_compiled()  # however small the image is
     codec = vaecodec.Codec()
     image = np.full((PIXELS, PIXELS, 3), 128, np.uint8)
     data = codec.encode(image)

@@ -13,7 +13,7 @@ import click
 import vaecodec
 from vaecodec.cli.exits import MEANINGS, Exit, Fatal, message_of
 from vaecodec.cli.help import WIDTH
-from vaecodec.cli.startup import leave
+from vaecodec.cli.startup import leave, pause_collector, resume_collector
 
 _LAST_STREAM = 2
 """The number of standard error."""
@@ -32,6 +32,8 @@ COMMANDS = (
 """Each in the module of its name, in the order of the help page."""
 LATENT_COMMANDS = ("index", "search", "duplicates", "morph")
 """Those that work with the latent space: the help page names them in one row."""
+SHORT = ("compress", "decompress", "info", "verify")
+"""Those that are often done after one file, without the garbage collector."""
 
 
 class _Program(click.Group):
@@ -46,7 +48,10 @@ class _Program(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in (*COMMANDS, *LATENT_COMMANDS):
             return None
-        return cast(click.Command, getattr(importlib.import_module(f"vaecodec.cli.{cmd_name}"), cmd_name))
+        command = cast(click.Command, getattr(importlib.import_module(f"vaecodec.cli.{cmd_name}"), cmd_name))
+        if cmd_name not in SHORT:
+            resume_collector()
+        return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         rows = [(name, command.get_short_help_str(WIDTH - 16)) for name, command in self._commands(ctx)]
@@ -87,6 +92,7 @@ def _silence_stdout() -> None:
 
 def main() -> NoReturn:
     """Run the command line and leave the process with one of the exit codes of ``Exit``."""
+    pause_collector()
     _occupy_closed_streams()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(Exit.TERMINATED))  # so that temporary files are removed
     try:

@@ -17,6 +17,7 @@ from vaecodec.cli.exits import EXPECTED, Exit, exit_of, message_of
 from vaecodec.cli.jobs import Job
 from vaecodec.cli.progress import Progress, progress_of
 from vaecodec.cli.results import Outcome, Record, Results
+from vaecodec.cli.startup import resume_collector
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -111,6 +112,7 @@ class Runner:
         """Keep and say what became of one job; several threads may."""
         with self.lock:
             self._finish(number, outcome)
+        resume_collector()
 
     def _finish(self, number: int, outcome: Outcome) -> None:
         """Keep an outcome and say it, together: after an interruption nothing is done that was not said."""

@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 import vaecodec
 from vaecodec.cli.exits import Fatal
@@ -19,29 +19,32 @@ from vaecodec.cli.machine import Machine
 if TYPE_CHECKING:
     from vaecodec import Codec
 
-NUMPY_PIXELS = 700_000
-"""Pixels up to which one image is coded sooner by NumPy than numba is loaded (`python -m bench practical`)."""
-
 UNCOMPILED_PIXELS = 5_000_000
-"""The same where numba would first have to compile, which takes some 8 seconds, once for each installation."""
+"""Pixels up to which one image is coded sooner by NumPy than numba has compiled: some 6 seconds, once for each
+installation."""
 
 
-def may_skip_numba(pixels: int, machine: Machine, *, files: int, is_plain: bool) -> bool:
-    """True where NumPy may code an image of so many pixels, and is done sooner than numba is loaded.
+def may_skip_numba(
+    pixels: int, machine: Machine, *, files: int, is_plain: bool, task: Literal["encode", "decode"]
+) -> bool:
+    """True where NumPy may code an image of so many pixels, and is done sooner than numba has compiled.
 
     files: of the whole command. In a folder, what a file is like must not depend on its place in it: never there.
     is_plain: the task is within what `vaecodec.numpy_codec` can do (a shipped model, a quality, no reduced size).
     """
-    from vaecodec.runtime.processor import was_compiled
+    if (
+        not is_plain
+        or files != 1
+        or machine.device not in ("auto", "cpu")
+        or machine.max_memory is not None
+        or pixels > UNCOMPILED_PIXELS
+        or "numba" in sys.modules
+    ):
+        return False
+    from vaecodec.runtime.choice import choose
+    from vaecodec.runtime.cpu.engine import was_compiled
 
-    return (
-        is_plain
-        and files == 1
-        and machine.device in ("auto", "cpu")
-        and machine.max_memory is None
-        and pixels <= (NUMPY_PIXELS if was_compiled() else UNCOMPILED_PIXELS)
-        and "numba" not in sys.modules
-    )
+    return not was_compiled(task, narrow=choose("cpu").dtype == "bfloat16")
 
 
 def codec_maker(model: str | Path, machine: Machine, *, jobs: int = 1) -> Callable[[], Codec]:
@@ -52,7 +55,6 @@ def codec_maker(model: str | Path, machine: Machine, *, jobs: int = 1) -> Callab
     def make() -> Codec:
         with lock:
             if not codecs:
-                load_codec()
                 try:
                     codecs.append(vaecodec.Codec(model=model, device=machine.device, max_memory=machine.max_memory))
                 except (vaecodec.VaecodecError, OSError) as error:
@@ -73,17 +75,14 @@ def limit_threads(threads: int | None) -> None:
         share_cores(1, threads)
 
 
-def load_codec() -> None:
-    """Import what codes images.
-
-    Without a garbage collector that looks again and again through objects that are all to stay.
-    """
-    if "vaecodec.codec" in sys.modules:
-        return
+def pause_collector() -> None:
+    """Keep the garbage collector from looking again and again through modules that are all to stay."""
     gc.disable()
-    try:
-        import vaecodec.codec  # noqa: F401
-    finally:
+
+
+def resume_collector() -> None:
+    """From the second file on it is needed: all that is there now stays."""
+    if not gc.isenabled():
         gc.freeze()
         gc.enable()
 

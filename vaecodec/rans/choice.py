@@ -1,12 +1,12 @@
-"""Which coder runs on a CPU: plain Python for the first few symbols of a process, numba for all that follow.
+"""Which coder runs on a CPU: plain Python for the first few symbols of a process, compiled loops for all that follow.
 
-Importing numba and loading what it has compiled take 0.4 to 0.7 s, more than all else that is done for a small image.
-So a process pays for that only when it has coded as much as makes it worth it. All coders write the same words:
+Placing loops in memory takes 0.03 s; importing numba and compiling them, where no earlier process has, a second and
+more. A process pays for either only when it has coded as much as makes it worth it. All coders write the same words:
 
 | name  | module        | when                                                                                  |
 |-------|---------------|---------------------------------------------------------------------------------------|
-| auto  | the next two  | always, unless another one is asked for: plain at first, numba from PLAIN_SYMBOLS on    |
-| plain | plain_coder   | lists of Python's integers: the fastest without numba, for small images                 |
+| auto  | the next two  | always, unless another one is asked for: plain at first, then numba (see the limits)    |
+| plain | plain_coder   | lists of Python's integers: the fastest that is not compiled                            |
 | numba | numba_coder   | compiled loops, 30 times as fast; these also replace NumPy's passes (`entropy.compiled`) |
 | numpy | coder         | the normative reference: slow for few lanes, for tests                                  |
 """
@@ -20,6 +20,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from vaecodec.rans import numba_coder
 from vaecodec.rans.coder import Segment
 from vaecodec.rans.lanes import WORD_BYTES
 from vaecodec.rans.tables import CdfTables
@@ -27,7 +28,9 @@ from vaecodec.rans.tables import CdfTables
 Loops = Literal["auto", "plain", "numba", "numpy"]
 
 PLAIN_SYMBOLS = 1 << 20
-"""About two megapixels. Up to more than three, plain Python is done before numba is (`python -m bench practical`)."""
+"""About two megapixels. Up to more than three, plain Python is done before numba has compiled."""
+FEW_SYMBOLS = 1 << 14
+"""Plain Python takes as long for them as compiled loops take to be placed in memory."""
 
 
 class RansDecoder(Protocol):
@@ -45,7 +48,7 @@ class RansCoder(Protocol):
 
     @property
     def is_compiled(self) -> bool:
-        """Whether numba is loaded: from then on, all that it can do beside the coder is done by it, too."""
+        """Whether loops are compiled: from then on, all that they can do beside the coder is done by them, too."""
 
     def encode(self, segments: Sequence[Segment], lanes: int) -> bytes:
         """The payload of some segments, see `coder.encode`."""
@@ -59,9 +62,11 @@ class RansCoder(Protocol):
 
 @dataclass
 class StartingCoder:
-    """Plain Python for the first `plain_symbols`, then numba for good."""
+    """Plain Python for the first few symbols, then numba for good: `few_symbols` where it has compiled before, else
+    `plain_symbols`."""
 
     plain_symbols: int = PLAIN_SYMBOLS
+    few_symbols: int = FEW_SYMBOLS
     is_compiled: bool = False
 
     def use_compiled(self) -> None:
@@ -70,21 +75,26 @@ class StartingCoder:
 
     def encode(self, segments: Sequence[Segment], lanes: int) -> bytes:
         """The payload of some segments, see `coder.encode`."""
-        return self._next(sum(len(symbols) for symbols, _, _ in segments)).encode(segments, lanes)
+        symbols = sum(len(symbols) for symbols, _, _ in segments)
+        return self._next(symbols, numba_coder.ENCODING).encode(segments, lanes)
 
     def decoder(self, data: bytes | memoryview, lanes: int, symbols_at_most: int | None) -> RansDecoder:
         """A decoder of a payload, see `coder.Decoder`."""
         # A hostile stream may hold more words than there are symbols, and in plain Python a word takes 36 bytes.
         symbols = None if symbols_at_most is None else max(symbols_at_most, len(data) // WORD_BYTES)
-        return self._next(symbols).decoder(data, lanes, symbols_at_most)
+        return self._next(symbols, numba_coder.DECODING).decoder(data, lanes, symbols_at_most)
 
-    def _next(self, symbols: int | None) -> RansCoder:
-        """The coder of so many more symbols."""
-        if symbols is None or symbols > self.plain_symbols or self.is_compiled:
+    def _next(self, symbols: int | None, loops: Sequence[str]) -> RansCoder:
+        """The coder of so many more symbols, compiled if it takes these loops."""
+        if self.is_compiled or symbols is None or self._is_worth_it(symbols, loops):
             self.use_compiled()
             return rans_coder("numba")
         self.plain_symbols -= symbols
+        self.few_symbols -= symbols
         return rans_coder("plain")
+
+    def _is_worth_it(self, symbols: int, loops: Sequence[str]) -> bool:
+        return symbols > self.plain_symbols or (symbols > self.few_symbols and numba_coder.LOOPS.are_kept(*loops))
 
 
 class PlainCoder:
@@ -106,20 +116,16 @@ class PlainCoder:
 
 
 class NumbaCoder:
-    """`numba_coder`. Imports numba when it codes first."""
+    """`numba_coder`. Imports numba where no earlier process has compiled its loops."""
 
     is_compiled = True
 
     def encode(self, segments: Sequence[Segment], lanes: int) -> bytes:
         """The payload of some segments, see `coder.encode`."""
-        from vaecodec.rans import numba_coder
-
         return numba_coder.encode(segments, lanes)
 
     def decoder(self, data: bytes | memoryview, lanes: int, symbols_at_most: int | None) -> RansDecoder:  # noqa: ARG002
         """A decoder of a payload, see `coder.Decoder`."""
-        from vaecodec.rans import numba_coder
-
         return numba_coder.Decoder(data, lanes)
 
 

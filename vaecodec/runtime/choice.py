@@ -21,9 +21,9 @@ from dataclasses import dataclass, fields
 from typing import Literal
 
 from vaecodec.errors import BackendError, InputError
+from vaecodec.native.processor import can_compile
 from vaecodec.rans.choice import Loops
 from vaecodec.runtime.devices import DTYPES, choose_device, native_dtype, require_torch
-from vaecodec.runtime.processor import can_compile
 
 Coder = Literal["auto", "cpu", "gpu"]
 Networks = Literal["compiled", "plain", "torch", "exact", "triton"]

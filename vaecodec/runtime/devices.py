@@ -7,7 +7,7 @@ import importlib.util
 import sys
 
 from vaecodec.errors import BackendError
-from vaecodec.runtime.processor import has_bfloat16
+from vaecodec.native.processor import has_bfloat16
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 TORCH_MISSING = "needs PyTorch, which is not installed: pip install 'vaecodec[torch]'"

@@ -1,6 +1,6 @@
-"""The layers on a CPU, compiled by numba. `plain` has the same in NumPy.
+"""The layers on a CPU as loops, see `native`. `plain` has the same in NumPy.
 
-Arrays are C-contiguous [rows, columns, channels]. `kernels` has checked what goes in: numba checks nothing.
+Arrays are [rows, columns, channels]. `kernels` has checked what goes in, and gives each call its `Scratch`.
 """
 
 from __future__ import annotations
@@ -9,13 +9,12 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
+from vaecodec.native.loops import loop
 from vaecodec.networks.config import PATCH, PRODUCT_MAX, STREAM_MAX
-from vaecodec.rans.compiling import compiled
+from vaecodec.runtime.cpu.tile_sizes import ROWS, STRIDE, WIDTH
 from vaecodec.runtime.cpu.tiles import (
-    ROWS,
-    STRIDE,
-    WIDTH,
     add_tile,
+    copy_numbers,
     finish_tile,
     gate_tile,
     mix_neighbours,
@@ -55,15 +54,14 @@ def _steps_of(matrix, depth):  # type: ignore[no-untyped-def]
     return lambda matrix, depth: np.uint64(depth // 2)
 
 
-@compiled
-def product(x, other, geometry, matrix, bias, bound, out, start, stop):  # type: ignore[no-untyped-def]
+def _product(  # type: ignore[no-untyped-def]
+    x, other, columns, top, left, step, fold, spread, matrix, bias, bound, out, start, stop, values, narrow, sums,
+    results,
+):  # fmt: skip
     """Rows start..stop of a 1x1 convolution, see `kernels.Kernels.product`."""
-    columns, top, left, step, fold, spread = geometry
-    channels, more, outputs = x.shape[2], other.shape[2], out.shape[2]
+    width, channels, more, outputs = x.shape[1], x.shape[2], other.shape[2], out.shape[2]
     run, out_run = fold * channels, spread * outputs
     depth = fold * run + more
-    values, narrow = np.zeros((ROWS, STRIDE), np.float32), np.zeros((ROWS, STRIDE), matrix.dtype)
-    sums, results = np.empty((ROWS, WIDTH), np.float32), np.empty((ROWS, STRIDE), np.float32)
     steps = _steps(matrix, depth)
     for i in range(start, stop):
         for first in range(0, columns, ROWS):
@@ -71,51 +69,47 @@ def product(x, other, geometry, matrix, bias, bound, out, start, stop):  # type:
             for m in range(count):
                 j = first + m
                 for r in range(fold):
-                    row, at = x[top + step * i + r].reshape(-1), (left + step * j) * channels
-                    values[m, r * run : (r + 1) * run] = row[at : at + run]
-                if more:
-                    values[m, fold * run : depth] = other[i, j]
+                    at = ((top + step * i + r) * width + left + step * j) * channels
+                    copy_numbers(x, at, values, m * STRIDE + r * run, run)
+                copy_numbers(other, (i * columns + j) * more, values, m * STRIDE + fold * run, more)
             factor = _left(values, narrow, depth)
             for panel in range(len(matrix)):
                 multiply_tile(factor, matrix, panel, sums, steps)
                 finish_tile(sums, bias, panel, False, bound, results)
             for m in range(count):
                 for r in range(spread):
-                    row, at = out[spread * i + r].reshape(-1), (first + m) * out_run
-                    row[at : at + out_run] = results[m, r * out_run : (r + 1) * out_run]
+                    at = ((spread * i + r) * columns + first + m) * out_run
+                    copy_numbers(results, m * STRIDE + r * out_run, out, at, out_run)
 
 
-@compiled
-def block(  # type: ignore[no-untyped-def]
+def _block(  # type: ignore[no-untyped-def]
     x, out, first, start, stop, enter, enter_bias, depthwise, depthwise_bias, leave, leave_bias, gated, gated_bias,
-    back, back_bias,
+    back, back_bias, values, narrow, inner, stream, sums, entered,
 ):  # fmt: skip
     """Rows start..stop of x through a block, to `out` from its row start - first on.
 
-    Beyond the rows of x are zeros, as the depthwise convolution sees them. depthwise [9, channels].
+    Beyond the rows of x are zeros, as the depthwise convolution sees them. depthwise [9, channels]. entered
+    [3, (width + 2) * channels]: zeros at the start.
     """
     height, width, channels = x.shape
     hidden = HALF * len(gated)
-    values, narrow = np.zeros((ROWS, STRIDE), np.float32), np.zeros((ROWS, STRIDE), leave.dtype)
-    inner, stream = np.zeros((ROWS, STRIDE), leave.dtype), np.zeros((ROWS, STRIDE), np.float32)
-    sums, entered = np.empty((ROWS, WIDTH), np.float32), np.zeros((3, (width + 2) * channels), np.float32)
     steps, inner_steps = _steps(leave, channels), _steps(leave, hidden)
     for row in range(start - 1, stop + 1):
         ahead = entered[(row + 1) % 3]
         if row < 0 or row >= height:
-            ahead[:] = 0
+            for k in range(np.uint64(ahead.size)):
+                ahead[k] = 0
         else:
             for left in range(0, width, ROWS):
                 count = min(ROWS, width - left)
                 for m in range(count):
-                    values[m, :channels] = x[row, left + m]
+                    copy_numbers(x, (row * width + left + m) * channels, values, m * STRIDE, channels)
                 factor = _left(values, narrow, channels)
                 for panel in range(len(enter)):
                     multiply_tile(factor, enter, panel, sums, steps)
                     finish_tile(sums, enter_bias, panel, True, UNBOUNDED, stream)
                 for m in range(count):
-                    at = (left + m + 1) * channels
-                    ahead[at : at + channels] = stream[m, :channels]
+                    copy_numbers(stream, m * STRIDE, ahead, (left + m + 1) * channels, channels)
         if row <= start:
             continue
         here = row - 1
@@ -125,7 +119,7 @@ def block(  # type: ignore[no-untyped-def]
                 at = (left + m) * channels
                 above, middle = entered[(row - 1) % 3], entered[row % 3]
                 mix_neighbours(above, middle, ahead, at, depthwise, depthwise_bias, values, m, channels)
-                stream[m, :channels] = x[here, left + m]
+                copy_numbers(x, (here * width + left + m) * channels, stream, m * STRIDE, channels)
             factor = _left(values, narrow, channels)
             for panel in range(len(leave)):
                 multiply_tile(factor, leave, panel, sums, steps)
@@ -138,38 +132,56 @@ def block(  # type: ignore[no-untyped-def]
                 multiply_tile(inner, back, panel, sums, inner_steps)
                 add_tile(sums, back_bias, panel, STREAM, stream)
             for m in range(count):
-                out[here - first, left + m] = stream[m, :channels]
+                copy_numbers(stream, m * STRIDE, out, ((here - first) * width + left + m) * channels, channels)
 
 
-@compiled
-def unfold(pixels, out, start, stop):  # type: ignore[no-untyped-def]
-    """Rows start..stop of out [h, w, 192]: squares of PATCH x PATCH pixels, row by row, of uint8 [8h, 8w, 3]."""
-    run = RGB * PATCH
-    for i in range(start, stop):
-        for r in range(PATCH):
-            row = pixels[PATCH * i + r].reshape(-1)
-            for j in range(out.shape[1]):
-                out[i, j, r * run : (r + 1) * run] = row[j * run : (j + 1) * run]
-
-
-@compiled
-def to_bytes(shades, side, out, start, stop):  # type: ignore[no-untyped-def]
-    """The inverse for squares of `side` pixels, rounded to 0..255, of rows start..stop of float32 [h, w, 3 side^2]."""
-    run = RGB * side
-    low, high = np.float32(0), np.float32(255)
-    for i in range(start, stop):
-        for r in range(side):
-            row = out[side * i + r].reshape(-1)
-            for j in range(shades.shape[1]):
-                source, target = shades[i, j, r * run : (r + 1) * run], row[j * run : (j + 1) * run]
-                for k in range(run):
-                    target[k] = np.uint8(np.rint(min(max(source[k], low), high)))
+_PRODUCT = (
+    "void(float32[:, :, ::1], float32[:, :, ::1], int64, int64, int64, int64, int64, int64, {0}[:, ::1], float32[::1], "
+    "float32, float32[:, :, ::1], int64, int64, float32[:, ::1], {0}[:, ::1], float32[:, ::1], float32[:, ::1])"
+)
+_BLOCK = (
+    "void(float32[:, :, ::1], float32[:, :, ::1], int64, int64, int64, {0}[:, ::1], float32[::1], float32[:, ::1], "
+    "float32[::1], {0}[:, ::1], float32[::1], {0}[:, ::1], float32[::1], {0}[:, ::1], float32[::1], float32[:, ::1], "
+    "{0}[:, ::1], {0}[:, ::1], float32[:, ::1], float32[:, ::1], float32[:, ::1])"
+)
+product_float32 = loop(_PRODUCT.format("float32"))(_product)
+product_bfloat16 = loop(_PRODUCT.format("uint16"))(_product)
+block_float32 = loop(_BLOCK.format("float32"))(_block)
+block_bfloat16 = loop(_BLOCK.format("uint16"))(_block)
 
 
 # Unsigned places: numba takes a negative one for a place counted from the end, and then vectorizes nothing.
 
 
-@compiled
+@loop("void(uint8[::1], float32[:, :, ::1], int64, int64)")
+def unfold(pixels, out, start, stop):  # type: ignore[no-untyped-def]
+    """Rows start..stop of out [h, w, 192]: squares of PATCH x PATCH pixels, row by row, of uint8 [8h, 8w, 3]."""
+    run, width = np.uint64(RGB * PATCH), np.uint64(out.shape[1])
+    for i in range(np.uint64(start), np.uint64(stop)):
+        for r in range(np.uint64(PATCH)):
+            row = (np.uint64(PATCH) * i + r) * width
+            for j in range(width):
+                for k in range(run):
+                    out[i, j, r * run + k] = pixels[(row + j) * run + k]
+
+
+@loop("void(float32[:, :, ::1], int64, uint8[::1], int64, int64)")
+def to_bytes(shades, side, out, start, stop):  # type: ignore[no-untyped-def]
+    """The inverse for squares of `side` pixels, rounded to 0..255, of rows start..stop of float32 [h, w, 3 side^2]."""
+    run, width = np.uint64(RGB * side), np.uint64(shades.shape[1])
+    low, high = np.float32(0), np.float32(255)
+    for i in range(np.uint64(start), np.uint64(stop)):
+        for r in range(np.uint64(side)):
+            row = (np.uint64(side) * i + r) * width
+            for j in range(width):
+                for k in range(run):
+                    out[(row + j) * run + k] = np.uint8(np.rint(min(max(shades[i, j, r * run + k], low), high)))
+
+
+@loop(
+    "void(float32[:, :, ::1], float32[:, :, ::1], float32[::1], uint8[:, :, ::1], float32[::1], float32[:, :, ::1], "
+    "int64, int64, int64)"
+)
 def quantize(y, mu, gain, index, widths, y_hat, top, left, first):  # type: ignore[no-untyped-def]
     """One position of every 2 x 2 cell, from row `top` and column `left` on, and the channels from `first` on: r
     replaces y, and y_hat = mu + r / gain. mu [rows, columns, size] is of these alone, y, index and y_hat of all.
@@ -190,7 +202,7 @@ def quantize(y, mu, gain, index, widths, y_hat, top, left, first):  # type: igno
                 y_hat[row, column, at] = r / gain[at] + mu[i, j, k]
 
 
-@compiled
+@loop("void(int32[:, :, ::1], float32[:, :, ::1], float32[::1], float32[:, :, ::1], int64, int64, int64)")
 def dequantize(r, mu, gain, y_hat, top, left, first):  # type: ignore[no-untyped-def]
     """The inverse."""
     rows, columns, size = mu.shape

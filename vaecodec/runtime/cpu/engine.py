@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import functools
 from functools import cached_property
+from typing import Literal
 
+from vaecodec.entropy import compiled
 from vaecodec.intnet.layers import RunLayer, run_layer
+from vaecodec.rans import numba_coder
 from vaecodec.rans.choice import rans_coder
 from vaecodec.runtime.choice import Plan
+from vaecodec.runtime.cpu import kernels
 from vaecodec.runtime.cpu.integers import ProductRunner
 from vaecodec.runtime.cpu.kernels import CompiledKernels, Kernels
 from vaecodec.runtime.cpu.pipeline import CpuPipeline
@@ -43,6 +47,15 @@ class CpuEngine:
     def memory(self, max_memory: int | None) -> Memory:
         """The limits of memory, with the threads that there are now."""
         return Memory(max_memory, "cpu", thread_count())
+
+
+def was_compiled(task: Literal["encode", "decode"], *, narrow: bool) -> bool:
+    """Whether an earlier process has compiled all loops that an image of any kind takes. narrow: in bfloat16."""
+    parts = (kernels, numba_coder, compiled)
+    of_type = kernels.NARROW if narrow else kernels.WIDE
+    return kernels.LOOPS.are_kept(*of_type) and all(
+        part.LOOPS.are_kept(*(part.ENCODING if task == "encode" else part.DECODING)) for part in parts
+    )
 
 
 def layer_runner(plan: Plan) -> RunLayer:

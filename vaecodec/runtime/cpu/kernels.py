@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from vaecodec.errors import InputError
+from vaecodec.native.loops import Loops
+from vaecodec.native.processor import has_bfloat16
 from vaecodec.networks.config import PATCH
 from vaecodec.runtime.cpu.matrices import Floats, Matrix
 from vaecodec.runtime.cpu.threads import share, thread_count
-from vaecodec.runtime.processor import has_bfloat16
 
 Rows = NDArray[np.float32]
 """[rows, columns, channels], C-contiguous."""
 Pixels = NDArray[np.uint8]
 UNBOUNDED = float("inf")
+LOOPS = Loops(
+    "vaecodec.runtime.cpu.compiled",
+    "vaecodec.runtime.cpu.tiles",
+    "vaecodec.runtime.cpu.tile_sizes",
+    "vaecodec.networks.config",
+)
+ENCODING, DECODING = ("product_float32", "unfold", "quantize"), ("product_float32", "dequantize", "to_bytes")
+"""Which loops each takes, besides those of the networks' type."""
+WIDE, NARROW = ("block_float32",), ("product_bfloat16", "block_bfloat16")
+"""The loops of networks in float32 and in bfloat16, where the processor has products of it."""
 
 
 @dataclass(frozen=True)
@@ -79,13 +90,12 @@ class Kernels(Protocol):
 
 
 class CompiledKernels:
-    """Imports numba, and compiles where no earlier process has. threads: None for `thread_count`."""
+    """Imports numba and compiles where no earlier process has. threads: None for `thread_count`."""
 
     def __init__(self, threads: int | None = None) -> None:
-        from vaecodec.runtime.cpu import compiled, tiles
+        from vaecodec.runtime.cpu import tile_sizes
 
-        self._fixed_threads, self._loops = threads, compiled
-        self._width, self._most = tiles.WIDTH, tiles.DEPTH
+        self._fixed_threads, self._sizes = threads, tile_sizes
 
     @property
     def _threads(self) -> int:
@@ -94,12 +104,17 @@ class CompiledKernels:
     def _packed(self, matrix: Matrix, *, narrow: bool) -> tuple[NDArray[np.generic], Floats]:
         """Without products of bfloat16, what is narrow are the weights alone. Raises InputError for a size that no
         network has."""
-        if max(matrix.depth, matrix.outputs) > self._most:
-            message = f"a matrix of {matrix.depth} x {matrix.outputs}; the most is {self._most} of each"
+        if max(matrix.depth, matrix.outputs) > self._sizes.DEPTH:
+            message = f"a matrix of {matrix.depth} x {matrix.outputs}; the most is {self._sizes.DEPTH} of each"
             raise InputError(message)
         if narrow and not has_bfloat16():
-            return matrix.rounded.packed(self._width, narrow=False)
-        return matrix.packed(self._width, narrow=narrow)
+            return matrix.rounded.packed(self._sizes.WIDTH, narrow=False)
+        return matrix.packed(self._sizes.WIDTH, narrow=narrow)
+
+    def _scratch(self, *kinds: DTypeLike | None) -> list[NDArray[Any]]:
+        """Memory that a loop works in: tiles of rows of these types, and where None stands, of sums."""
+        sums, rows = (self._sizes.ROWS, self._sizes.WIDTH), (self._sizes.ROWS, self._sizes.STRIDE)
+        return [np.zeros(sums, np.float32) if kind is None else np.zeros(rows, kind) for kind in kinds]
 
     def product(
         self,
@@ -125,10 +140,12 @@ class CompiledKernels:
             raise InputError(message)
         out = np.empty((spread * height, spread * width, matrix.outputs // spread**2), np.float32)
         packed = self._packed(matrix, narrow=narrow)
-        geometry, most = (width, top, left, step, fold, spread), np.float32(bound)
+        loop = LOOPS.product_bfloat16 if packed[0].dtype == np.uint16 else LOOPS.product_float32
 
         def work(start: int, stop: int) -> None:
-            self._loops.product(x, more, geometry, *packed, most, out, start, stop)
+            rows, narrow_rows, sums, results = self._scratch(np.float32, packed[0].dtype, None, np.float32)
+            place = (width, top, left, step, fold, spread)
+            loop(x, more, *place, *packed, bound, out, start, stop, rows, narrow_rows, sums, results)
 
         share(height, self._threads, work)
         return out
@@ -137,15 +154,17 @@ class CompiledKernels:
         """Compute what `Kernels.block` says."""
         self._check(x, np.float32, (None, None, weights.enter.depth))
         out = np.empty((stop - start, *x.shape[1:]), np.float32)
-        matrices = [
-            matrix.packed(self._width, narrow=narrow) for matrix in (weights.leave, weights.gated, weights.back)
-        ]
-        rest = [array for packed in matrices for array in packed]
+        matrices = (weights.leave, weights.gated, weights.back)
+        rest = [array for matrix in matrices for array in self._packed(matrix, narrow=narrow)]
         enter = self._packed(weights.enter, narrow=narrow)
+        kind = enter[0].dtype
+        loop = LOOPS.block_bfloat16 if kind == np.uint16 else LOOPS.block_float32
 
         def work(first: int, last: int) -> None:
             parts = (x, out, start, start + first, start + last)
-            self._loops.block(*parts, *enter, weights.depthwise, weights.depthwise_bias, *rest)
+            scratch = self._scratch(np.float32, kind, kind, np.float32, None)
+            entered = np.zeros((3, (x.shape[1] + 2) * x.shape[2]), np.float32)
+            loop(*parts, *enter, weights.depthwise, weights.depthwise_bias, *rest, *scratch, entered)
 
         share(stop - start, self._threads, work)
         return out
@@ -155,14 +174,16 @@ class CompiledKernels:
         self._check(pixels, np.uint8, (None, None, 3))
         height, width = (side // PATCH for side in pixels.shape[:2])
         out = np.empty((height, width, 3 * PATCH**2), np.float32)
-        share(height, self._threads, lambda start, stop: self._loops.unfold(pixels, out, start, stop))
+        flat = pixels.reshape(-1)
+        share(height, self._threads, lambda start, stop: LOOPS.unfold(flat, out, start, stop))
         return out
 
     def to_bytes(self, shades: Rows, side: int) -> Pixels:
         """Compute what `Kernels.to_bytes` says."""
         self._check(shades, np.float32, (None, None, 3 * side**2))
         out = np.empty((side * shades.shape[0], side * shades.shape[1], 3), np.uint8)
-        share(len(shades), self._threads, lambda start, stop: self._loops.to_bytes(shades, side, out, start, stop))
+        flat = out.reshape(-1)
+        share(len(shades), self._threads, lambda start, stop: LOOPS.to_bytes(shades, side, flat, start, stop))
         return out
 
     def quantize(
@@ -173,7 +194,7 @@ class CompiledKernels:
         for array, dtype in ((y, np.float32), (index, np.uint8), (y_hat, np.float32)):
             self._check(array, dtype, y.shape)
         self._check(widths, np.float32, (256,))
-        self._loops.quantize(y, mu, gain, index, widths, y_hat, *place)
+        LOOPS.quantize(y, mu, gain, index, widths, y_hat, *place)
 
     def dequantize(
         self, r: NDArray[np.int32], mu: Rows, gain: Floats, y_hat: Rows, place: tuple[int, int, int]
@@ -182,7 +203,7 @@ class CompiledKernels:
         self._check_place(mu, gain, place, r.shape)
         self._check(r, np.int32, r.shape)
         self._check(y_hat, np.float32, r.shape)
-        self._loops.dequantize(r, mu, gain, y_hat, *place)
+        LOOPS.dequantize(r, mu, gain, y_hat, *place)
 
     def _check_place(self, mu: Rows, gain: Floats, place: tuple[int, int, int], whole: tuple[int, ...]) -> None:
         self._check(mu, np.float32, (None, None, None))

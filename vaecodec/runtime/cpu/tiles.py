@@ -15,23 +15,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from vaecodec.runtime.processor import features, has_bfloat16
-
-FEATURES = features()
-HAS_BFLOAT16 = has_bfloat16()
-LANES = 16 if "avx512f" in FEATURES else 8 if "avx" in FEATURES else 4
-"""Floats in a vector."""
-VECTORS = 2
-"""In a row of a tile."""
-WIDTH = VECTORS * LANES
-ROWS = 8 if FEATURES & {"avx512f", "neon"} else 4
-"""Of a tile: its sums and what a step multiplies stay in registers (32, or 16 before AVX-512). A row of blocks has a
-multiple of 8 positions, as images are padded to 64 pixels."""
-DEPTH = 1280
-"""The longest row of a left factor, and the most columns of a right one: those of the largest configuration."""
-STRIDE = DEPTH + 32
-"""Of the rows of a left factor, in numbers; a constant, so that all rows are found from one address. Not a power of
-two: they would share the same few places in the cache."""
+from vaecodec.runtime.cpu.tile_sizes import HAS_BFLOAT16, LANES, ROWS, STRIDE, VECTORS, WIDTH
 
 _BYTE, _INT32, _INT64, _FLOAT = ir.IntType(8), ir.IntType(32), ir.IntType(64), ir.FloatType()
 _POINTER = _BYTE.as_pointer()
@@ -329,6 +313,23 @@ def _put(builder: Any, vector: Any, target: Any, index: Any, dtype: Any) -> None
     kind = ir.VectorType(_BFloat16(), LANES)
     place = builder.bitcast(builder.gep(target, [builder.mul(index, ir.Constant(_INT64, 2))]), kind.as_pointer())
     builder.store(builder.fptrunc(vector, kind), place).align = 2
+
+
+@intrinsic
+def copy_numbers(typing_context: Any, source: Any, start: Any, target: Any, place: Any, count: Any) -> Any:
+    """`count` numbers of float32, from number `start` of `source` on, to number `place` of `target` and on."""
+    signature = types.void(source, types.uintp, target, types.uintp, types.uintp)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        first, second = (_data(context, builder, signature.args[at], arguments[at]) for at in (0, 2))
+        four = ir.Constant(_INT64, 4)
+        origin, goal = (
+            builder.gep(pointer, [builder.mul(arguments[at], four)]) for pointer, at in ((first, 1), (second, 3))
+        )
+        cgutils.raw_memcpy(builder, goal, origin, arguments[4], 4, align=4)
+        return context.get_dummy_value()
+
+    return signature, generate
 
 
 @intrinsic

@@ -1,0 +1,104 @@
+"""Where compiled code is kept between processes: beside the package, or in the user's cache folder.
+
+A file holds the SHA-256 of the rest, a line of JSON that says how the code is called, and the object file. A torn or
+changed one counts as absent. Who may write into these folders could as well change the package itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+FOLDER_VARIABLE = "NUMBA_CACHE_DIR"
+"""The environment variable that names another folder: the one that numba heeds."""
+_DIGEST = 32
+
+
+@dataclass(frozen=True)
+class Code:
+    """Machine code of one function.
+
+    symbol: its name in the object file. arguments: "int64", "uint64", "float32", or "uint8[2]" for an array of two
+    dimensions. result: "int64", "uint64" or "none".
+    """
+
+    symbol: str
+    arguments: tuple[str, ...]
+    result: str
+    objects: bytes
+
+    def to_bytes(self) -> bytes:
+        """The contents of its file."""
+        head = {"symbol": self.symbol, "arguments": self.arguments, "result": self.result}
+        body = json.dumps(head).encode() + b"\n" + self.objects
+        return hashlib.sha256(body).digest() + body
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Code | None:
+        """The inverse; None for anything else."""
+        digest, body = data[:_DIGEST], data[_DIGEST:]
+        if hashlib.sha256(body).digest() != digest:
+            return None
+        head, _, objects = body.partition(b"\n")
+        told = json.loads(head)
+        return cls(told["symbol"], tuple(told["arguments"]), told["result"], objects)
+
+
+def folders() -> list[Path]:
+    """Where code is looked for, and kept in the first that can be written."""
+    chosen = os.environ.get(FOLDER_VARIABLE)
+    if chosen:
+        return [Path(chosen) / "vaecodec"]
+    return [Path(__file__).parent / "__pycache__", _users_folder() / "vaecodec"]
+
+
+def _users_folder() -> Path:
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+
+
+def find(name: str) -> Path | None:
+    """The file of this name, if there is one."""
+    return next((path for folder in folders() if (path := folder / name).is_file()), None)
+
+
+def read(name: str) -> Code | None:
+    """The code that is kept under this name, if it can be read and is whole."""
+    path = find(name)
+    if path is None:
+        return None
+    try:
+        return Code.from_bytes(path.read_bytes())
+    except OSError:  # another user's
+        return None
+
+
+def keep(name: str, code: Code) -> None:
+    """Keep code under a name, where any folder can be written; else every process compiles for itself."""
+    for folder in folders():
+        with contextlib.suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            _write(folder / name, code.to_bytes())
+            return
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Whole or not at all: another process may read at any time."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except OSError:
+        Path(temporary).unlink(missing_ok=True)
+        raise
