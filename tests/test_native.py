@@ -20,11 +20,6 @@ from vaecodec.native.loops import Loops, loop
 ROOT = Path(__file__).parents[1]
 
 
-@loop("float32(float32[:, ::1], float32)")
-def _no_such_result(values, factor):  # type: ignore[no-untyped-def]
-    return values[0, 0] * factor
-
-
 @loop("uint64(float32[:, ::1], uint8[:, :, ::1], int64, uint64, float32)")
 def _fill(values, bytes_, start, step, factor):  # type: ignore[no-untyped-def]
     """Touches every kind of argument."""
@@ -66,7 +61,7 @@ def test_a_loop_does_without_pythons_help() -> None:
     with pytest.raises(BackendError, match="ended with status"):
         function_of(compile_loop(_fail))(4)
     assert function_of(compile_loop(_fail))(3) is None
-    with pytest.raises(Exception, match="NRT"):  # numba's own error, of a class that differs between its releases
+    with pytest.raises(Exception, match="zeros"):  # numba's own error, of a class that differs between its releases
         compile_loop(_allocate)
 
 
