@@ -9,12 +9,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
-from vaecodec.cli.console import Console
+import click
+
+from vaecodec.cli.console import Console, printable
 from vaecodec.cli.jobs import STDIO, Job
 from vaecodec.cli.sizes import format_size
 
 if TYPE_CHECKING:
-    from rich.progress import Progress as RichProgress
+    from click._termui_impl import ProgressBar
+
+
+_CLEAR, _UP_AND_CLEAR = "\r\x1b[2K", "\x1b[1A\x1b[2K"
+_MOST_LETTERS = 24
+"""Of a name beside the bar, on a line of 80."""
 
 
 class Progress(Protocol):
@@ -33,30 +40,53 @@ class _Silent:
     def end(self, job: Job, record: Mapping[str, object] | None) -> None: ...
 
 
+@contextlib.contextmanager
+def bar(
+    verb: str, length: int, show: Callable[[str | None], str | None] = lambda item: item
+) -> Iterator[ProgressBar[str | None]]:
+    """A bar on standard error, a terminal; its line is gone at the end."""
+    with click.progressbar(length=length, label=verb, item_show_func=show, file=sys.stderr, width=20) as shown:
+        yield shown
+    click.echo(_UP_AND_CLEAR, nl=False, err=True)
+
+
 class _Bar:
     """Time is judged by the bytes that were read: photographs of one folder may differ a hundredfold."""
 
-    def __init__(self, shown: RichProgress, verb: str, jobs: Sequence[Job]) -> None:
-        self._shown, self._files, self._lock = shown, len(jobs), threading.Lock()
+    def __init__(self, shown: ProgressBar[str | None], verb: str, jobs: Sequence[Job]) -> None:
+        self._shown, self._verb, self._files, self._lock = shown, verb, len(jobs), threading.Lock()
         self._weights = {job: _weight(job) for job in jobs}
         self._done = self._saved = 0
-        self._task = shown.add_task(verb, total=sum(self._weights.values()), name="", counts="")
-        self._show_counts()
+        shown.length = sum(self._weights.values())
+        self._count()
 
     def begin(self, job: Job) -> None:
-        self._shown.update(self._task, name=job.name)
+        with self._lock:
+            self._shown.current_item = job.name
+            self._shown.render_progress()
 
     def end(self, job: Job, record: Mapping[str, object] | None) -> None:
         with self._lock:
             self._done += 1
             if record is not None and "bytes" in record and "source_bytes" in record:
                 self._saved += cast(int, record["source_bytes"]) - cast(int, record["bytes"])
-            self._shown.update(self._task, advance=self._weights[job])
-            self._show_counts()
+            self._count()
+            self._shown.update(self._weights[job])
 
-    def _show_counts(self) -> None:
+    def above(self, text: str) -> None:
+        """Print a line in place of the bar, which comes back below it with the next file."""
+        with self._lock:
+            click.echo(f"{_CLEAR}{text}", err=True)
+
+    def _count(self) -> None:
         saved = f", {format_size(self._saved)} saved" if self._saved > 0 else ""
-        self._shown.update(self._task, counts=f"{self._done}/{self._files}{saved}")
+        self._shown.label = f"{self._verb} {self._done}/{self._files}{saved}"
+
+
+def _short(name: str | None) -> str | None:
+    """The end of a name, as much as is sure to stay on one line."""
+    shown = None if name is None else printable(name, "utf-8")
+    return shown if shown is None or len(shown) <= _MOST_LETTERS else f"...{shown[3 - _MOST_LETTERS :]}"
 
 
 def _weight(job: Job) -> int:
@@ -75,15 +105,8 @@ def steps_of(verb: str, steps: int) -> Iterator[Callable[[str], None]]:
     if not sys.stderr.isatty():
         yield lambda _: None
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as RichProgress
-
-    line = TextColumn("{task.fields[line]}", markup=False)
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), line)
-    with RichProgress(*columns, console=Console(stderr=True), transient=True) as shown:
-        task = shown.add_task(verb, total=steps, line="")
-        yield lambda line: shown.update(task, advance=1, line=line)
+    with bar(verb, steps, _short) as shown:
+        yield lambda line: shown.update(1, line)
 
 
 @contextlib.contextmanager
@@ -92,16 +115,13 @@ def share_of(verb: str, *, shown: bool) -> Iterator[Callable[[int, int], None] |
     if not shown or sys.stderr is None or not sys.stderr.isatty():
         yield None
         return
-    from rich.console import Console as Terminal
-    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as RichProgress
+    with bar(verb, 1) as drawn:
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-    with RichProgress(
-        *columns, console=Terminal(stderr=True), transient=True, redirect_stdout=False, redirect_stderr=False
-    ) as bar:
-        task = bar.add_task(verb, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        def tell(done: int, total: int) -> None:
+            drawn.length = total
+            drawn.update(done - drawn.pos)
+
+        yield tell
 
 
 @contextlib.contextmanager
@@ -110,24 +130,10 @@ def progress_of(verb: str, jobs: Sequence[Job], console: Console) -> Iterator[Pr
     if len(jobs) < 2 or console.quiet or sys.stderr is None or not sys.stderr.isatty():
         yield _Silent()
         return
-    from rich.console import Console as Terminal
-    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as RichProgress
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.fields[counts]}"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[name]}", markup=False),
-    )
-    terminal = Terminal(stderr=True)
-    # Standard output may be a file: what is printed there must not go to the terminal instead.
-    with RichProgress(
-        *columns, console=terminal, transient=True, redirect_stdout=False, redirect_stderr=False
-    ) as shown:
-        console.above_bar = lambda text: terminal.print(text, markup=False, highlight=False, soft_wrap=True)
+    with bar(verb, 1, _short) as shown:
+        progress = _Bar(shown, verb, jobs)
+        console.above_bar = progress.above
         try:
-            yield _Bar(shown, verb, jobs)
+            yield progress
         finally:
             console.above_bar = None

@@ -15,6 +15,7 @@ import click
 
 from vaecodec.cli.exits import EXPECTED, Exit, Fatal
 from vaecodec.cli.help import Command, RareOption
+from vaecodec.cli.progress import bar
 from vaecodec.errors import InputError, VaecodecError
 
 if TYPE_CHECKING:
@@ -245,19 +246,17 @@ def _bar(trainer: Trainer) -> Iterator[Callable[[dict[str, float]], None]]:
     if not trainer.peers.leads or not sys.stderr.isatty():
         yield lambda _: None
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[figures]}"))
     means: dict[str, float] = {}
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("", total=trainer.settings.steps, completed=trainer.steps_done, figures="")
+    with bar("", trainer.settings.steps - trainer.steps_done) as shown:
+        begun = trainer.steps_done
 
         def report(entry: dict[str, float]) -> None:
             for name in ("loss", "bpp", "psnr", "seconds"):
                 means[name] = SMOOTHING * means.get(name, entry[name]) + (1 - SMOOTHING) * entry[name]
             rate = trainer.settings.batch / means["seconds"]
+            step, steps = round(entry["step"]), trainer.settings.steps
             figures = f"{means['bpp']:.3f} bpp  {means['psnr']:.2f} dB  loss {means['loss']:.3f}  {rate:.1f} images/s"
-            progress.update(task, completed=entry["step"], total=trainer.settings.steps, figures=figures)
+            shown.length = steps - begun
+            shown.update(step - begun - shown.pos, f"{step}/{steps}  {figures}")
 
         yield report
