@@ -57,7 +57,7 @@ def measure(extras: str = "") -> Record:
         line = [python, "-m", "pip", "install", "--quiet", f"{root}{extras}"]
         subprocess.run(line, check=True, stdout=sys.stderr)
         seconds = time.perf_counter() - start
-        asked = subprocess.run([python, "-c", ASK], check=True, capture_output=True, text=True)
+        asked = subprocess.run([python, "-I", "-c", ASK], check=True, capture_output=True, text=True)
     return {"install_s": round(seconds, 1), "rows": json.loads(asked.stdout)}
 
 

@@ -81,7 +81,7 @@ def pause_collector() -> None:
 
 
 def resume_collector() -> None:
-    """From the second file on it is needed: all that is there now stays."""
+    """Let it work again, as from the second file on; what exists now it leaves alone."""
     if not gc.isenabled():
         gc.freeze()
         gc.enable()

@@ -41,13 +41,13 @@ class Code:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Code | None:
-        """The inverse; None for anything else."""
+        """Read what `to_bytes` wrote; None for anything else."""
         digest, body = data[:_DIGEST], data[_DIGEST:]
         if hashlib.sha256(body).digest() != digest:
             return None
         head, _, objects = body.partition(b"\n")
-        told = json.loads(head)
-        return cls(told["symbol"], tuple(told["arguments"]), told["result"], objects)
+        facts = json.loads(head)
+        return cls(facts["symbol"], tuple(facts["arguments"]), facts["result"], objects)
 
 
 def folders() -> list[Path]:

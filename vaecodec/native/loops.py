@@ -44,9 +44,9 @@ class Loops:
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name.startswith("_"):
             raise AttributeError(name)
-        found = self._find(name)
-        setattr(self, name, found)
-        return found
+        function = self._find(name)
+        setattr(self, name, function)
+        return function
 
     def are_kept(self, *names: str) -> bool:
         """Whether an earlier process has compiled all of these for this processor."""

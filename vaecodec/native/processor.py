@@ -20,7 +20,7 @@ def name() -> str:
 
 
 def feature_text() -> str:
-    """Its instruction sets, as LLVM takes them: "+avx2,-avx512f"."""
+    """The instruction sets that code may use, as LLVM takes them: "+avx2,-avx512f"."""
     chosen = os.environ.get(FEATURES_VARIABLE)
     if chosen is not None or os.environ.get(NAME_VARIABLE, "").lower() == GENERIC:
         return chosen or ""
