@@ -48,10 +48,27 @@ def start_chromium(profile: Path, downloads: Path | None = None) -> Any:
     return webdriver.Chrome(options=options, service=Service(DRIVER))
 
 
-class Site:
-    """A server on loopback; `files` can be added to. Every answer carries the strict policy, none may be cached."""
+def wait_for(driver: Any, script: str, patience: float) -> Any:
+    """Until a script gives what is true, for so many seconds at most."""
+    from selenium.webdriver.support.ui import WebDriverWait
 
-    def __init__(self, files: dict[str, bytes]) -> None:
+    return WebDriverWait(driver, patience).until(lambda _: driver.execute_script(f"return {script}"))
+
+
+def call(driver: Any, promise: str, *arguments: object) -> Any:
+    """What a promise gives, or {thrown: its error}."""
+    done = "const done = arguments[arguments.length - 1]"
+    code = f"{done}; Promise.resolve({promise}).then(done, (error) => done({{ thrown: String(error) }}))"
+    return driver.execute_async_script(code, *arguments)
+
+
+class Site:
+    """A server on loopback; `files` can be added to. No answer may be cached.
+
+    policy: the Content-Security-Policy of every answer; None: pages bring their own.
+    """
+
+    def __init__(self, files: dict[str, bytes], policy: str | None = STRICT_POLICY) -> None:
         self.files = files
         self.asked: list[str] = []
         """The names of all requests so far."""
@@ -66,7 +83,8 @@ class Site:
                 self.send_header("Content-Type", TYPES.get(Path(name).suffix, "application/octet-stream"))
                 self.send_header("Content-Length", str(len(content or b"")))
                 self.send_header("Cache-Control", "no-store")
-                self.send_header("Content-Security-Policy", STRICT_POLICY)
+                if policy is not None:
+                    self.send_header("Content-Security-Policy", policy)
                 self.end_headers()
                 with contextlib.suppress(ConnectionError):  # a page that was left
                     self.wfile.write(content or b"")

@@ -36,6 +36,17 @@ window.decoded = async (name, options = {}) => {
   }
   return { ...found, rgba: toBase64(rgba) };
 };
+/** {file in base64} or {error} of an image {width, height}, its RGBA under a name; `progress`: the parts told. */
+window.encoded = async (name, { width, height, ...options }) => {
+  const progress = [];
+  const on = { progress: (part) => progress.push(part) };
+  try {
+    const file = await client.encode({ width, height, rgba: await bytesOf(name) }, { on, ...options });
+    return { file: toBase64(file), progress };
+  } catch (error) {
+    return { error: error.name, message: error.message };
+  }
+};
 /** The events of a new element, until "load" or "error", and the element as window.element. */
 window.shown = (attributes) => new Promise((resolve) => {
   const element = document.createElement("vaec-image");

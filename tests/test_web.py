@@ -1,4 +1,4 @@
-"""The Python side of the browser decoder: pages, sites, weights, and that what is built is what its sources say."""
+"""The Python side of the browser codec: pages, sites, weights, and that what is built is what its sources say."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ import pytest
 from click.testing import CliRunner
 from safetensors.numpy import load
 
-from vaecodec import conformance
+from vaecodec import conformance, levels
 from vaecodec.cli.program import cli
 from vaecodec.errors import BadMagic, UnknownModel
 from vaecodec.networks import config
-from vaecodec.web import browser_weights, site_files, viewer_page
-from vaecodec.weights.manifest import entry_by_name, manifest
+from vaecodec.rans import lanes, tables
+from vaecodec.web import browser_weights, encoder_weights, site_files, viewer_page
+from vaecodec.weights.manifest import DEFAULT_MODEL, entry_by_name, manifest
 
 ROOT = Path(__file__).parents[1]
 WEB = ROOT / "web"
@@ -84,7 +85,7 @@ def test_the_assets_are_built_from_the_sources(build: ModuleType) -> None:
 
 def test_the_assets_are_small(build: ModuleType) -> None:
     """They are in every wheel."""
-    assert sum(path.stat().st_size for path in build.ASSETS.iterdir()) < 200_000
+    assert sum(path.stat().st_size for path in build.ASSETS.iterdir()) < 220_000
 
 
 @pytest.mark.skipif(CLANG is None, reason="needs clang with wasm32 (Debian: apt-get install clang-19 lld-19)")
@@ -96,12 +97,42 @@ def test_the_kernels_are_built_from_their_source(build: ModuleType, tmp_path: Pa
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs Node 20 or newer")
 def test_the_tests_of_node_pass() -> None:
-    done = subprocess.run(["node", "--test", "test/"], cwd=WEB, capture_output=True, text=True, timeout=300)  # noqa: S607
+    script = json.loads((WEB / "package.json").read_text(encoding="utf-8"))["scripts"]["test"]
+    done = subprocess.run(script, shell=True, cwd=WEB, capture_output=True, text=True, timeout=300)  # noqa: S602
     assert done.returncode == 0, done.stdout[-3000:]
 
 
+def test_nothing_is_installed_for_the_tests_of_node() -> None:
+    package, lock = (
+        json.loads((WEB / name).read_text(encoding="utf-8")) for name in ("package.json", "package-lock.json")
+    )
+    assert not [key for key in package if "ependencies" in key]
+    assert list(lock["packages"]) == [""]
+    assert "resolved" not in json.dumps(lock)
+
+
+def constant(module: str, pattern: str) -> str:
+    """The group of a pattern in a source."""
+    found = re.search(pattern, (WEB / "src" / f"{module}.js").read_text(encoding="utf-8"))
+    assert found is not None, pattern
+    return found[1]
+
+
+def test_the_encoder_has_the_constants_of_python() -> None:
+    assert constant("encoder", r'DEFAULT_MODEL = "([\w-]+)"') == DEFAULT_MODEL
+    qualities = constant("encoder", r"\[LOWEST_QUALITY, HIGHEST_QUALITY\] = (\[.*?\])")
+    assert json.loads(qualities) == [levels.QUALITY_MIN, levels.QUALITY_MAX]
+    assert int(constant("encoder", r"DEFAULT_QUALITY = (\d+)")) == levels.DEFAULT_QUALITY
+    assert int(constant("entropy_encoder", r"BITS_PER_LANE = ([\d_]+)n")) == lanes.BITS_PER_LANE
+    assert int(constant("entropy_encoder", r"BITS_FOR_ENDS = ([\d_]+)n")) == lanes.BITS_FOR_ENDS
+    assert int(constant("entropy_encoder", r"MAX_LANES = (\d+)")) == lanes.MAX_LANES
+    assert int(constant("entropy_encoder", r"COST_BITS = (\d+)n")) == tables.COST_BITS
+    page = (WEB / "viewer.html").read_text(encoding="utf-8")
+    assert f'min="{levels.QUALITY_MIN}" max="{levels.QUALITY_MAX}" value="{levels.DEFAULT_QUALITY}"' in page
+
+
 def test_the_bounds_are_those_of_the_networks() -> None:
-    source = (WEB / "src" / "networks.js").read_text(encoding="utf-8")
+    source = "\n".join((WEB / "src" / name).read_text(encoding="utf-8") for name in ("layers.js", "networks.js"))
     bounds = config.STREAM_MAX, config.PRODUCT_MAX, config.LATENT_MAX, config.PRIOR_MAX
     stated = re.search(r"BOUNDS = \{ stream: (\d+), product: (\d+), latent: (\d+), prior: (\d+) \}", source)
     assert stated is not None
@@ -127,6 +158,21 @@ def test_weights_are_those_of_a_decoder(name: str) -> None:
     left_out = {key.split(".")[1] for key in set(whole) - set(part)}
     assert left_out == {"g_a", "h_a", "log_q_enc"}
     assert len(weights.data) < 0.75 * entry.path.stat().st_size
+
+
+@pytest.mark.parametrize("name", [entry.name for entry in manifest()])
+def test_decoder_and_encoder_together_are_a_model(name: str) -> None:
+    entry = entry_by_name(name)
+    encoder = encoder_weights(entry)
+    assert encoder.name == f"{name}.encoder"
+    parts = [load(part.data) for part in (browser_weights(entry), encoder)]
+    whole = load(entry.path.read_bytes())
+    assert set(parts[0]) | set(parts[1]) == set(whole)
+    assert not set(parts[0]) & set(parts[1])
+    assert all((parts[1][key] == whole[key]).all() for key in parts[1])
+    size = int.from_bytes(encoder.data[:8], "little")
+    card = json.loads(json.loads(encoder.data[8 : 8 + size])["__metadata__"]["vaecodec"])
+    assert card == {"model_id": entry.model_id, "wire_hash": entry.sha256[:8], "name": name, "part": "encoder"}
 
 
 def test_a_page_allows_its_own_script_and_style_and_nothing_else() -> None:
@@ -163,11 +209,19 @@ def test_a_page_holds_the_weights_that_its_files_need(tmp_path: Path, base_file:
 def test_a_site_has_viewer_module_and_weights() -> None:
     entry = entry_by_name("fast-perceptual")
     name = browser_weights(entry).name
+    encoder = "fast-perceptual.encoder"
     made = site_files([entry])
-    assert set(made) == {"viewer.html", "vaecodec.js", f"weights/{name}.safetensors", f"weights/{name}.js"}
-    assert set(site_files([entry], with_scripts=False)) == set(made) - {f"weights/{name}.js"}
+    decoding = {"viewer.html", "vaecodec.js", f"weights/{name}.safetensors", f"weights/{name}.js"}
+    assert set(made) == decoding | {f"weights/{encoder}.safetensors", f"weights/{encoder}.js"}
+    assert set(site_files([entry], with_scripts=False)) == {
+        file for file in made if file == "vaecodec.js" or ".js" not in file
+    }
+    assert set(site_files([entry], with_encoders=False)) == decoding
     assert b"import.meta" not in made["viewer.html"]
     assert b"import.meta" in made["vaecodec.js"]
+    element = '<script type="application/json" id="encoders">["fast-perceptual"]</script>'
+    assert element in made["viewer.html"].decode()
+    assert element not in site_files([entry], with_encoders=False)["viewer.html"].decode()
 
 
 # The commands
@@ -235,3 +289,6 @@ def test_web_writes_a_site(tmp_path: Path) -> None:
     assert _run("web", "-o", tmp_path / "site", "--model", "fast-perceptual").exit_code == 6
     assert _run("web", "-o", tmp_path / "site", "--model", "fast-perceptual", "--overwrite").exit_code == 0
     assert _run("web", "-o", tmp_path / "site", "--model", "nonsense").exit_code == 2
+    assert _run("web", "-o", tmp_path / "plain", "--model", "fast-perceptual", "--no-encoder").exit_code == 0
+    assert not list((tmp_path / "plain").rglob("*.encoder.*"))
+    assert list((tmp_path / "plain").rglob("*.safetensors"))

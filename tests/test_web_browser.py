@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 import vaecodec
-from bench.chromium import CHROMIUM, DRIVER, MISSING, STRICT_POLICY, Site, start_chromium
+from bench.chromium import CHROMIUM, DRIVER, MISSING, STRICT_POLICY, Site, call, start_chromium
+from bench.chromium import wait_for as chromium_wait_for
 from vaecodec import conformance, container
 from vaecodec.conformance import Expected, errors_of, expectations
 from vaecodec.container import Header, Mode, Tag
@@ -80,13 +81,7 @@ def page(chromium: Any, site: Site) -> Any:
 
 def wait_for(driver: Any, script: str) -> Any:
     """Until a script gives what is true."""
-    return WebDriverWait(driver, PATIENCE).until(lambda _: driver.execute_script(f"return {script}"))
-
-
-def call(page: Any, script: str, *arguments: object) -> Any:
-    """What a promise gives."""
-    code = f"const done = arguments[arguments.length - 1]; ({script}).then(done, (e) => done({{thrown: String(e)}}))"
-    return page.execute_async_script(code, *arguments)
+    return chromium_wait_for(driver, script, PATIENCE)
 
 
 def pixels_of(answer: dict[str, Any], size: tuple[int, int]) -> NDArray[np.uint8]:

@@ -28,11 +28,24 @@ VARIANTS = {"kernel.wasm": (), "kernel-fma.wasm": ("-mrelaxed-simd", "-DRELAXED"
 
 # In the order in which they stand in a built module: each imports only those before it.
 LIBRARY = (
-    *("errors", "base64", "container", "alpha", "weights", "kernel", "entropy", "networks", "lossless", "decoder"),
+    *(
+        "errors",
+        "base64",
+        "container",
+        "alpha",
+        "weights",
+        "kernel",
+        "entropy",
+        "layers",
+        "rows",
+        "networks",
+        "lossless",
+    ),
+    *("decoder", "pack", "analysis", "entropy_encoder", "encoder"),
     *("exif", "png", "client", "worker", "canvas", "element", "main"),
 )
-VIEWER = ("viewer", "viewer_main")
-HEADER = "// The browser decoder of vaecodec, Apache-2.0. Built by web/build.py from web/src; edit that."
+VIEWER = ("source", "encoding_panel", "viewer", "viewer_main")
+HEADER = "// The browser codec of vaecodec, Apache-2.0. Built by web/build.py from web/src; edit that."
 MODULE_MARK = "// As a module:"
 """What follows isn't legal in a script inside a page; `vaecodec.web.pages` leaves it out."""
 KERNELS = {"KERNEL": "kernel.wasm", "KERNEL_FUSED": "kernel-fma.wasm"}
@@ -46,10 +59,11 @@ def compile_kernel(clang: str, out: Path) -> None:
     """Both variants into the folder `out`."""
     for name, flags in VARIANTS.items():
         subprocess.run([clang, *FLAGS, *flags, "-o", out / name, KERNEL], check=True)  # noqa: S603
+        (out / name).chmod(0o644)  # wasm-ld makes programs of them
 
 
 def library() -> str:
-    """The decoder as one ES module."""
+    """Decoder and encoder as one ES module."""
     kernels = [f"const {name} = {_literal(file)};\n" for name, file in KERNELS.items()]
     tail = f"{MODULE_MARK}\nstart(import.meta.url);\nexport {{ {', '.join(EXPORTS)} }};\n"
     return "\n".join([HEADER, *kernels, joined(LIBRARY, {"kernel_bytes"}), tail])

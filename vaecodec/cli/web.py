@@ -25,21 +25,24 @@ from vaecodec.weights.manifest import entry_by_name, manifest
     type=click.Choice([entry.name for entry in manifest()]),
     help="Only the weights of this model, not of all; repeatable.",
 )
+@click.option("--no-encoder", is_flag=True, help="Only decode: leave out the weights that encoding takes.")
 @options.combined(options.overwrite, options.console)
-def web(output: str, models: tuple[str, ...], overwrite: bool, console: Console) -> None:
-    """Write the browser decoder to a folder.
+def web(output: str, models: tuple[str, ...], no_encoder: bool, overwrite: bool, console: Console) -> None:
+    """Write the browser codec to a folder.
 
-    viewer.html shows .vaec files that are dropped on it, from a server or from the disk. vaecodec.js is a module that
-    makes <vaec-image src="photo.vaec"> known to any page. weights/ holds what decoding needs, a file for each model.
+    viewer.html shows .vaec files that are dropped on it, and makes .vaec files of other images, from a server or from
+    the disk. vaecodec.js is a module that makes <vaec-image src="photo.vaec"> known to any page. weights/ holds what
+    decoding needs, a file for each model, and in a second one what encoding takes beside; a page fetches neither before
+    it needs it.
 
     \b
     vaecodec web -o site
-    vaecodec web -o site --model base-perceptual
+    vaecodec web -o site --model base-perceptual --no-encoder
     """
     from vaecodec.web import site_files
 
     entries = [entry_by_name(name) for name in models] or list(manifest())
-    contents = site_files(entries)
+    contents = site_files(entries, with_encoders=not no_encoder)
     jobs = [Job(name, str(Path(output, name))) for name in contents]
 
     def work(job: Job) -> Record:

@@ -4,6 +4,6 @@
 """
 
 from vaecodec.web.pages import shipped_model, site_files, viewer_page
-from vaecodec.web.weights import browser_weights
+from vaecodec.web.weights import browser_weights, encoder_weights
 
-__all__ = ["browser_weights", "shipped_model", "site_files", "viewer_page"]
+__all__ = ["browser_weights", "encoder_weights", "shipped_model", "site_files", "viewer_page"]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
+import json
 import re
 from collections.abc import Sequence
 from importlib.resources import files
 
 from vaecodec import container
-from vaecodec.web.weights import BrowserWeights, browser_weights
+from vaecodec.web.weights import BrowserWeights, browser_weights, encoder_weights
 from vaecodec.weights.manifest import ManifestEntry, entry_by_wire
 
 MODULE_MARK = "// As a module:"
@@ -35,14 +36,17 @@ def embedded(named: Sequence[tuple[str, bytes]], models: Sequence[ManifestEntry]
     return "\n".join([*content, *(_file_element(name, data) for name, data in named)])
 
 
-def site_files(models: Sequence[ManifestEntry], *, with_scripts: bool = True) -> dict[str, bytes]:
+def site_files(
+    models: Sequence[ManifestEntry], *, with_scripts: bool = True, with_encoders: bool = True
+) -> dict[str, bytes]:
     """A folder to be served, or to be opened from a disk: viewer.html, vaecodec.js, and weights/ of these models.
 
-    with_scripts: weights as scripts, too, a third larger: a page from a disk can't read them otherwise.
+    with_scripts: weights as scripts, too, a third larger: a page from a disk can't read them otherwise. with_encoders:
+    what encoding takes beside, in files of their own, which are fetched when an image is encoded; the page offers it.
     """
-    files = {"viewer.html": _page("").encode(), "vaecodec.js": _asset("vaecodec.js").encode()}
-    for entry in models:
-        weights = browser_weights(entry)
+    encoders = list(models) if with_encoders else []
+    files = {"viewer.html": _page(_encoders_element(encoders)).encode(), "vaecodec.js": _asset("vaecodec.js").encode()}
+    for weights in (*map(browser_weights, models), *map(encoder_weights, encoders)):
         files[f"weights/{weights.name}.safetensors"] = weights.data
         if with_scripts:
             script = f'vaecodecWeights("{weights.name}.js", "{_base64(weights.data)}");\n'
@@ -91,6 +95,12 @@ def _policy(code: str, style: str) -> str:
 
 def _hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def _encoders_element(models: Sequence[ManifestEntry]) -> str:
+    """The names of the models whose encoders are in weights/, for the viewer."""
+    names = json.dumps([entry.name for entry in models])
+    return f'<script type="application/json" id="encoders">{names}</script>' if models else ""
 
 
 def _weights_element(weights: BrowserWeights) -> str:

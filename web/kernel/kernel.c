@@ -1,4 +1,4 @@
-/* The arithmetic of the browser decoder: integers that must be exact, floats that may be quick.
+/* The arithmetic of the browser codec: integers that must be exact, floats that may be quick.
 
 Built for wasm32 with SIMD (web/build.py), without a C library. Memory is laid out by src/memory.js: no function here
 allocates, and every pointer is checked there against the sizes that come with it. Floats are rows of positions,
@@ -24,6 +24,9 @@ enum { PANEL = 8, ROWS = 4 }; /* outputs and positions that are computed togethe
 static inline vec load(const f32 *at) { return wasm_v128_load(at); }
 static inline void store(f32 *at, vec value) { wasm_v128_store(at, value); }
 static inline int least(int a, int b) { return a < b ? a : b; }
+
+static inline int is_finite(f32 x) { return x - x == 0; }
+static inline f32 within(f32 x, f32 most) { return x > most ? most : x < -most ? -most : x; }
 
 static inline vec bounded(vec x, vec most) {
   return wasm_f32x4_pmax(wasm_f32x4_pmin(x, most), wasm_f32x4_neg(most));
@@ -223,16 +226,59 @@ void dequantize(const f32 *mu, int count, int size, f32 most, const int32_t *r, 
   for (int k = 0; k < size; k++) {
     f32 step = gain[k];
     for (int j = 0; j < count; j++) {
-      f32 mean = mu[j * size + k];
-      mean = mean > most ? most : mean < -most ? -most : mean;
-      y_hat[2 * j * channels + k] = (f32)r[k * plane + 2 * j] / step + mean;
+      y_hat[2 * j * channels + k] = (f32)r[k * plane + 2 * j] / step + within(mu[j * size + k], most);
     }
   }
+}
+
+/* Encoding. Both count the values that no file can hold; there is no file then. */
+
+/* z [count][channels] -> z_hat int32 [channels][plane] from position `first` on: rounded, ties to even, -128..127. */
+EXPORT(round_z)
+int round_z(const f32 *z, int count, int channels, int first, int plane, int32_t *z_hat) {
+  int bad = 0;
+  for (int c = 0; c < channels; c++)
+    for (int i = 0; i < count; i++) {
+      f32 value = __builtin_rintf(z[i * channels + c]);
+      bad += !is_finite(value);
+      z_hat[c * plane + first + i] = !is_finite(value) ? 0 : value < -128 ? -128 : value > 127 ? 127 : (int32_t)value;
+    }
+  return bad;
+}
+
+/* r = round(gain (y - mu)), ties to even; 0 where the scale index is 0. The places are those of `dequantize`, which makes
+y_hat of r. y as y_hat, index uint8 as r. */
+EXPORT(quantize)
+int quantize(const f32 *mu, int count, int size, f32 most, const f32 *y, int channels, const uint8_t *index, int plane,
+             const f32 *gain, int32_t *r) {
+  const f32 limit = 1 << 20;
+  int bad = 0;
+  for (int k = 0; k < size; k++)
+    for (int j = 0; j < count; j++) {
+      f32 mean = within(mu[j * size + k], most), value = (y[2 * j * channels + k] - mean) * gain[k];
+      int is_good = value > -limit && value < limit && is_finite(value / gain[k]);
+      value = __builtin_rintf(value);
+      bad += !is_good;
+      r[k * plane + 2 * j] = is_good && index[k * plane + 2 * j] ? (int32_t)value : 0;
+    }
+  return bad;
 }
 
 /* Pixels */
 
 enum { GRAY = 1 };
+
+/* `side` rows of RGBA, `width` pixels each, of which `rows` are there -> positions [count][3 side^2], -0.5..0.5, as
+`to_rgba` has them. Last row and column go on to the end. */
+EXPORT(from_rgba)
+void from_rgba(const uint8_t *rgba, int width, int rows, int side, int count, f32 *out) {
+  for (int at = 0; at < count; at++)
+    for (int channel = 0; channel < 3; channel++)
+      for (int i = 0; i < side; i++) {
+        const uint8_t *row = rgba + 4 * least(i, rows - 1) * width + channel;
+        for (int j = 0; j < side; j++) *out++ = (f32)row[4 * least(at * side + j, width - 1)] / 255 - 0.5f;
+      }
+}
 
 static inline int shade(f32 x) { /* x_hat - 0.5 -> 0..255, ties to even; what is no number is 0 */
   f32 value = __builtin_rintf((x + 0.5f) * 255);
@@ -307,7 +353,7 @@ void scatter_index(const int16_t *x, int x_step, int height, int width, int chan
 
 /* rANS: interleaved lanes, groups of 32 of them share words; see vaecodec/rans/coder.py. */
 
-enum { GROUP_LANES = 32, RANS_L = 1 << 16 };
+enum { GROUP_LANES = 32, RANS_L = 1 << 16, COST_BITS = 24 };
 
 typedef struct {
   uint32_t *states, lanes, *next, *ends; /* next, ends: of each group, places in `words` */
@@ -315,7 +361,7 @@ typedef struct {
 } Stream;
 
 typedef struct {
-  const uint32_t *offsets, *packed; /* where a table begins; symbols: (frequency - 1) << 16 | start */
+  const uint32_t *offsets, *packed; /* where each table begins, and the end; symbols: (frequency - 1) << 16 | start */
   const uint16_t *buckets;          /* [tables][256]: the symbol of the lowest slot */
 } Tables;
 
@@ -356,4 +402,78 @@ int decode_segment(Stream *stream, const Tables *tables, const uint8_t *index, i
     coded++;
   }
   return (int)coded;
+}
+
+/* Content of symbols in bits times 2^24, from their frequencies: vaecodec/rans/tables.py, to the last digit. */
+EXPORT(symbol_costs) void symbol_costs(const uint32_t *packed, int count, int32_t *costs) {
+  for (int i = 0; i < count; i++) {
+    uint64_t frequency = (packed[i] >> 16) + 1;
+    int whole = 31 - __builtin_clz((uint32_t)frequency);
+    uint64_t mantissa = frequency << (31 - whole);
+    int32_t log2 = whole;
+    for (int digit = 0; digit < COST_BITS; digit++) {
+      mantissa = mantissa * mantissa >> 31;
+      int bit = (int)(mantissa >> 32);
+      mantissa >>= bit;
+      log2 = 2 * log2 + bit;
+    }
+    costs[i] = (16 << COST_BITS) - log2;
+  }
+}
+
+typedef struct {
+  uint64_t cost;
+  uint32_t symbols, outliers;
+} Content;
+
+static inline int32_t largest_of(const Tables *tables, uint32_t table) {
+  return (int32_t)(tables->offsets[table + 1] - tables->offsets[table] - 1) / 2;
+}
+
+static inline uint32_t symbol_of(int32_t value, int32_t largest) {
+  int32_t clipped = value > largest ? largest : value < -largest ? -largest : value;
+  return clipped > 0 ? 2 * clipped - 1 : -2 * clipped;
+}
+
+/* What a segment comes to; index and skip as for `decode_segment`. Lists its outliers where `listed` is not 0. */
+EXPORT(measure_segment)
+void measure_segment(const Tables *tables, const int32_t *costs, const uint8_t *index, int count, int skip,
+                     const int32_t *values, Content *content, uint32_t *listed, int32_t *listed_values) {
+  Content sum = {0, 0, 0};
+  for (int i = 0; i < count; i++) {
+    uint32_t table = index[i];
+    if (skip && !table) continue;
+    int32_t largest = largest_of(tables, table), value = values[i];
+    sum.cost += costs[tables->offsets[table] + symbol_of(value, largest)];
+    if (value > largest || value < -largest) {
+      if (listed) listed[sum.outliers] = sum.symbols, listed_values[sum.outliers] = value;
+      sum.outliers++;
+    }
+    sum.symbols++;
+  }
+  *content = sum;
+}
+
+typedef struct {
+  uint32_t *states, lanes, *next; /* next: of each group, the place in `words` behind what is to be written */
+  uint16_t *words;
+} Writer;
+
+/* The next segment, from its end to its start; segments come last first. symbols: as `measure_segment` counts them. */
+EXPORT(encode_segment)
+void encode_segment(Writer *writer, const Tables *tables, const uint8_t *index, int count, int skip, uint32_t symbols,
+                    const int32_t *values) {
+  uint32_t lane = symbols % writer->lanes; /* of the symbol before, walking backwards */
+  for (int i = count - 1; i >= 0; i--) {
+    uint32_t table = index[i];
+    if (skip && !table) continue;
+    lane = (lane ? lane : writer->lanes) - 1;
+    uint32_t row = tables->packed[tables->offsets[table] + symbol_of(values[i], largest_of(tables, table))];
+    uint32_t frequency = (row >> 16) + 1, x = writer->states[lane];
+    if (x >> 16 >= frequency) {
+      writer->words[--writer->next[lane / GROUP_LANES]] = x & 0xFFFF;
+      x >>= 16;
+    }
+    writer->states[lane] = (x / frequency << 16) + x % frequency + (row & 0xFFFF);
+  }
 }

@@ -14,6 +14,27 @@ export async function unpackAlpha(content, width, height) {
   return alpha;
 }
 
+/** The section of width * height bytes, row by row, with the filter that takes the fewest bytes. */
+export async function packAlpha(alpha, width) {
+  const distances = { [FILTERS.none]: 0, [FILTERS.sub]: 1, [FILTERS.up]: width };
+  let best = null;
+  for (const [kind, distance] of Object.entries(distances)) {
+    const isAtEdge = Number(kind) === FILTERS.sub ? (i) => i % width === 0 : (i) => i < distance;
+    const filtered = distance ? alpha.map((value, i) => (isAtEdge(i) ? value : value - alpha[i - distance])) : alpha;
+    const stream = new Blob([filtered]).stream().pipeThrough(new CompressionStream("deflate"));
+    const packed = new Uint8Array(await new Response(stream).arrayBuffer());
+    if (!best || packed.length + 1 < best.length) best = joinedBytes(Number(kind), packed);
+  }
+  return best;
+}
+
+function joinedBytes(first, rest) {
+  const bytes = new Uint8Array(1 + rest.length);
+  bytes[0] = first;
+  bytes.set(rest, 1);
+  return bytes;
+}
+
 /** A zlib stream that must hold exactly `size` bytes, with nothing behind it. */
 async function inflate(data, size) {
   const out = new Uint8Array(size);

@@ -1,11 +1,14 @@
-// The side of the page: one worker that decodes, and the weights that it asks for.
+// The side of the page: one worker that decodes and encodes, and the weights that it asks for.
 import { fromBase64 } from "./base64.js";
 import { MAX_HEADER_BYTES, parseHeader } from "./container.js";
-import { BackendError, HashMismatch, packError, Truncated, UnknownModel, unpackError } from "./errors.js";
+import { checkImage, DEFAULT_MODEL, levelOf } from "./encoder.js";
+import { BackendError, HashMismatch, InputError, packError, Truncated, UnknownModel, unpackError } from "./errors.js";
 import { readWeights } from "./weights.js";
 
 const CACHE = "vaecodec-weights";
-/** 67 megapixels; they take 12 bytes each in the worker (model base), and 4 on the canvas. */
+const ENCODER = "encoder";
+const MODEL_NAME = /^[\w-]+$/;
+/** 67 megapixels; they take 12 bytes each in the worker (model base), 20 to be encoded, and 4 on the canvas. */
 export const MAX_PIXELS = 2 ** 26;
 
 /** Where weights come from: embedded in the page, a folder, or both. */
@@ -17,19 +20,21 @@ export class Weights {
     this.folder = folder;
   }
 
-  /** Weights at hand: bytes, or a text in base64. Their card says which model they are. */
+  /** Weights at hand: bytes, or a text in base64. Their card says what they are. */
   add(weights) {
     const bytes = typeof weights === "string" ? fromBase64(weights) : weights;
-    const { card } = readWeights(bytes);
-    this.#known.set(`${card.model_id}-${card.wire_hash}`, Promise.resolve(bytes));
+    this.#known.set(keyOf(bytes), Promise.resolve(bytes));
   }
 
-  /** The bytes of the weights of a model. Throws UnknownModel where nobody has them. */
-  get(modelId, modelHash) {
-    const key = `${modelId}-${modelHash}`;
+  /** The bytes of the weights of a key, see `keyOf`. Throws UnknownModel where nobody has them. */
+  get(key) {
     if (!this.#known.has(key)) {
-      const fetched = this.#fetch(key);
-      fetched.catch(() => this.#known.delete(key)); // to be tried again
+      const fetched = this.#fetch(key).catch((error) => {
+        const current = this.#known.get(key);
+        if (current !== fetched) return current; // added while they could not be fetched
+        this.#known.delete(key); // to be tried again
+        throw error;
+      });
       this.#known.set(key, fetched);
     }
     return this.#known.get(key);
@@ -38,21 +43,29 @@ export class Weights {
   async #fetch(key) {
     const url = new URL(`${key}.safetensors`, this.folder);
     // A page from a disk may not fetch, but it may run a script from beside it.
-    const bytes = url.protocol === "file:" ? await fromScript(new URL(`${key}.js`, this.folder)) : await fromCache(url);
-    const { card } = readWeights(bytes);
-    if (`${card.model_id}-${card.wire_hash}` !== key) {
-      throw new HashMismatch(`${url.pathname} holds model ${card.model_id}, ${card.wire_hash}; its name says ${key}`);
-    }
+    const bytes = url.protocol === "file:" ? await fromScript(new URL(`${key}.js`, this.folder)) : await fromServer(url, key);
+    if (keyOf(bytes) !== key) throw new HashMismatch(`${url.pathname} holds ${keyOf(bytes)}; its name says ${key}`);
     return bytes;
   }
 }
 
-/** A name says which integers are inside, so what is cached is right for ever. */
-async function fromCache(url) {
-  const cache = globalThis.caches ? await caches.open(CACHE).catch(() => null) : null;
+/** "4-88f4a935", id and hash of a model, for a decoder; "base-perceptual.encoder" for what encoding takes beside it. */
+function keyOf(weights) {
+  const { card } = readWeights(weights);
+  return card.part === ENCODER ? encoderKey(card.name) : `${card.model_id}-${card.wire_hash}`;
+}
+
+function encoderKey(name) {
+  return `${name}.${ENCODER}`;
+}
+
+/** The key of a decoder says which integers are inside, so what is cached is right for ever; an encoder's does not. */
+async function fromServer(url, key) {
+  const isLasting = !key.endsWith(encoderKey(""));
+  const cache = isLasting && globalThis.caches ? await caches.open(CACHE).catch(() => null) : null;
   let response = await cache?.match(url);
   if (!response) {
-    response = await fetch(url).catch((error) => {
+    response = await fetch(url, { cache: isLasting ? "default" : "no-cache" }).catch((error) => {
       throw new UnknownModel(`the weights ${url.pathname} cannot be fetched (${error.message})`);
     });
     if (!response.ok) throw new UnknownModel(`the weights ${url.pathname} are not on this server (${response.status})`);
@@ -74,7 +87,7 @@ function fromScript(url) {
   });
 }
 
-/** Decodes files in a worker, one after the other. */
+/** Decodes and encodes in a worker, one image after the other. */
 export class Client {
   #jobs = new Map();
   #next = 1;
@@ -96,14 +109,24 @@ export class Client {
   }
 
   /** The integers of a file, see `decodeLatents`. */
-  async latents(bytes, { maxPixels = MAX_PIXELS } = {}) {
-    let found;
-    await this.#enqueue({ type: "latents", bytes, maxPixels }, { latents: (latents) => (found = latents) });
-    return found;
+  latents(bytes, { maxPixels = MAX_PIXELS } = {}) {
+    return this.#enqueue({ type: "latents", bytes, maxPixels });
+  }
+
+  /**
+   * Encode an ImageData, or {width, height, rgba}, to the bytes of a .vaec file. quality: 1..100, 60 unless given; or
+   * level: 0..63. model: its name; the page or its folder of weights has the encoder. on: progress(0..1). Rejects with a
+   * VaecodecError.
+   */
+  async encode(image, { quality, level, model = DEFAULT_MODEL, on = {}, maxPixels = MAX_PIXELS, signal } = {}) {
+    const { width, height, rgba } = checkImage(image, maxPixels);
+    if (!MODEL_NAME.test(model)) throw new InputError(`model is ${model}; it must be the name of one`);
+    const message = { type: "encode", width, height, bytes: rgba, level: levelOf({ quality, level }), key: encoderKey(model) };
+    return this.#enqueue(message, on, signal);
   }
 
   /** One after the other: two at a time would take the memory of both. */
-  #enqueue(message, on, signal) {
+  #enqueue(message, on = {}, signal = undefined) {
     const turn = this.#last.then(() => this.#run(message, on, signal));
     this.#last = turn.catch(() => {});
     return turn;
@@ -144,25 +167,24 @@ export class Client {
     if (!job) return;
     if (message.type === "done" || message.type === "error") {
       this.#jobs.delete(message.id);
-      if (message.type === "done") job.resolve();
+      if (message.type === "done") job.resolve(message.result);
       else job.reject(unpackError(message.error));
       return;
     }
     try {
       if (message.type === "rows") job.on.rows?.(message.top, message.rows, message.rgba);
-      else job.on[message.type]?.(message.image ?? message.part ?? message.latents);
+      else job.on[message.type]?.(message.image ?? message.part);
     } catch (error) {
       this.#stop(message.id, error); // the caller cannot take what it asked for: a canvas that large, for one
     }
   }
 
-  async #sendWeights({ modelId, modelHash }) {
+  async #sendWeights({ key }) {
     const worker = this.#worker;
-    const answer = { type: "weights", key: `${modelId}-${modelHash}` };
     try {
-      worker.postMessage({ ...answer, bytes: await this.weights.get(modelId, modelHash) });
+      worker.postMessage({ type: "weights", key, bytes: await this.weights.get(key) });
     } catch (error) {
-      worker.postMessage({ ...answer, error: packError(error) });
+      worker.postMessage({ type: "weights", key, error: packError(error) });
     }
   }
 

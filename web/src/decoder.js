@@ -124,6 +124,11 @@ export class Models {
     return this.loaded.get(key);
   }
 
+  /** Whether a model is still loaded. */
+  has(model) {
+    return [...this.loaded.values()].includes(model);
+  }
+
   /** Memory of WebAssembly never shrinks: what a large image took is given back with the model, to be loaded again. */
   trim(mostBytes) {
     for (const [key, model] of this.loaded) {

@@ -206,6 +206,11 @@ export function addWeights(weights) {
   clientOf().weights.add(weights);
 }
 
+/** Encode an image with the client of the elements, see `Client.encode`. */
+export function encodeImage(image, options) {
+  return clientOf().encode(image, options);
+}
+
 /** Weights that the page itself holds, in base64, in elements of this kind; see `vaecodec view`. */
 export function addEmbeddedWeights(selector = "script[data-vaec-weights]") {
   for (const element of document.querySelectorAll(selector)) addWeights(element.textContent.trim());

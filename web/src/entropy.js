@@ -20,8 +20,8 @@ const FORMATS = [
 const GROWTH = 4;
 const HALO = 2;
 const TILE = 16;
-const RANS_L = 65536;
-const GROUP_LANES = 32;
+export const RANS_L = 65536;
+export const GROUP_LANES = 32;
 const MAX_LANES_LOG2 = 13;
 const R_LIMIT = 2 ** 20;
 const Z_MIN = -128;
@@ -59,6 +59,14 @@ export class EntropyModel {
     return Array.from(this.zTable.data.subarray(level * this.N, (level + 1) * this.N));
   }
 
+  /** The address of the table of every z, uint8 [N][plane]. */
+  zIndex(level, plane) {
+    const address = this.kernel.allocate(this.N * plane);
+    const indices = this.kernel.view(Uint8Array, address, this.N * plane);
+    this.#zTables(level).forEach((table, c) => indices.fill(table, c * plane, (c + 1) * plane));
+    return address;
+  }
+
   /** Throws CorruptStream for a payload too short for its image, before anything of the image's size exists. */
   checkPaid({ level, zHeight, zWidth, payload }) {
     if (payload[0] > MAX_LANES_LOG2) throw new CorruptStream(`lanes: log2 is ${payload[0]}; it must be 0..${MAX_LANES_LOG2}`);
@@ -87,10 +95,7 @@ export class EntropyModel {
     const start = kernel.top; // what follows is not needed any more afterwards
     const stream = new Stream(kernel, stored.payload.subarray(1), 2 ** stored.payload[0]);
 
-    const zIndex = kernel.allocate(zCount);
-    const indices = kernel.view(Uint8Array, zIndex, zCount);
-    this.#zTables(stored.level).forEach((table, c) => indices.fill(table, c * plane, (c + 1) * plane));
-    stream.decode(this.z.address, zIndex, zCount, false, outliersOf(listed, 0, border, 0), zHat);
+    stream.decode(this.z.address, this.zIndex(stored.level, plane), zCount, false, outliersOf(listed, 0, border, 0), zHat);
     checkZ(kernel.view(Int32Array, zHat, zCount));
 
     const index = this.scaleIndex(zHat, stored);
@@ -191,7 +196,7 @@ export function readTables(tensors, prefix) {
   if (sizes.length !== SCALE_INDICES || total !== frequencies.length || sizes.some((s) => s < 1 || s > MAX_SYMBOLS)) {
     throw new WeightsError(`weights: ${prefix} has ${sizes.length} tables of ${total} symbols, ${frequencies.length} given`);
   }
-  const offsets = new Uint32Array(sizes.length);
+  const offsets = new Uint32Array(sizes.length + 1).fill(total);
   const packed = new Uint32Array(total);
   const buckets = new Uint16Array(sizes.length * BUCKETS);
   const leastBits = [];

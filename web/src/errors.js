@@ -60,14 +60,24 @@ export class HashMismatch extends WeightsError {
   static kind = "HashMismatch";
 }
 
-/** This browser lacks what decoding needs, or has no memory left. */
+/** This browser lacks what the codec needs, or has no memory left. */
 export class BackendError extends VaecodecError {
   static kind = "BackendError";
 }
 
+/** The networks gave what no file can hold. */
+export class CodingError extends VaecodecError {
+  static kind = "CodingError";
+}
+
+/** A bad argument, or an image that cannot be coded. */
+export class InputError extends VaecodecError {
+  static kind = "InputError";
+}
+
 const KINDS = [
   VaecodecError, FormatError, BadMagic, UnsupportedVersion, Truncated, ChecksumMismatch, LimitExceeded, CorruptStream,
-  WeightsError, UnknownModel, HashMismatch, BackendError,
+  WeightsError, UnknownModel, HashMismatch, BackendError, CodingError, InputError,
 ];
 
 /** An error as plain data, for a message between threads. */

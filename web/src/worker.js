@@ -1,6 +1,7 @@
-// The side of the worker: decodes one image at a time and tells what it has, row by row.
+// The side of the worker: one image at a time; while it decodes it tells what it has, row by row.
 import { fromBase64 } from "./base64.js";
 import { compileKernel, decode, decodeLatents, Models } from "./decoder.js";
+import { encode, Encoders } from "./encoder.js";
 import { packError, unpackError } from "./errors.js";
 import { KERNEL, KERNEL_FUSED } from "./kernel_bytes.js";
 
@@ -10,15 +11,16 @@ const KEPT_BYTES = 96 * 2 ** 20;
 /** Answer the messages of a `Client` (client.js). scope: the worker's own. */
 export function serve(scope) {
   const asked = new Map();
-  const find = (file) =>
+  const find = (key) =>
     new Promise((resolve, reject) => {
-      asked.set(`${file.modelId}-${file.modelHash}`, { resolve, reject });
-      scope.postMessage({ type: "weights", modelId: file.modelId, modelHash: file.modelHash });
+      asked.set(key, { resolve, reject });
+      scope.postMessage({ type: "weights", key });
     });
-  const models = compileKernel({ plain: fromBase64(KERNEL), fused: fromBase64(KERNEL_FUSED) }).then(
-    (module) => new Models(module, find),
-  );
-  models.catch(() => {}); // told to whoever asks for an image
+  const loaded = compileKernel({ plain: fromBase64(KERNEL), fused: fromBase64(KERNEL_FUSED) }).then((module) => {
+    const models = new Models(module, ({ modelId, modelHash }) => find(`${modelId}-${modelHash}`));
+    return { models, encoders: new Encoders(models, find) };
+  });
+  loaded.catch(() => {}); // told to whoever asks for an image
   scope.onmessage = async ({ data: message }) => {
     if (message.type === "weights") {
       const { resolve, reject } = asked.get(message.key);
@@ -27,31 +29,37 @@ export function serve(scope) {
       return;
     }
     try {
-      await run(message, await models, scope);
-      scope.postMessage({ type: "done", id: message.id });
+      const { models, encoders } = await loaded;
+      const send = (type, content, transfer = []) => scope.postMessage({ type, id: message.id, ...content }, transfer);
+      const result = await JOBS[message.type](message, { models, encoders, send });
+      models.trim(KEPT_BYTES);
+      send("done", { result });
     } catch (error) {
       scope.postMessage({ type: "error", id: message.id, error: packError(error) });
     }
   };
 }
 
-async function run({ type, id, data, maxPixels, preview }, models, scope) {
-  const options = { loadModel: (file) => models.load(file), maxPixels };
-  const bytes = new Uint8Array(data);
-  if (type === "latents") {
-    scope.postMessage({ type: "latents", id, latents: await decodeLatents(bytes, options) });
-    return;
-  }
-  const send = (kind, content, transfer = []) => scope.postMessage({ type: kind, id, ...content }, transfer);
-  await decode(bytes, {
-    ...options,
-    preview,
-    sink: {
-      start: (image) => send("start", { image }),
-      preview: (image) => send("preview", { image }, [image.rgba.buffer]),
-      rows: (top, rows, rgba) => send("rows", { top, rows, rgba }, [rgba.buffer]),
-      progress: (part) => send("progress", { part }),
-    },
-  });
-  models.trim(KEPT_BYTES);
-}
+/** What a message asks for; what they give is the result of the job. */
+const JOBS = {
+  latents: ({ data, maxPixels }, { models }) =>
+    decodeLatents(new Uint8Array(data), { loadModel: (file) => models.load(file), maxPixels }),
+
+  decode: ({ data, maxPixels, preview }, { models, send }) =>
+    decode(new Uint8Array(data), {
+      loadModel: (file) => models.load(file),
+      maxPixels,
+      preview,
+      sink: {
+        start: (image) => send("start", { image }),
+        preview: (image) => send("preview", { image }, [image.rgba.buffer]),
+        rows: (top, rows, rgba) => send("rows", { top, rows, rgba }, [rgba.buffer]),
+        progress: (part) => send("progress", { part }),
+      },
+    }),
+
+  encode: async ({ data, width, height, level, key }, { encoders, send }) => {
+    const progress = (part) => send("progress", { part });
+    return encode({ width, height, rgba: new Uint8Array(data) }, { loaded: await encoders.load(key), level, progress });
+  },
+};

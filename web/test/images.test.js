@@ -2,13 +2,15 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { inflateSync } from "node:zlib";
 
-import { readStream } from "../src/client.js";
+import { readStream, Weights } from "../src/client.js";
 import { parse, readAll, Tag } from "../src/container.js";
-import { BadMagic, Truncated } from "../src/errors.js";
+import { BadMagic, HashMismatch, Truncated, UnknownModel } from "../src/errors.js";
 import { orientationOf, transformOf } from "../src/exif.js";
 import { parseTiles } from "../src/lossless.js";
 import { encodePng, wrapPng } from "../src/png.js";
-import { CONFORMANCE } from "./files.js";
+import { CONFORMANCE, WEIGHTS, withCard } from "./files.js";
+
+const ENCODER = withCard(WEIGHTS, { wire_hash: "0badcafe", name: "x", part: "encoder" });
 
 /** Chunks of a PNG file as [name, content]. */
 async function chunksOf(blob) {
@@ -107,4 +109,23 @@ test("a stream that can be no .vaec file ends at once, one that is cut at its en
   const { data } = CONFORMANCE[0];
   const cut = await readStream(new Blob([data.subarray(0, 10)]).stream(), () => assert.fail());
   assert.throws(() => parse(cut, 1e9), Truncated);
+});
+
+test("weights that are added while they are fetched in vain are the ones", async (context) => {
+  const weights = new Weights("http://host/weights/");
+  context.mock.method(globalThis, "fetch", async () => {
+    weights.add(ENCODER);
+    return new Response("", { status: 404 });
+  });
+  assert.equal(await weights.get("x.encoder"), ENCODER);
+  await assert.rejects(weights.get("y.encoder"), UnknownModel);
+  await assert.rejects(weights.get("y.encoder"), UnknownModel);
+  assert.equal(fetch.mock.callCount(), 3);
+});
+
+test("weights are of the key that their name says", async (context) => {
+  context.mock.method(globalThis, "fetch", async () => new Response(ENCODER));
+  assert.deepEqual(await new Weights("http://host/").get("x.encoder"), ENCODER);
+  await assert.rejects(new Weights("http://host/").get("y.encoder"), HashMismatch);
+  await assert.rejects(new Weights("http://host/").get("1-0badcafe"), HashMismatch);
 });

@@ -1,11 +1,121 @@
+// source.js
+// Images that the browser itself can open, to be encoded: upright, in sRGB, on a canvas.
+
+/** A canvas with the image of a file. Throws InputError for what this browser cannot open, BackendError for sizes. */
+async function openSource(file) {
+  let bitmap;
+  try {
+    bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
+  } catch (error) {
+    throw new InputError(`this browser cannot open it as an image (${error.message})`);
+  }
+  try {
+    const canvas = document.createElement("canvas");
+    resize(canvas, bitmap);
+    const context = canvas.getContext("2d", { willReadFrequently: true });
+    context.drawImage(bitmap, 0, 0);
+    return canvas;
+  } finally {
+    bitmap.close();
+  }
+}
+
+/** The pixels of a canvas. Throws BackendError where there is no memory for them. */
+function pixelsOf(canvas) {
+  return canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+}
+
+// encoding_panel.js
+// The controls of an image that this page encodes: quality, model, what it weighs, saving.
+
+const MIME = "image/x-vaec";
+const UNITS = [[1e6, "MB"], [1e3, "kB"], [1, "bytes"]];
+
+/** The part #encoding of the page viewer.html. */
+class EncodingPanel {
+  /** models: names of those that the page can encode with. on: change(), compare(). */
+  constructor(page, models, { change, compare }) {
+    this.page = page;
+    for (const name of models) this.#get("model").append(new Option(name, name));
+    this.#get("model").value = models.includes(DEFAULT_MODEL) ? DEFAULT_MODEL : models[0];
+    this.#get("quality").value = DEFAULT_QUALITY;
+    this.#get("model-label").hidden = models.length < 2;
+    const quality = this.#get("quality");
+    quality.addEventListener("input", () => (this.#get("quality-now").textContent = quality.value));
+    for (const element of [quality, this.#get("model")]) element.addEventListener("change", change);
+    this.#get("original").addEventListener("click", compare);
+    this.#get("save-vaec").addEventListener("click", () => this.save());
+  }
+
+  #get(id) {
+    return this.page.getElementById(id);
+  }
+
+  /** What is chosen now. */
+  read() {
+    return { quality: Number(this.#get("quality").value), model: this.#get("model").value };
+  }
+
+  /** Show the state of an image; null: of none. source: size, choice, busy; comparing: whether the original is seen. */
+  show(image) {
+    this.image = image;
+    this.#get("encoding").hidden = !image;
+    if (!image) return;
+    const { source, bytes, comparing } = image;
+    this.#get("quality").value = source.choice.quality;
+    this.#get("quality-now").textContent = source.choice.quality;
+    this.#get("model").value = source.choice.model;
+    this.#get("before").textContent = sizeText(source.size);
+    this.#get("after").textContent = source.busy || !bytes ? "…" : sizeText(bytes.length);
+    this.#get("change").textContent = source.busy || !bytes ? "" : changeText(source.size, bytes.length);
+    this.#get("original").setAttribute("aria-pressed", String(comparing));
+    this.#get("original").disabled = !bytes;
+    this.#get("save-vaec").disabled = source.busy || !bytes;
+  }
+
+  /** Offer the file. */
+  save() {
+    const { name, bytes } = this.image;
+    offer(this.page, `${stem(name)}.vaec`, new Blob([bytes], { type: MIME }));
+  }
+}
+
+/** A name without its last suffix. */
+function stem(name) {
+  return name.replace(/(?<=.)\.\w+$/, "");
+}
+
+/** Let the browser save a blob under a name. */
+function offer(page, name, blob) {
+  const link = page.createElement("a");
+  link.download = name;
+  link.href = URL.createObjectURL(blob);
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}
+
+function sizeText(bytes) {
+  const [unit, name] = UNITS.find(([least]) => bytes >= least) ?? UNITS[2];
+  return `${(bytes / unit).toFixed(unit > 1 && bytes < 100 * unit ? 1 : 0)} ${name}`;
+}
+
+function changeText(before, after) {
+  const percent = Math.round(100 * (after / before - 1));
+  return `${percent > 0 ? "+" : percent < 0 ? "−" : "±"}${Math.abs(percent)} %`;
+}
+
 // viewer.js
-// The viewer page: files dropped, chosen or embedded; zoom; save as PNG.
+// The viewer page: files dropped, chosen or embedded; zoom; save as PNG; other images made .vaec files.
 
 const STEP = 1.25;
 const MOST = 16;
 const KEY_MOVE = 60;
 /** From this zoom on pixels are shown as squares. */
 const SHARP = 2;
+/** The first byte of a .vaec file; no other image begins with it. */
+const FIRST_BYTE = 0x8f;
+/** How much of the progress is encoding; the rest is decoding what came of it. */
+const ENCODED = 0.6;
 
 /** Bring the page viewer.html to life. */
 class Viewer {
@@ -16,6 +126,13 @@ class Viewer {
     this.page = page;
     this.stage = page.getElementById("stage");
     this.stage.classList.add("empty-now");
+    const encoders = page.getElementById("encoders");
+    this.models = encoders ? JSON.parse(encoders.textContent) : [];
+    if (this.models.length) {
+      this.panel = new EncodingPanel(page, this.models, { change: () => this.#encodeAgain(), compare: () => this.compare() });
+      this.#get("encodes").hidden = false;
+      this.#get("files").accept += ",image/*";
+    }
     this.#listen();
     for (const element of page.querySelectorAll("script[data-vaec-file]")) {
       this.add(element.dataset.vaecFile, fromBase64(element.textContent.trim()));
@@ -31,9 +148,25 @@ class Viewer {
   add(name, bytes) {
     if (name.endsWith(".safetensors")) {
       addWeights(bytes);
-      for (const image of this.#images) if (image.error) image.element.bytes = image.bytes;
+      for (const image of this.#images) if (image.error && image.bytes) image.element.bytes = image.bytes;
       return;
     }
+    const image = this.#newImage(name, { bytes });
+    image.element.bytes = bytes;
+  }
+
+  /** An image of any other kind, File: it becomes a .vaec file. Throws InputError and BackendError. */
+  async addSource(file) {
+    if (!this.models.length) {
+      throw new InputError("this is no .vaec file, and this page cannot make one of it: it has no encoder; `vaecodec web` writes a page that has");
+    }
+    const canvas = await openSource(file);
+    canvas.className = "original";
+    this.stage.append(canvas);
+    this.#encode(this.#newImage(file.name, { source: { canvas, size: file.size, choice: this.panel.read(), busy: true } }));
+  }
+
+  #newImage(name, more) {
     const element = this.page.createElement("vaec-image");
     element.alt = name;
     element.hidden = true;
@@ -42,51 +175,95 @@ class Viewer {
     const label = this.page.createElement("span");
     label.textContent = name;
     tab.append(label);
-    const image = { name, bytes, element, tab, file: null, error: null, part: 0, seconds: null, view: null };
+    const image = { name, element, tab, bytes: null, source: null, ...more };
+    Object.assign(image, { file: null, error: null, part: 0, seconds: null, encoded: null, view: null, comparing: false });
     tab.addEventListener("click", () => this.show(image));
     this.#images.push(image);
     this.#get("tabs").append(tab);
     this.stage.append(element);
     this.#follow(image);
-    element.bytes = bytes;
+    return image;
+  }
+
+  #tell(image, change) {
+    Object.assign(image, change);
+    if (image === this.#shown) this.#update();
   }
 
   #follow(image) {
-    const started = performance.now();
-    const tell = (change) => {
-      Object.assign(image, change);
-      if (image === this.#shown) this.#update();
-    };
+    const tell = (change) => this.#tell(image, change);
     const { element } = image;
-    element.addEventListener("header", ({ detail }) => tell({ file: detail, error: null }));
-    element.addEventListener("progress", ({ detail }) => tell({ part: detail }));
+    const base = image.source ? ENCODED : 0;
+    let started = performance.now();
+    element.addEventListener("header", ({ detail }) => {
+      started = performance.now();
+      tell({ file: detail, error: null });
+    });
+    element.addEventListener("progress", ({ detail }) => tell({ part: base + (1 - base) * detail }));
     element.addEventListener("preview", () => tell({}));
     element.addEventListener("load", () => tell({ part: 1, seconds: (performance.now() - started) / 1000 }));
     element.addEventListener("error", ({ detail }) => tell({ error: detail, part: 1 }));
   }
 
+  /** Encode what an image was made of; what it shows stays until there is something else. */
+  async #encode(image) {
+    const { source } = image;
+    source.stop?.abort(new DOMException("other settings were chosen", "AbortError"));
+    source.stop = new AbortController();
+    source.busy = true;
+    const { signal } = source.stop;
+    const started = performance.now();
+    this.#tell(image, { part: 0, error: null });
+    try {
+      const on = { progress: (part) => this.#tell(image, { part: ENCODED * part }) };
+      const bytes = await encodeImage(pixelsOf(source.canvas), { ...source.choice, on, signal });
+      source.busy = false;
+      this.#tell(image, { bytes, encoded: (performance.now() - started) / 1000, seconds: null });
+      image.element.bytes = bytes;
+    } catch (error) {
+      if (signal.aborted) return; // somebody else goes on
+      source.busy = false;
+      this.#tell(image, { error, part: 1 });
+    }
+  }
+
+  #encodeAgain() {
+    const image = this.#shown;
+    if (!image?.source) return;
+    image.source.choice = this.panel.read();
+    this.#encode(image);
+  }
+
+  /** Show the original instead of what has become of it, or the other way round. */
+  compare() {
+    const image = this.#shown;
+    if (image?.source) this.#tell(image, { comparing: !image.comparing });
+  }
+
   /** Show one of the images. */
   show(image) {
-    if (this.#shown) this.#shown.element.hidden = true;
+    if (this.#shown) for (const element of elementsOf(this.#shown)) element.hidden = true;
     this.#shown = image;
-    image.element.hidden = false;
     for (const { tab } of this.#images) tab.setAttribute("aria-pressed", String(tab === image.tab));
     this.#update();
   }
 
   #update() {
-    const { file, error, part, bytes, seconds, element } = this.#shown;
+    const { file, error, part, source, element, comparing } = this.#shown;
+    const seesOriginal = Boolean(source) && (comparing || !element.complete);
     this.stage.classList.remove("empty-now");
     this.#get("empty").hidden = true;
     this.#get("error").hidden = !error;
     this.#get("error").textContent = error ? `${error.name}: ${error.message}` : "";
     this.#get("progress").hidden = part === 1;
     this.#get("progress").value = part;
-    element.hidden = Boolean(error);
-    for (const id of ["in", "out", "fit"]) this.#get(id).disabled = !file || Boolean(error);
+    element.hidden = Boolean(error) || seesOriginal;
+    if (source) source.canvas.hidden = Boolean(error) || !seesOriginal;
+    for (const id of ["in", "out", "fit"]) this.#get(id).disabled = (!file && !source) || Boolean(error);
     this.#get("save").disabled = !element.complete;
+    this.panel?.show(source ? this.#shown : null);
     this.#place();
-    this.#get("facts").replaceChildren(...(file ? facts(file, bytes.length, seconds).map((fact) => this.#fact(...fact)) : []));
+    this.#get("facts").replaceChildren(...(file ? facts(this.#shown).map((fact) => this.#fact(...fact)) : []));
   }
 
   #fact(label, value) {
@@ -99,25 +276,29 @@ class Viewer {
 
   // Zoom and panning. A view is {scale, x, y} in CSS pixels of the stage; null: the whole image.
 
+  #isSized() {
+    return Boolean(this.#shown && sizeOf(this.#shown).width);
+  }
+
   #fitted() {
-    const { naturalWidth: width, naturalHeight: height } = this.#shown.element;
+    const { width, height } = sizeOf(this.#shown);
     const { clientWidth, clientHeight } = this.stage;
     const scale = Math.min(clientWidth / width, clientHeight / height, 1);
     return { scale, x: (clientWidth - scale * width) / 2, y: (clientHeight - scale * height) / 2 };
   }
 
   #place() {
-    const { element, view } = this.#shown;
-    if (!element.naturalWidth) return;
+    const { view } = this.#shown;
+    if (!sizeOf(this.#shown).width) return;
     const { scale, x, y } = view ?? this.#fitted();
-    element.style.transform = `translate(${x}px, ${y}px) scale(${scale})`;
+    for (const element of elementsOf(this.#shown)) element.style.transform = `translate(${x}px, ${y}px) scale(${scale})`;
     this.stage.classList.toggle("sharp", scale >= SHARP);
     this.#get("fit").textContent = view ? `${Math.round(100 * scale)} %` : "fit";
   }
 
   /** factor: to zoom by, around a point of the stage. */
   zoom(factor, point = { x: this.stage.clientWidth / 2, y: this.stage.clientHeight / 2 }) {
-    if (!this.#shown?.file) return;
+    if (!this.#isSized()) return;
     const fitted = this.#fitted();
     const { scale, x, y } = this.#shown.view ?? fitted;
     const next = Math.min(MOST, Math.max(Math.min(fitted.scale, 1) / 2, scale * factor));
@@ -128,7 +309,7 @@ class Viewer {
 
   /** The whole image, or one pixel of it on one of the page. */
   fit() {
-    if (!this.#shown?.file) return;
+    if (!this.#isSized()) return;
     const { view } = this.#shown;
     this.#shown.view = null;
     if (!view) this.zoom(1 / this.#fitted().scale);
@@ -136,7 +317,7 @@ class Viewer {
   }
 
   move(dx, dy) {
-    if (!this.#shown?.file) return;
+    if (!this.#isSized()) return;
     const { scale, x, y } = this.#shown.view ?? this.#fitted();
     this.#shown.view = { scale, x: x + dx, y: y + dy };
     this.#place();
@@ -147,11 +328,7 @@ class Viewer {
     const { name, element } = this.#shown;
     const button = this.#get("save");
     button.disabled = true;
-    const link = this.page.createElement("a");
-    link.download = name.replace(/\.vaec$/i, "") + ".png";
-    link.href = URL.createObjectURL(await element.toBlob());
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+    offer(this.page, `${stem(name)}.png`, await element.toBlob());
     button.disabled = false;
   }
 
@@ -159,7 +336,8 @@ class Viewer {
     const before = this.#images.length;
     for (const file of files) {
       try {
-        this.add(file.name, new Uint8Array(await file.arrayBuffer()));
+        if (await isOwn(file)) this.add(file.name, new Uint8Array(await file.arrayBuffer()));
+        else await this.addSource(file);
       } catch (error) {
         this.#get("empty").hidden = true;
         this.#get("error").hidden = false;
@@ -247,6 +425,7 @@ class Viewer {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const moves = { ArrowLeft: [1, 0], ArrowRight: [-1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
     const actions = { "+": () => this.zoom(STEP), "=": () => this.zoom(STEP), "-": () => this.zoom(1 / STEP), 0: () => this.fit() };
+    actions.o = () => this.compare();
     actions.s = () => !this.#get("save").disabled && this.save();
     if (event.key in moves) this.move(...moves[event.key].map((part) => part * KEY_MOVE));
     else if (event.key in actions) actions[event.key]();
@@ -255,11 +434,27 @@ class Viewer {
   }
 }
 
-function facts(file, size, seconds) {
+/** Whether a file is for the decoder: its name says so, or its first byte. */
+async function isOwn(file) {
+  if (/\.(vaec|safetensors)$/i.test(file.name)) return true;
+  return new Uint8Array(await file.slice(0, 1).arrayBuffer())[0] === FIRST_BYTE;
+}
+
+function elementsOf({ element, source }) {
+  return source ? [element, source.canvas] : [element];
+}
+
+function sizeOf({ element, source }) {
+  return source?.canvas ?? { width: element.naturalWidth, height: element.naturalHeight };
+}
+
+function facts({ file, bytes, encoded, seconds }) {
+  const size = bytes.length;
   const bpp = (8 * size) / (file.width * file.height);
   const list = [["Size", `${file.width} × ${file.height}`], ["Mode", file.mode]];
   list.push(["File", `${size.toLocaleString("en")} bytes, ${bpp.toFixed(2)} bits a pixel`]);
   list.push(file.isLossless ? ["Coding", "lossless"] : ["Level", `${file.level} of 63, model ${file.modelId}-${file.modelHash}`]);
+  if (encoded !== null) list.push(["Encoded in", `${encoded.toFixed(2)} s`]);
   if (seconds !== null) list.push(["Decoded in", `${seconds.toFixed(2)} s`]);
   return list;
 }
