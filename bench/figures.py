@@ -167,7 +167,7 @@ def _where(record: Record) -> str:
 
 
 def browser() -> str:
-    """What the browser decoder weighs, how long it takes, in how much memory."""
+    """What the browser codec weighs, how long it takes, in how much memory."""
     record = load(RESULTS / "browser.json")
     if not record:
         return _missing("python -m bench browser")
@@ -180,10 +180,18 @@ def browser() -> str:
             f"{row['one']['whole_s']:.2f} ({row['one']['cpu_s']:.2f})",
             f"{row['large']['whole_s']:.1f} ({row['large']['cpu_s']:.1f})",
             f"{row['large']['peak_bytes'] / 1e6:.0f}",
+            f"{row['encode']['whole_s']:.2f} ({row['encode']['cpu_s']:.2f})",
         )
         for row in record["rows"]
     ]
-    head = ["model", "first image, s", "1 MP, s", f"{large} MP, s", f"{large} MP, MB of the page at the peak"]
+    head = [
+        "model",
+        "first image, s",
+        "1 MP, s",
+        f"{large} MP, s",
+        f"{large} MP, MB of the page at the peak",
+        "1 MP encoded, s",
+    ]
     return (
         f"{table(['download', 'kB', 'kB with gzip'], sizes)}\n\nChromium, one thread, {_where(record)}. "
         "In brackets processor time, all processes of the browser together. First image: 0.4 MP from an empty cache "

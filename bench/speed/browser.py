@@ -1,4 +1,4 @@
-"""`python -m bench browser`: what the browser decoder weighs, and how long Chromium takes with it on one thread.
+"""`python -m bench browser`: what the browser codec weighs, and how long Chromium takes with it on one thread.
 
 Processor time is that of all processes of the browser; it counts, since other work on a machine doesn't change it much.
 The images are the samples side by side, as in `bench scale`. Needs Chromium, its driver, selenium and Linux.
@@ -17,9 +17,9 @@ from PIL import Image
 
 import vaecodec
 from bench import records
-from bench.chromium import CHROMIUM, DRIVER, MISSING, Site, start_chromium, usage
+from bench.chromium import CHROMIUM, DRIVER, MISSING, Site, call, start_chromium, usage
 from bench.speed.scale import picture_of
-from vaecodec.web import browser_weights, site_files
+from vaecodec.web import browser_weights, encoder_weights, site_files
 from vaecodec.weights.manifest import entry_by_name
 
 PATIENCE = 600
@@ -31,6 +31,13 @@ PAGE = """<!doctype html><meta charset="utf-8"><title>t</title>
 <script type="module" src="vaecodec.js"></script><script type="module" src="page.js"></script>
 <vaec-image src="first.vaec"></vaec-image>"""
 SCRIPT = """
+import { VaecImage } from "./vaecodec.js";
+window.encode = async (name, width, height, options) => {
+  const rgba = new Uint8Array(await (await fetch(name)).arrayBuffer());
+  const start = performance.now();
+  const { length } = await VaecImage.client.encode({ width, height, rgba }, options);
+  return { whole: (performance.now() - start) / 1000, length };
+};
 window.show = (src) => new Promise((resolve, reject) => {
   const element = document.createElement("vaec-image");
   const start = performance.now();
@@ -59,7 +66,7 @@ window.first = first.decode().then(() => performance.now() / 1000); // since the
 @click.option("--quality", default=60, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), default=records.RESULTS / "browser.json", show_default=True)
 def main(models: str, large: float, repeats: int, quality: int, out: Path) -> None:
-    """What the browser decoder weighs, how long it takes, and in how much memory."""
+    """What the browser codec weighs, how long it takes, and in how much memory."""
     if CHROMIUM is None or DRIVER is None:
         raise click.ClickException(MISSING)
     record = records.header() | {"options": {"large": large, "repeats": repeats, "quality": quality}}
@@ -71,9 +78,11 @@ def main(models: str, large: float, repeats: int, quality: int, out: Path) -> No
 def _downloads(models: list[str]) -> list[records.Record]:
     """Bytes of every file that a visitor may fetch, as they are and as gzip makes them."""
     files = site_files([entry_by_name(name) for name in models], with_scripts=False)
-    titles = {
-        f"weights/{browser_weights(entry_by_name(name)).name}.safetensors": f"weights of {name}" for name in models
-    }
+    titles = {}
+    for name in models:
+        entry = entry_by_name(name)
+        titles[f"weights/{browser_weights(entry).name}.safetensors"] = f"weights of {name}"
+        titles[f"weights/{encoder_weights(entry).name}.safetensors"] = f"to encode with {name}, beside these"
     return [
         {"file": titles.get(name, name), "bytes": len(data), "gzip": len(gzip.compress(data, GZIP_LEVEL))}
         for name, data in files.items()
@@ -86,11 +95,14 @@ def _row(model: str, large: float, repeats: int, quality: int) -> records.Record
     for name, megapixels in (("first", FIRST), ("one", 1.0), ("large", large)):
         image = Image.fromarray(picture_of(megapixels))
         files[f"{name}.vaec"] = vaecodec.encode(image, quality, model=model, device="cpu", mode="neural")
+    pixels = Image.fromarray(picture_of(1.0)).convert("RGBA")
+    files["one.rgba"] = pixels.tobytes()
+    encode = f"encode('one.rgba', {pixels.width}, {pixels.height}, {{ model: '{model}', quality: {quality} }})"
     site = Site(files)
     try:
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             colds = [_cold(site, Path(folder, f"cold-{number}")) for number in range(repeats)]
-            warm = _warm(site, Path(folder, "warm"), repeats)
+            warm = _warm(site, Path(folder, "warm"), repeats, encode)
     finally:
         site.close()
     return {"model": model, "first": _medians(colds), **warm}
@@ -110,16 +122,15 @@ def _cold(site: Site, profile: Path) -> records.Record:
         driver.quit()
 
 
-def _warm(site: Site, profile: Path, repeats: int) -> records.Record:
+def _warm(site: Site, profile: Path, repeats: int, encode: str) -> records.Record:
     driver = start_chromium(profile)
     try:
         _call(driver, site, "first")
         ones = [_timed(driver, site, "one.vaec") for _ in range(repeats + 1)][1:]  # the first one compiles
         large = _timed(driver, site, "large.vaec")
-        return {
-            "one": _medians(ones),
-            "large": large | {"peak_bytes": usage(driver)[1]},
-        }
+        peak = usage(driver)[1]
+        encoded = [_timed_encoding(driver, site, encode) for _ in range(repeats + 1)][1:]
+        return {"one": _medians(ones), "large": large | {"peak_bytes": peak}, "encode": _medians(encoded)}
     finally:
         driver.quit()
 
@@ -130,13 +141,18 @@ def _timed(driver: Any, site: Site, name: str) -> records.Record:
     return {"preview_s": found["preview"], "whole_s": found["whole"], "cpu_s": usage(driver)[0] - before}
 
 
+def _timed_encoding(driver: Any, site: Site, promise: str) -> records.Record:
+    before, _ = usage(driver)
+    found = _call(driver, site, promise)
+    return {"whole_s": found["whole"], "cpu_s": usage(driver)[0] - before, "bytes": found["length"]}
+
+
 def _call(driver: Any, site: Site, promise: str) -> Any:
     driver.set_script_timeout(PATIENCE)
     if not driver.current_url.startswith(site.url):
         driver.get(f"{site.url}/page.html")
-    script = "const done = arguments[0]; Promise.resolve(%s).then(done, (error) => done({ error: String(error) }))"
-    found = driver.execute_async_script(script % promise)
-    if isinstance(found, dict) and "error" in found:
-        message = f"{promise}: {found['error']}"
+    found = call(driver, promise)
+    if isinstance(found, dict) and "thrown" in found:
+        message = f"{promise}: {found['thrown']}"
         raise click.ClickException(message)
     return found
