@@ -26,6 +26,8 @@ FRAGMENTS = re.compile(r"(Of|Than|Those|Under|As|With|From|By|Its|The same|The i
 
 def _modules() -> list[str]:
     names = [info.name for info in pkgutil.walk_packages(vaecodec.__path__, "vaecodec.")]
+    kernels = ROOT / "kernels" / "vaecodec_kernels"
+    names += [f"vaecodec_kernels.{path.stem}" for path in sorted(kernels.glob("*.py")) if path.stem != "__init__"]
     return ["vaecodec", *(name for name in names if not name.endswith("__main__"))]
 
 

@@ -178,8 +178,8 @@ def test_codecs_decode_lossless_files_of_a_batch(codec: Codec, photo: NDArray[np
 
 def test_arguments_that_contradict(codec: Codec, photo: NDArray[np.uint8]) -> None:
     for options, message in (
-        ({"lossless": True, "target_bytes": 5}, "target_bytes can't be combined with lossless"),
-        ({"mode": "lossless", "target_psnr": 30.0}, "target_psnr can't be combined with lossless"),
+        ({"lossless": True, "target_bytes": 5}, "target_bytes cannot be combined with lossless"),
+        ({"mode": "lossless", "target_psnr": 30.0}, "target_psnr cannot be combined with lossless"),
         ({"mode": "best"}, "mode is 'best'; it must be auto, neural, lossless"),
     ):
         for encode in (codec.encode, vaecodec.encode):

@@ -156,8 +156,8 @@ def test_target_psnr(codec: Codec, lake: NDArray[np.uint8], mode: str) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"target_bytes": 1000, "target_psnr": 30}, "target_bytes and target_psnr can't be combined"),
-        ({"target_bytes": 1000, "level": 3}, "target_bytes and level can't be combined"),
+        ({"target_bytes": 1000, "target_psnr": 30}, "target_bytes and target_psnr cannot be combined"),
+        ({"target_bytes": 1000, "level": 3}, "target_bytes and level cannot be combined"),
         ({"target_bytes": 0}, "target_bytes is 0"),
         ({"target_bpp": -1}, "target_bpp is -1"),
         ({"target_psnr": math.nan}, "target_psnr is nan"),

@@ -312,7 +312,7 @@ def test_previews_of_all_modes(codec: Codec, lake: NDArray[np.uint8]) -> None:
     ("options", "message"),
     [
         ({"reduction": 3}, "reduction is 3; legal are 1, 2, 4, 8"),
-        ({"reduction": 2, "crop": (0, 0, 9, 9)}, "can't be combined"),
+        ({"reduction": 2, "crop": (0, 0, 9, 9)}, "cannot be combined"),
     ],
 )
 def test_previews_there_are_none_of(
@@ -376,7 +376,7 @@ def test_a_preview_head_runs_without_the_blocks(
 ) -> None:
     data = headed.encode(lake)
     whole = headed.decode(data, as_array=True, reduction=8)
-    with pytest.raises(InputError, match="can't be combined"):
+    with pytest.raises(InputError, match="cannot be combined"):
         headed.decode(data, reduction=8, crop=(0, 0, 9, 9))
     monkeypatch.setattr("vaecodec.runtime.cpu.weights.NetworkWeights.head", None)
     monkeypatch.setattr(vaecodec.runtime.memory, "CPU_BAND", 1)

@@ -1,6 +1,6 @@
 """Images to .vaec files and back with loaded networks.
 
-encode: picture -> pad -> y, z -> z_hat -> scale index (integers) -> means in four steps -> r -> file
+encode: image -> pad -> y, z -> z_hat -> scale index (integers) -> means in four steps -> r -> file
 decode: file -> z_hat -> scale index (integers) -> r, all in one pass of the entropy coder -> means -> x_hat
 """
 

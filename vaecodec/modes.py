@@ -24,7 +24,7 @@ def chosen_mode(mode: str, *, lossless: bool, targets: Mapping[str, object]) -> 
         return mode  # type: ignore[return-value]
     given = [name for name, value in targets.items() if value is not None] + ["mode='neural'"] * (mode == "neural")
     if given:
-        message = f"{' and '.join(given)} can't be combined with lossless"
+        message = f"{' and '.join(given)} cannot be combined with lossless"
         raise InputError(message)
     return "lossless"
 
@@ -41,7 +41,7 @@ def one_target(
     if check_real("quality", quality) != DEFAULT_QUALITY:
         given.insert(0, "quality")
     if len(given) > 1:
-        message = f"{' and '.join(given)} can't be combined; give one of them"
+        message = f"{' and '.join(given)} cannot be combined; give one of them"
         raise InputError(message)
     return (
         None if target_bytes is None else check_integer("target_bytes", target_bytes),

@@ -66,7 +66,7 @@ def as_it_is(picture: object) -> object:
 
 
 def make_source(picture: object, *, strip: bool) -> Source:
-    """Raises InputError for what can't be coded."""
+    """Raises InputError for what cannot be coded."""
     source = image.to_picture(picture)
     if strip:
         source = image.stripped(source)
@@ -151,7 +151,7 @@ def window_of(header: Header, crop: Crop | None, reduction: int) -> Window:
     if crop is None:
         return Window(0, height, 0, width)
     if reduction != 1:
-        message = "crop and reduction can't be combined"
+        message = "crop and reduction cannot be combined"
         raise InputError(message)
     x, y, crop_width, crop_height = _check_crop(crop)
     if min(crop_width, crop_height) < 1 or min(x, y) < 0 or x + crop_width > width or y + crop_height > height:

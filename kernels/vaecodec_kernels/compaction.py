@@ -182,6 +182,7 @@ class Order:
 
     @property
     def grid(self) -> tuple[int, int]:
+        """Programs of a kernel: blocks of an image, images."""
         return int(self.counts.shape[1]), int(self.counts.shape[0])
 
     @property

@@ -44,10 +44,12 @@ class DeviceLayer:
 
     @property
     def inputs(self) -> int:
+        """Channels that go in."""
         return int(self.weight.shape[2])
 
     @property
     def outputs(self) -> int:
+        """Channels that come out."""
         return int(self.weight.shape[1])
 
 

@@ -43,6 +43,7 @@ class Planes:
 
     @property
     def total(self) -> int:
+        """Elements of all planes together."""
         return sum(self.sizes)
 
     @property

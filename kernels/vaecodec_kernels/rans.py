@@ -62,6 +62,7 @@ class Groups:
 
     @property
     def count(self) -> int:
+        """Groups of all images together."""
         return self.first_group[-1]
 
     @classmethod

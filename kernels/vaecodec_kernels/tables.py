@@ -31,6 +31,7 @@ class DeviceTables:
 
     @property
     def count(self) -> int:
+        """How many tables there are."""
         return int(self.sizes.shape[0])
 
 

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 def kernels_missing(device: torch.device) -> str | None:
-    """Why the kernels can't run on `device`, or None where they can (on the CPU: in Triton's interpreter only)."""
+    """Why the kernels cannot run on `device`, or None where they can (on the CPU: in Triton's interpreter only)."""
     for package in ("triton", "vaecodec_kernels"):
         if importlib.util.find_spec(package) is None:
             return f"{package} is not installed"
     from vaecodec_kernels.launch import INTERPRETED  # imports Triton, which only this question needs
 
     if (device.type == "cpu") != INTERPRETED:
-        return f"the kernels can't run on {device}" + (" while TRITON_INTERPRET is set" if INTERPRETED else "")
+        return f"the kernels cannot run on {device}" + (" while TRITON_INTERPRET is set" if INTERPRETED else "")
     return None

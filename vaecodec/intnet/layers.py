@@ -63,12 +63,6 @@ class IntegerLayer:
         return matrix
 
     @cached_property
-    def weight_sums(self) -> NDArray[np.int32]:
-        """[out]."""
-        sums: NDArray[np.int32] = self.matrix.sum(1, dtype=np.int32)
-        return sums
-
-    @cached_property
     def float_weight(self) -> NDArray[Any]:
         """[out, in * k * k], of the smallest type of floats that holds all its accumulators exactly.
 

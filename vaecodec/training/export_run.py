@@ -110,7 +110,7 @@ def ship(model: Path) -> Path:
         message = f"{model}: name {name!r} with id {stored.card.get('model_id')!r}; known: {MODEL_IDS}"
         raise WeightsError(message)
     if name == "tiny":
-        message = "config 'tiny' is for tests; it isn't shipped"
+        message = "config 'tiny' is for tests; it is not shipped"
         raise InputError(message)
     target = package_path(name)
     write_atomic(target, model.read_bytes(), overwrite=True)

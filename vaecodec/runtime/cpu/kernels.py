@@ -136,7 +136,7 @@ class CompiledKernels:
         self._check(more, np.float32, (1, 1, 0) if other is None else (height, width, None))
         depth = fold * fold * x.shape[2] + more.shape[2]
         if (x.shape[0] % fold, x.shape[1] % fold, depth) != (0, 0, matrix.depth) or matrix.outputs % spread**2:
-            message = f"{x.shape} and {more.shape}, folded by {fold}, don't fit {matrix.depth} x {matrix.outputs}"
+            message = f"{x.shape} and {more.shape}, folded by {fold}, do not fit {matrix.depth} x {matrix.outputs}"
             raise InputError(message)
         out = np.empty((spread * height, spread * width, matrix.outputs // spread**2), np.float32)
         packed = self._packed(matrix, narrow=narrow)
