@@ -8,18 +8,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from PIL import ImageOps
+
 from vaecodec.cli.exits import EXPECTED, Fatal
-from vaecodec.cli.image_files import open_photo
+from vaecodec.cli.image_files import open_photo, scaled_down
 from vaecodec.cli.jobs import Job
 from vaecodec.cli.results import Record
 from vaecodec.cli.sources import VAEC_SUFFIXES, photo_suffixes
-from vaecodec.container import MAGIC
+from vaecodec.container import MAGIC, parse_header
 from vaecodec.latents.images import describe_file, describe_image
 from vaecodec.latents.index import Entry, ImageIndex
+from vaecodec.latents.mapping import Place, features_of
 
 if TYPE_CHECKING:
     from vaecodec import Codec
 
+MAP_SIDE = 512
+"""The longer side, in pixels, at which photos are encoded for a map."""
 BATCH = 64
 """Images that are committed together: as many are lost at most when a run is killed."""
 
@@ -36,6 +41,18 @@ def describe(job: Job, make_codec: Callable[[], Codec]) -> Entry:
     if is_vaec(data):
         return describe_file(data, make_codec, path, time)
     return describe_image(open_photo(data), path, len(data), time)
+
+
+def placed(job: Job, make_codec: Callable[[], Codec]) -> Place:
+    """What a map holds of a file; a photo, or a lossless file, is made small and encoded on the way."""
+    entry, data = describe(job, make_codec), job.read()
+    codec = make_codec()
+    if is_vaec(data) and not parse_header(data).header.is_lossless:
+        latents = codec.latents(data)
+    else:
+        image = codec.decode(data) if is_vaec(data) else ImageOps.exif_transpose(open_photo(data))
+        latents = codec.latents(scaled_down(image, MAP_SIDE))
+    return Place(entry.path, entry.width, entry.height, entry.picture, features_of(latents))
 
 
 def is_vaec(data: bytes) -> bool:

@@ -11,7 +11,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from vaecodec.latents.index import Hit
+from vaecodec.latents.mapping import Place, layout, neighbours, sprites, standardized
 
 JPEG = "image/jpeg"
 
@@ -69,3 +72,31 @@ def _shown(path: str) -> str:
 
 def _asset(name: str) -> str:
     return (files("vaecodec.latents") / "assets" / name).read_text(encoding="utf-8")
+
+
+LARGE_TILE, SMALL_TILE = 96, 56
+"""Pixels of a picture on the sheet of a map: of up to 1,200 images, and of more."""
+
+
+def map_page(title: str, note: str, places: Sequence[Place]) -> str:
+    """A page with a map of images: zoom, names, neighbours. Raises BackendError without scikit-learn."""
+    components = standardized(np.stack([place.features for place in places]))
+    tile = LARGE_TILE if len(places) <= 1200 else SMALL_TILE
+    sheet, columns, sizes = sprites([place.picture for place in places], tile)
+    near = neighbours(components)
+    images = [
+        [
+            round(float(x), 4),
+            round(float(y), 4),
+            *sizes[number],
+            _shown(place.name),
+            place.width,
+            place.height,
+            near[number].tolist(),
+            uri_of(place.name),
+        ]
+        for number, (place, (x, y)) in enumerate(zip(places, layout(components), strict=True))
+    ]
+    data = {"tile": tile, "columns": columns, "images": images}
+    parts = {"DATA": script_data(data), "SHEET": data_uri(JPEG, sheet), "SCRIPT": _asset("map.js")}
+    return page("map.html", title, note, parts)
