@@ -13,8 +13,11 @@ from pathlib import Path
 
 import click
 
+from bench import install as installation
 from bench.records import RESULTS, ROOT, Record, load
+from bench.speed import instructions as older
 from bench.speed import practical_page
+from bench.speed import startup as starting
 from bench.speed.practical_page import table
 from vaecodec.weights.manifest import DEFAULT_MODEL, manifest
 from vaecodec.weights.store import read_model
@@ -137,6 +140,31 @@ def scale() -> str:
     )
 
 
+def startup() -> str:
+    """Whole commands, each in a fresh process."""
+    record = load(RESULTS / "startup.json")
+    if not record:
+        return _missing("python -m bench startup")
+    return f"{record['threads']} thread(s), medians of {record['rounds']}, {_where(record)}:\n\n{starting.page(record)}"
+
+
+def install() -> str:
+    """The packages of an installation."""
+    record = load(RESULTS / "install.json")
+    if not record:
+        return _missing("python -m bench install")
+    where = f"{record['made']['machine']['system']}, Python {record['made']['versions']['python']}"
+    return f"`pip install .` into an empty environment, {where}:\n\n{installation.page(record)}"
+
+
+def instructions() -> str:
+    """Speed with the instructions of older processors."""
+    record = load(RESULTS / "instructions.json")
+    if not record:
+        return _missing("python -m bench instructions")
+    return f"Model {record['model']}, one thread, seconds of the processor, {_where(record)}:\n\n{older.page(record)}"
+
+
 def folders() -> str:
     """A folder run that is killed and resumed."""
     record = load(RESULTS / "folders.json")
@@ -230,7 +258,21 @@ def latents_morphs() -> str:
 
 BLOCKS: dict[str, Callable[[], str]] = {
     function.__name__: function
-    for function in (kodak, models, speed, practical, scale, folders, attacks, browser, latents_search, latents_morphs)
+    for function in (
+        kodak,
+        models,
+        speed,
+        practical,
+        scale,
+        startup,
+        install,
+        instructions,
+        folders,
+        attacks,
+        browser,
+        latents_search,
+        latents_morphs,
+    )  # fmt: skip
 }
 
 

@@ -49,7 +49,11 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests marked ``gpu`` are skipped, with the reason, where there is no CUDA device."""
+    """Tests marked ``gpu`` are skipped where there is no CUDA device, ``reference`` where there is no PyTorch."""
+    if importlib.util.find_spec("torch") is None:
+        for item in items:
+            if item.get_closest_marker("reference"):
+                item.add_marker(pytest.mark.skip(reason="needs PyTorch"))
     marked = [item for item in items if item.get_closest_marker("gpu")]
     if not marked:
         return

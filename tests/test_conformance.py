@@ -32,7 +32,7 @@ def test_file(codec: Codec, expected: Expected) -> None:
     assert check(expected, codec).fault == ""
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("dtype", ["bfloat16", pytest.param("float16", marks=pytest.mark.reference)])
 def test_half_precision(dtype: str) -> None:
     """The integers are the same, pixels within the wider limits."""
     report = conformance.run("cpu", dtype)
