@@ -272,7 +272,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
         browser,
         latents_search,
         latents_morphs,
-    )  # fmt: skip
+    )
 }
 
 

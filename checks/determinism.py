@@ -1,13 +1,16 @@
 """`python -m checks determinism`: the same file gives the same integers everywhere, and pixels within one level.
 
 Every file is decoded again under other settings (threads, batch size, matmul precision, deterministic flags, other
-convolutions, half precision, the reference implementations, another process, a GPU where there is one), and compared
+convolutions, half precision, the reference implementations, other processes with the instructions of this processor
+and of older ones, a GPU where there is one), and compared
 with what the encoder wrote and with the pixels of the plain float32 decoder.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
+import platform
 import subprocess
 import sys
 import tempfile
@@ -27,10 +30,12 @@ from bench.codecs import Image
 from bench.measure import load_image
 from bench.rd.runs import dataset_of
 from bench.records import RESULTS, ROOT, Record, header, save
+from bench.speed.instructions import SETTINGS
 from vaecodec.codec import Codec
 from vaecodec.conformance import digest
 from vaecodec.entropy.coding import Latents
 from vaecodec.metrics import psnr
+from vaecodec.native import processor
 from vaecodec.runtime.choice import choose
 from vaecodec.runtime.cpu.threads import set_thread_count
 
@@ -196,18 +201,28 @@ def run_references(
     return run_variant(Variant("reference rANS and int64 scale network", plan=plan), model, files)
 
 
-def run_fresh_process(model: str, files: Sequence[File]) -> Result:
-    """Another process with hash randomization, other threads and none of this process's state decodes them all."""
-    result = Result("fresh process", True)
+def run_fresh_process(model: str, files: Sequence[File], setting: str = "this processor") -> Result:
+    """Another process with hash randomization, other threads and none of this process's state decodes them all.
+
+    setting: the instructions that it is kept to, see `bench.speed.instructions`.
+    """
+    result = Result(f"fresh process, instructions of {setting}", True)
     with tempfile.TemporaryDirectory() as folder:
         for number, file in enumerate(files):
             (Path(folder) / f"{number}.vaec").write_bytes(file.data)
         command = [sys.executable, "-m", "checks.determinism", "--decode", folder, "--model", model]
-        subprocess.run(command, check=True, cwd=ROOT)
+        subprocess.run(command, check=True, cwd=ROOT, env={**os.environ, **SETTINGS[setting]})
         for number, file in enumerate(files):
             with np.load(Path(folder) / f"{number}.npz") as found:
                 result.add(file, Latents(int(found["level"]), found["z_hat"], found["r"]), found["pixels"])
     return result
+
+
+def settings_here() -> list[str]:
+    """Those of `SETTINGS` that this processor has the instructions for."""
+    names = list(SETTINGS)
+    least = {"AVX-512": 1, "AVX2": 2}.get(processor.vectors(), len(names))
+    return names[:1] + (names[least:] if platform.machine() in ("x86_64", "AMD64") else [])
 
 
 def decode_folder(folder: Path, model: str) -> None:
@@ -230,7 +245,8 @@ def run_all(
     files = make_files(codec, pictures, qualities)
     results = []
     steps: list[Callable[[], Result]] = [partial(run_variant, variant, model, files) for variant in variants()]
-    steps += [partial(run_fresh_process, model, files), partial(run_references, model, codec, pictures, qualities)]
+    fresh = [partial(run_fresh_process, model, files, setting) for setting in settings_here()]
+    steps += [*fresh, partial(run_references, model, codec, pictures, qualities)]
     for step in steps:
         results.append(step())
         advance(results[-1])

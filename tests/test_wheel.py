@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import email
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +19,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+import vaecodec
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -29,17 +33,25 @@ def _run(*command: str | Path, cwd: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from a copy, so that neither stale nor new build output lies in the checkout."""
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy without git, so that neither stale nor new build output lies in the checkout."""
     source = tmp_path_factory.mktemp("source")
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     for name in ("vaecodec", "kernels", "bench", "checks", "tests"):
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__", "*.nbi", "*.nbc"))
-    out = tmp_path_factory.mktemp("wheel")
+    return source
+
+
+def _built(source: Path, out: Path) -> Path:
     _run(sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-w", out, source, cwd=out)
     (built,) = out.glob("*.whl")
     return built
+
+
+@pytest.fixture(scope="module")
+def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _built(source, tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +92,34 @@ def test_it_holds_all_that_is_needed(wheel: Path) -> None:
     weights = {f"vaecodec/weights/{model['file']}" for model in manifest["models"]}
     assert weights
     assert weights <= names
+
+
+def _names(wheel: Path) -> list[str]:
+    with zipfile.ZipFile(wheel) as archive:
+        return sorted(archive.namelist())
+
+
+@pytest.mark.slow
+def test_a_source_archive_makes_the_same_wheel(source: Path, wheel: Path, tmp_path: Path) -> None:
+    """As package indexes and conda build it: of an archive, without git and without tests."""
+    code = f"import setuptools.build_meta as build; build.build_sdist({str(tmp_path)!r})"
+    _run(sys.executable, "-c", code, cwd=source)
+    (archive,) = tmp_path.glob("*.tar.gz")
+    assert _names(_built(archive, tmp_path)) == _names(wheel)
+
+
+def test_its_metadata_say_what_it_is_and_needs(wheel: Path) -> None:
+    """No PyTorch, no Triton, and nothing that only bars of benchmarks need."""
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        metadata = email.message_from_bytes(archive.read(name))
+    assert metadata["Version"] == vaecodec.__version__
+    assert metadata["License-Expression"] == "Apache-2.0"
+    assert metadata["License-File"] == "LICENSE"
+    assert metadata["Description-Content-Type"] == "text/markdown"
+    required = [line for line in metadata.get_all("Requires-Dist", []) if "extra ==" not in line]
+    names = {re.split("[<>=!; ]", line)[0] for line in required}
+    assert names == {"numpy", "pillow", "click", "safetensors", "numba"}
 
 
 @pytest.mark.slow

@@ -33,7 +33,7 @@ from vaecodec.pillow import register
 from vaecodec.rans import coder, numba_coder, plain_coder
 from vaecodec.rans.choice import Loops
 from vaecodec.rans.tables import CdfTables
-from vaecodec.runtime.choice import choose
+from vaecodec.runtime.choice import choose, choose_reference
 from vaecodec.runtime.cpu.threads import set_thread_count
 from vaecodec.weights.manifest import manifest
 
@@ -275,18 +275,21 @@ def _open(data: bytes) -> None:
 def fuzz_pixels(data: bytes) -> None:
     """An image that the bytes draw: what any encoder writes of it, any decoder reads, and finds the same integers.
 
-    Encoder and decoder are a shipped model in float32, bfloat16 or, for the decoder, NumPy.
+    Encoder and decoder are a shipped model in float32, bfloat16 or, for the decoder, NumPy or PyTorch (the reference).
     """
     drawing = draw(data)
-    model, of, by = (choice % count for choice, count in zip(drawing.choices, (len(_models()), 2, 3), strict=True))
+    model, of, by = (choice % count for choice, count in zip(drawing.choices, (len(_models()), 2, 4), strict=True))
     encoder = _shipped(_models()[model], DTYPES[of])
     with watched() as watch:
         encoded = encoder.encode_with_latents(drawing.pixels, drawing.quality)
         if by < len(DTYPES):
             decoder = _shipped(_models()[model], DTYPES[by])
             pixels = decoder.decode(encoded.data, as_array=True)
-        else:
+        elif by == len(DTYPES):
             decoder, pixels = encoder, np.asarray(numpy_codec.decode(encoded.data))
+        else:
+            decoder = _reference(_models()[model])
+            pixels = decoder.decode(encoded.data, as_array=True)
     require(watch.finite, "a number is not finite")
     require(pixels.shape == drawing.pixels.shape, f"{drawing.pixels.shape} became {pixels.shape}")
     found = decoder.decode_latents(encoded.data)
@@ -297,6 +300,11 @@ def fuzz_pixels(data: bytes) -> None:
 @functools.cache
 def _shipped(model: str, dtype: str) -> Codec:
     return Codec(model, device="cpu", dtype=dtype)
+
+
+@functools.cache
+def _reference(model: str) -> Codec:
+    return Codec(model, plan=choose_reference())
 
 
 @functools.cache
