@@ -58,16 +58,24 @@ class Described:
 @click.argument("photos", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--most-others", type=int, default=None, metavar="N", help="Take so many of OTHERS.")
 @click.option("--most", type=int, default=None, metavar="N", help="Take so many of PHOTOS.")
+@click.option("--skip", type=int, default=0, metavar="N", help="Leave the first N of PHOTOS out.")
 @click.option("--side", type=int, default=384, show_default=True, help="Longer side of all photographs, in pixels.")
 @click.option("-q", "--quality", type=float, default=60, show_default=True)
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=RESULT, show_default=False)
 def main(
-    others: Path, photos: Path, most_others: int | None, most: int | None, side: int, quality: float, output: Path
+    others: Path,
+    photos: Path,
+    most_others: int | None,
+    most: int | None,
+    skip: int,
+    side: int,
+    quality: float,
+    output: Path,
 ) -> None:
     """Look for edited copies of PHOTOS in an index of PHOTOS and OTHERS."""
     codec = vaecodec.Codec()
     stored, asked = Described(), Described()
-    names = _images(photos)[:most]
+    names = _images(photos)[skip:][:most]
     other_names = _images(others)[:most_others]
     for path in (*names, *other_names):
         stored.add(_reduced(path, side), codec, quality)
@@ -83,7 +91,7 @@ def main(
     right = np.repeat(np.arange(len(names)), len(KINDS))
     rows = [row(name, values, right, [kind in members for kind in kinds]) for name, members in groups().items()]
     record = records.header() | {
-        "options": {"photos": len(names), "others": len(other_names), "side": side, "quality": quality},
+        "options": {"photos": len(names), "others": len(other_names), "skip": skip, "side": side, "quality": quality},
         "model": codec.model,
         "files_per_second": len(stored.thumbnails) / stored.seconds,
         "compare_s": time.perf_counter() - start,

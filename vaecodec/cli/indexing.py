@@ -19,9 +19,11 @@ from vaecodec.container import MAGIC, parse_header
 from vaecodec.latents.images import describe_file, describe_image
 from vaecodec.latents.index import Entry, ImageIndex
 from vaecodec.latents.mapping import Place, features_of
+from vaecodec.levels import DEFAULT_QUALITY
 
 if TYPE_CHECKING:
     from vaecodec import Codec
+    from vaecodec.image_latents import ImageLatents
 
 MAP_SIDE = 512
 """The longer side, in pixels, at which photos are encoded for a map."""
@@ -45,14 +47,20 @@ def describe(job: Job, make_codec: Callable[[], Codec]) -> Entry:
 
 def placed(job: Job, make_codec: Callable[[], Codec]) -> Place:
     """What a map holds of a file; a photo, or a lossless file, is made small and encoded on the way."""
-    entry, data = describe(job, make_codec), job.read()
-    codec = make_codec()
-    if is_vaec(data) and not parse_header(data).header.is_lossless:
-        latents = codec.latents(data)
-    else:
-        image = codec.decode(data) if is_vaec(data) else ImageOps.exif_transpose(open_photo(data))
-        latents = codec.latents(scaled_down(image, MAP_SIDE))
+    entry = describe(job, make_codec)
+    latents = opened_latents(job, make_codec(), longest=MAP_SIDE)
     return Place(entry.path, entry.width, entry.height, entry.picture, features_of(latents))
+
+
+def opened_latents(
+    job: Job, codec: Codec, quality: float = DEFAULT_QUALITY, *, longest: int | None = None
+) -> ImageLatents:
+    """The latents of a .vaec file; a photo, or a lossless file, is encoded on the way, `longest` pixels a side."""
+    data = job.read()
+    if is_vaec(data) and not parse_header(data).header.is_lossless:
+        return codec.latents(data)
+    image = codec.decode(data) if is_vaec(data) else ImageOps.exif_transpose(open_photo(data))
+    return codec.latents(scaled_down(image, longest), quality)
 
 
 def is_vaec(data: bytes) -> bool:

@@ -30,11 +30,10 @@ LEAST_CONTRAST = 0.01, 0.05
 SIZE = LUMA**2 + 2 * COLOUR**2
 DIMENSIONS = 80
 
-STORED = ((1.0, 1), (0.84, 3), (0.68, 3), (0.56, 4))
-"""Windows of images in an index: side as a part of the image's, and positions along each side."""
-WINDOWS = sum(count**2 for _, count in STORED)
-ASKED = ((1.0, 1), (0.8, 3), (0.6, 3))
-"""Windows of a query: one of them is the whole of the image in a frame, or what an overlay leaves free."""
+WINDOWS_OF = ((1.0, 1), (0.84, 3), (0.68, 3), (0.56, 4))
+"""Windows: side as a part of the image's, and positions along each side. Of an image in an index one of them is about
+what a crop shows; of a query one is the image in a frame. An overlay leaves some free, in the same places in both."""
+WINDOWS = sum(count**2 for _, count in WINDOWS_OF)
 
 _LUMA_WEIGHTS = np.array([0.299, 0.587, 0.114], np.float32)
 
@@ -49,13 +48,13 @@ def thumbnail(pixels: NDArray[np.uint8]) -> Thumbnail:
 
 def stored_vectors(thumbnails: NDArray[np.uint8]) -> Vectors:
     """Descriptors of thumbnails [B, 32, 32, 3] for an index: float32 [B, windows, 80], of unit length."""
-    return _vectors(thumbnails, STORED)
+    return _vectors(thumbnails, WINDOWS_OF)
 
 
 def asked_vectors(asked: Thumbnail, *, brief: bool = False) -> Vectors:
     """Descriptors of a query, as it is and mirrored: float32 [windows, 80]. brief: of the whole image only."""
     both = np.stack([asked, asked[:, ::-1]])
-    return _vectors(both, ASKED[:1] if brief else ASKED).reshape(-1, DIMENSIONS)
+    return _vectors(both, WINDOWS_OF[:1] if brief else WINDOWS_OF).reshape(-1, DIMENSIONS)
 
 
 def similarities(asked: Vectors, stored: Vectors) -> NDArray[np.float32]:
