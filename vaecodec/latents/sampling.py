@@ -43,7 +43,7 @@ def draw(
 def redraw(
     model: EntropyModel, latents: Latents, rng: np.random.Generator, temperature: float = 1.0, share: float = 1.0
 ) -> Latents:
-    """The same z_hat with r drawn anew from its prior, wherever it is coded.
+    """Latents with r drawn anew from its prior, wherever it is coded, and z_hat kept.
 
     share: of the places that are drawn anew, 0..1; the others keep their r. Raises InputError as `draw`.
     """
