@@ -118,6 +118,7 @@ UNKNOWN_TO = {
     "vaecodec.auto": {"torch", "numba", "triton", "vaecodec_kernels"},
     "vaecodec.image_latents": {"torch", "PIL", "numba", "triton", "vaecodec_kernels"},
     "vaecodec.lossless": {"torch", "numba", "triton", "vaecodec_kernels"},
+    "vaecodec.compare": {"torch", "numba", "triton", "vaecodec_kernels"},
     "vaecodec.collecting": {"torch", "numpy", "PIL", "numba", "triton", "vaecodec_kernels"},
     "vaecodec.searching": {"torch", "numba", "triton", "vaecodec_kernels"},
     "vaecodec.modes": {"torch", "numba", "triton", "vaecodec_kernels"},

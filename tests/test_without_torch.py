@@ -6,7 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from PIL import Image
+
 ROOT = Path(__file__).parents[1]
+PHOTO = ROOT / "samples" / "mountain-lake.jpg"
 # find_spec and import as where it is absent.
 ABSENT = """
 import importlib.abc, importlib.util, sys
@@ -50,12 +53,42 @@ def test_images_are_coded_without_pytorch() -> None:
 
 
 def test_commands_run_without_pytorch(tmp_path: Path) -> None:
-    picture = next((ROOT / "samples").glob("*.jpg"))
+    small = _small_photo(tmp_path)
     for command in (
-        ["compress", str(picture), "-o", str(tmp_path / "a.vaec")],
+        ["compress", str(PHOTO), "-o", str(tmp_path / "a.vaec")],
         ["doctor"],
         ["verify", str(tmp_path / "a.vaec")],
+        ["compare", str(small), "--html", str(tmp_path / "page.html")],
     ):
-        program = f"{ABSENT}\nsys.argv = {['vaecodec', *command]!r}\nfrom vaecodec.cli import main\nmain()\n"
-        done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+        done = _run(*command)
         assert done.returncode == 0, (command, done.stderr)
+    assert "MS-SSIM" in (tmp_path / "page.html").read_text()
+
+
+def test_what_needs_pytorch_says_so_in_one_line(tmp_path: Path) -> None:
+    folder, model = str(tmp_path), str(tmp_path / "mine.safetensors")
+    photo = _small_photo(tmp_path)
+    for command in (
+        ["train", folder],
+        ["pack", folder, "-o", str(tmp_path / "shards")],
+        ["export", folder, folder, "-o", model],
+        ["compress", str(photo), "--effort", "9"],
+        ["compress", str(photo), "--device", "cuda"],
+    ):
+        done = _run(*command)
+        assert (done.returncode, done.stdout) == (8, ""), (command, done.stderr)
+        [line] = done.stderr.splitlines()
+        assert line.startswith("vaecodec: ")
+        assert line.endswith("pip install 'vaecodec[torch]'")
+
+
+def _run(*command: str) -> subprocess.CompletedProcess[str]:
+    program = f"{ABSENT}\nsys.argv = {['vaecodec', *command]!r}\nfrom vaecodec.cli import main\nmain()\n"
+    return subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def _small_photo(folder: Path) -> Path:
+    path = folder / "small.png"
+    with Image.open(PHOTO) as photo:
+        photo.crop((0, 0, 180, 170)).save(path)
+    return path

@@ -1,6 +1,6 @@
 """How far a decoded image is from its original, and what a codec saves against another: the formulas, once each.
 
-MS-SSIM itself is in `compare.ms_ssim`, since it needs PyTorch; SSIMULACRA2 has a package (`bench.metrics`).
+MS-SSIM itself is in `compare.ms_ssim`; SSIMULACRA2 has a package (`bench.metrics`).
 """
 
 from __future__ import annotations

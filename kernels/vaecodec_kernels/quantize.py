@@ -198,6 +198,6 @@ def quantize_step(
 def dequantize_step(
     r: Tensor, mu: Tensor, gain: Tensor, y_hat: Tensor, *, step: int, positions: Sequence[tuple[int, int]]
 ) -> None:
-    """The decoder undoes `quantize_step`, with its arguments: y_hat = mu + r / gain in place at the places of `step`."""
+    """The decoder undoes `quantize_step`, with its arguments: y_hat = mu + r / gain, at the places of `step`."""
     _check_common(mu, gain, r, y_hat)
     _launch(mu, mu, gain, r, None, r, y_hat, step, positions, inverse=True)

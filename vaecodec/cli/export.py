@@ -10,6 +10,7 @@ import click
 from vaecodec.cli.exits import EXPECTED, Fatal
 from vaecodec.cli.help import Command
 from vaecodec.cli.sizes import format_size
+from vaecodec.cli.startup import require_pytorch
 from vaecodec.cli.train import FOLDER
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def export(run: Path, folder: Path, output: Path, heldout: Path | None, crops: i
     vaecodec export runs/mine photos -o mine.safetensors --heldout others
     vaecodec compress photo.jpg --model mine.safetensors
     """
+    require_pytorch("export")
     import tempfile
 
     from vaecodec.files import refuse_existing, write_atomic

@@ -10,6 +10,7 @@ from vaecodec.cli import options
 from vaecodec.cli.exits import EXPECTED, Fatal
 from vaecodec.cli.help import Command
 from vaecodec.cli.sizes import format_size
+from vaecodec.cli.startup import require_pytorch
 from vaecodec.cli.train import FOLDER
 
 
@@ -42,6 +43,7 @@ def pack(folder: Path, output: Path, shard_size: int, encoding: str, overwrite: 
     vaecodec pack photos -o shards
     vaecodec train shards
     """
+    require_pytorch("pack")
     from vaecodec.training.data import find_images
     from vaecodec.training.shards import write_shards
 

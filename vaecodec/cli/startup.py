@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal, NoReturn
 import vaecodec
 from vaecodec.cli.exits import Fatal
 from vaecodec.cli.machine import Machine
+from vaecodec.errors import BackendError
 
 if TYPE_CHECKING:
     from vaecodec import Codec
@@ -45,6 +46,16 @@ def may_skip_numba(
     from vaecodec.runtime.cpu.engine import was_compiled
 
     return not was_compiled(task, narrow=choose("cpu").dtype == "bfloat16")
+
+
+def require_pytorch(command: str) -> None:
+    """Before a command that trains or exports: raises Fatal, with what to install, where PyTorch is missing."""
+    from vaecodec.runtime.devices import require_torch
+
+    try:
+        require_torch(f"vaecodec {command}")
+    except BackendError as error:
+        raise Fatal(error) from error
 
 
 def codec_maker(model: str | Path, machine: Machine, *, jobs: int = 1) -> Callable[[], Codec]:

@@ -16,6 +16,7 @@ import click
 from vaecodec.cli.exits import EXPECTED, Exit, Fatal
 from vaecodec.cli.help import Command, RareOption
 from vaecodec.cli.progress import bar
+from vaecodec.cli.startup import require_pytorch
 from vaecodec.errors import InputError, VaecodecError
 
 if TYPE_CHECKING:
@@ -110,6 +111,7 @@ def train(
     if resume and init is not None:
         message = "--resume goes on with the run's own weights: it cannot be combined with --init."
         raise click.UsageError(message)
+    require_pytorch("train")
     overrides = {name: value for name, value in {"config": config, **given}.items() if value is not None}
     try:
         _train(folder, graphics, out, resume, init, heldout, minutes, device, threads, overrides)

@@ -1,14 +1,12 @@
-"""MS-SSIM in PyTorch: how like a decoded image is to its original, at five scales."""
+"""MS-SSIM in NumPy: how like a decoded image is to its original, at five scales."""
 
 from __future__ import annotations
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn.functional import avg_pool2d, conv2d
 
 Pixels = NDArray[np.uint8]  # [H, W, 3] RGB
+Plane = NDArray[np.float32]  # [H, W]
 
 # Wang, Simoncelli and Bovik 2003: the weights of the five scales; the window and constants of SSIM (2004).
 SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
@@ -21,21 +19,24 @@ def ms_ssim(original: Pixels, decoded: Pixels) -> float | None:
     """Multi-scale SSIM over RGB, 0..1, mean of the three planes; None where a side is below 161 pixels."""
     if min(original.shape[:2]) < SHORTEST_SIDE:
         return None
-    x, y = (torch.from_numpy(p.astype(np.float32)).permute(2, 0, 1)[:, None] for p in (original, decoded))
-    result = torch.ones(3)
+    planes = ((original[..., c].astype(np.float32), decoded[..., c].astype(np.float32)) for c in range(3))
+    return float(np.mean([_of_planes(x, y) for x, y in planes]))
+
+
+def _of_planes(x: Plane, y: Plane) -> float:
+    result = 1.0
     for scale, weight in enumerate(SCALE_WEIGHTS):
         last = scale == len(SCALE_WEIGHTS) - 1
         luminance, structure = _ssim_terms(x, y)
-        term = (luminance * structure if last else structure).mean(dim=(1, 2, 3))
-        result *= term.clamp(min=0) ** weight
+        term = float(np.mean(luminance * structure if last else structure, dtype=np.float64))
+        result *= max(term, 0.0) ** weight
         if not last:
-            padding = [side % 2 for side in x.shape[2:]]
-            x, y = (avg_pool2d(plane, 2, padding=padding) for plane in (x, y))
-    return float(result.mean())
+            x, y = _halved(x), _halved(y)
+    return result
 
 
-def _ssim_terms(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """SSIM's luminance term and its contrast-and-structure term, each [3, 1, H - 10, W - 10]."""
+def _ssim_terms(x: Plane, y: Plane) -> tuple[Plane, Plane]:
+    """SSIM's luminance term and its contrast-and-structure term, each [H - 10, W - 10]."""
     mean_x, mean_y = _blur(x), _blur(y)
     var_x, var_y = _blur(x * x) - mean_x**2, _blur(y * y) - mean_y**2
     covariance = _blur(x * y) - mean_x * mean_y
@@ -43,9 +44,28 @@ def _ssim_terms(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     return luminance, (2 * covariance + C2) / (var_x + var_y + C2)
 
 
-def _blur(planes: Tensor) -> Tensor:
+def _blur(plane: Plane) -> Plane:
     """Gaussian window, no padding."""
-    at = torch.arange(WINDOW, dtype=torch.float32) - WINDOW // 2
-    window = torch.exp(-(at**2) / (2 * SIGMA**2))
-    window = window / window.sum()
-    return conv2d(conv2d(planes, window.view(1, 1, -1, 1)), window.view(1, 1, 1, -1))
+    blurred: Plane = _blur_rows(_blur_rows(plane).T).T
+    return blurred
+
+
+def _blur_rows(plane: Plane) -> Plane:
+    """The window over the first axis: the two rows at a distance from its middle have one weight."""
+    middle, count = WINDOW // 2, len(plane) - WINDOW + 1
+    window = np.exp(-(np.arange(-middle, middle + 1) ** 2) / (2 * SIGMA**2))
+    weights = (window / window.sum()).astype(np.float32)
+    blurred: Plane = plane[middle : middle + count] * weights[middle]
+    for k in range(middle):
+        pair = plane[k : k + count] + plane[WINDOW - 1 - k : WINDOW - 1 - k + count]
+        pair *= weights[k]
+        blurred += pair
+    return blurred
+
+
+def _halved(plane: Plane) -> Plane:
+    """The means of squares of 2 x 2; a zero before the first row or column of an odd side, as is usual."""
+    height, width = plane.shape
+    plane = np.pad(plane, ((height % 2, 0), (width % 2, 0)))
+    means: Plane = (plane[0::2, 0::2] + plane[1::2, 0::2] + plane[0::2, 1::2] + plane[1::2, 1::2]) * np.float32(0.25)
+    return means
