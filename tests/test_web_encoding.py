@@ -97,8 +97,8 @@ def smooth(width: int, height: int) -> Image.Image:
     return Image.fromarray(np.stack(channels, 2).astype(np.uint8))
 
 
-def psnr(found: NDArray[np.uint8], wanted: NDArray[np.uint8]) -> float:
-    return psnr_of(squared_error(found, wanted), wanted.size)
+def psnr(decoded: NDArray[np.uint8], expected: NDArray[np.uint8]) -> float:
+    return psnr_of(squared_error(decoded, expected), expected.size)
 
 
 # Files
@@ -117,11 +117,11 @@ def test_a_photograph_is_coded_as_python_codes_it(page: Any, site: Site, model: 
     theirs = codec.encode(image, mode="neural", **options)  # type: ignore[arg-type]
     assert len(ours) == pytest.approx(len(theirs), rel=0.005)
     original = np.asarray(image)
-    wanted = psnr(codec.decode(theirs, as_array=True), original)
-    assert psnr(codec.decode(ours, as_array=True), original) == pytest.approx(wanted, abs=0.05)
+    expected = psnr(codec.decode(theirs, as_array=True), original)
+    assert psnr(codec.decode(ours, as_array=True), original) == pytest.approx(expected, abs=0.05)
     site.files["ours.vaec"] = ours
     seen = np.frombuffer(base64.b64decode(call(page, "decoded('ours.vaec')")["rgba"]), np.uint8).reshape(-1, 600, 4)
-    assert psnr(seen[..., :3], original) == pytest.approx(wanted, abs=0.05)
+    assert psnr(seen[..., :3], original) == pytest.approx(expected, abs=0.05)
     assert answer["progress"] == sorted(answer["progress"])
     assert answer["progress"][-1] == pytest.approx(1)
 
@@ -160,10 +160,10 @@ def test_gray_and_alpha_are_seen_and_alpha_is_exact(page: Any, site: Site, mode:
     shapes = {"slope": rows + columns, "steps": 255 * (columns // 20 % 2), "noise": noise}
     if shape:
         image.putalpha(Image.fromarray(shapes[shape].astype(np.uint8)))
-    found = vaecodec.decode(file_of(encoded(page, site, image, level=30)))
-    assert found.mode == mode
+    decoded = vaecodec.decode(file_of(encoded(page, site, image, level=30)))
+    assert decoded.mode == mode
     if shape:
-        assert np.array_equal(np.asarray(found.getchannel("A")), shapes[shape].astype(np.uint8))
+        assert np.array_equal(np.asarray(decoded.getchannel("A")), shapes[shape].astype(np.uint8))
 
 
 def test_what_cannot_be_coded_is_an_error(page: Any, site: Site) -> None:
@@ -364,17 +364,17 @@ def test_photographs_are_turned_and_their_profile_obeyed(viewer: Any, downloads:
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
     swapped = swapped_profile(srgb.tobytes())
     source = ImageCms.ImageCmsProfile(io.BytesIO(swapped))
-    wanted = ImageCms.profileToProfile(image, source, srgb, renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC)
-    assert wanted is not None
+    expected = ImageCms.profileToProfile(image, source, srgb, renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC)
+    assert expected is not None
     image.save(tmp_path / "turned.png", exif=exif, icc_profile=swapped)
     open_file(viewer, tmp_path / "turned.png")
     set_quality(viewer, 100)
     wait_until_encoded(viewer)
-    found = vaecodec.decode(saved(viewer, downloads, "turned.vaec"))
-    assert found.size == (64, 96)
-    upright = np.asarray(wanted.transpose(Image.Transpose.ROTATE_270))
-    assert psnr(np.asarray(found), upright) > 38
-    assert psnr(np.asarray(found), np.asarray(image.transpose(Image.Transpose.ROTATE_270))) < 25
+    decoded = vaecodec.decode(saved(viewer, downloads, "turned.vaec"))
+    assert decoded.size == (64, 96)
+    upright = np.asarray(expected.transpose(Image.Transpose.ROTATE_270))
+    assert psnr(np.asarray(decoded), upright) > 38
+    assert psnr(np.asarray(decoded), np.asarray(image.transpose(Image.Transpose.ROTATE_270))) < 25
 
 
 def swapped_profile(data: bytes) -> bytes:

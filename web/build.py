@@ -4,7 +4,7 @@ nothing).
     python web/build.py            the assets again, from the sources and the kernels as they are
     python web/build.py --kernel   the kernels, too (Debian: apt-get install clang-19 lld-19)
 
-The results are in the repository, so that neither users nor tests need a compiler or Node; tests/test_web_build.py
+The results are in the repository, so that neither users nor tests need a compiler or Node; tests/test_web.py
 holds them to their sources.
 """
 

@@ -1,9 +1,9 @@
 /* The arithmetic of the browser codec: integers that must be exact, floats that may be quick.
 
-Built for wasm32 with SIMD (web/build.py), without a C library. Memory is laid out by src/memory.js: no function here
-allocates, and every pointer is checked there against the sizes that come with it. Floats are rows of positions,
-[positions][channels]; channels are multiples of 4. What each function stands for is in
-vaecodec/runtime/numpy_networks.py and vaecodec/intnet/layers.py. */
+Built for wasm32 with SIMD (web/build.py), without a C library. Memory is laid out by src/kernel.js and those who call it:
+no function here allocates, and every pointer is checked there against the sizes that come with it. Floats are rows of
+positions, [positions][channels]; channels are multiples of 4. What each function stands for is in
+vaecodec/runtime/cpu/networks.py and vaecodec/intnet/layers.py. */
 
 #include <stdint.h>
 #include <wasm_simd128.h>

@@ -55,7 +55,7 @@ export class EncodingPanel {
 
 /** A name without its last suffix. */
 export function stem(name) {
-  return name.replace(/(?<=.)\.\w+$/, "");
+  return name.replace(/^(.+)\.\w+$/, "$1");
 }
 
 /** Let the browser save a blob under a name. */

@@ -1,4 +1,4 @@
-// The float networks of a decoder: vaecodec/runtime/numpy_networks.py in bands of rows, on the kernel.
+// The float networks of a decoder: vaecodec/runtime/cpu/networks.py in bands of rows, on the kernel.
 import { CodingError, WeightsError } from "./errors.js";
 import { BOUNDS, Layers, range } from "./layers.js";
 import { bandRows, BlockRows, Chain, UpRows } from "./rows.js";

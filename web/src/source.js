@@ -2,11 +2,11 @@
 import { resize } from "./canvas.js";
 import { InputError } from "./errors.js";
 
-/** A canvas with the image of a file. Throws InputError for what this browser cannot open, BackendError for sizes. */
+/** A canvas with the image of a file, turned as its EXIF says. Throws InputError for what this browser cannot open, BackendError for sizes. */
 export async function openSource(file) {
   let bitmap;
   try {
-    bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
+    bitmap = await createImageBitmap(file);
   } catch (error) {
     throw new InputError(`this browser cannot open it as an image (${error.message})`);
   }

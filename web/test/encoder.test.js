@@ -62,12 +62,12 @@ test("an encoded image has its latents, and decodes to the image", async () => {
     const [x, y] = [i % width, Math.floor(i / width)];
     rgba.set([x + y, 255 - x, 40 + y, 255 - ((x * y) >> 6)], 4 * i);
   }
-  const told = [];
+  const parts = [];
   const loaded = await encoders.load("");
-  const data = await encode({ width, height, rgba }, { loaded, level: 31, progress: (part) => told.push(part) });
+  const data = await encode({ width, height, rgba }, { loaded, level: 31, progress: (part) => parts.push(part) });
   const file = parse(data, 1e6);
   assert.deepEqual([file.width, file.height, file.mode, file.level], [width, height, "RGBA", 31]);
-  assert.equal(told.at(-1), 1);
+  assert.equal(parts.at(-1), 1);
   const options = { loadModel: (header) => models.load(header), maxPixels: 1e6 };
   const { zShape, rShape } = await decodeLatents(data, options);
   assert.deepEqual([zShape.slice(1), rShape.slice(1)], [[2, 3], [8, 12]]);

@@ -1139,7 +1139,7 @@ class BlockRows {
 }
 
 // networks.js
-// The float networks of a decoder: vaecodec/runtime/numpy_networks.py in bands of rows, on the kernel.
+// The float networks of a decoder: vaecodec/runtime/cpu/networks.py in bands of rows, on the kernel.
 
 // vaecodec/networks/config.py; tests/test_web.py holds them equal.
 const STEPS = 4;

@@ -1,11 +1,11 @@
 // source.js
 // Images that the browser itself can open, to be encoded: upright, in sRGB, on a canvas.
 
-/** A canvas with the image of a file. Throws InputError for what this browser cannot open, BackendError for sizes. */
+/** A canvas with the image of a file, turned as its EXIF says. Throws InputError for what this browser cannot open, BackendError for sizes. */
 async function openSource(file) {
   let bitmap;
   try {
-    bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
+    bitmap = await createImageBitmap(file);
   } catch (error) {
     throw new InputError(`this browser cannot open it as an image (${error.message})`);
   }
@@ -82,7 +82,7 @@ class EncodingPanel {
 
 /** A name without its last suffix. */
 function stem(name) {
-  return name.replace(/(?<=.)\.\w+$/, "");
+  return name.replace(/^(.+)\.\w+$/, "$1");
 }
 
 /** Let the browser save a blob under a name. */
