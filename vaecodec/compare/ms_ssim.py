@@ -11,7 +11,7 @@ Plane = NDArray[np.float32]  # [H, W]
 # Wang, Simoncelli and Bovik 2003: the weights of the five scales; the window and constants of SSIM (2004).
 SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 WINDOW, SIGMA = 11, 1.5
-C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+C1, C2 = np.float32((0.01 * 255) ** 2), np.float32((0.03 * 255) ** 2)
 SHORTEST_SIDE = (WINDOW - 1) * 2 ** (len(SCALE_WEIGHTS) - 1) + 1
 
 
@@ -38,10 +38,11 @@ def _of_planes(x: Plane, y: Plane) -> float:
 def _ssim_terms(x: Plane, y: Plane) -> tuple[Plane, Plane]:
     """SSIM's luminance term and its contrast-and-structure term, each [H - 10, W - 10]."""
     mean_x, mean_y = _blur(x), _blur(y)
-    var_x, var_y = _blur(x * x) - mean_x**2, _blur(y * y) - mean_y**2
-    covariance = _blur(x * y) - mean_x * mean_y
-    luminance = (2 * mean_x * mean_y + C1) / (mean_x**2 + mean_y**2 + C1)
-    return luminance, (2 * covariance + C2) / (var_x + var_y + C2)
+    square_x, square_y, product = mean_x * mean_x, mean_y * mean_y, mean_x * mean_y
+    var_x, var_y, covariance = _blur(x * x) - square_x, _blur(y * y) - square_y, _blur(x * y) - product
+    luminance: Plane = (2 * product + C1) / (square_x + square_y + C1)
+    structure: Plane = (2 * covariance + C2) / (var_x + var_y + C2)
+    return luminance, structure
 
 
 def _blur(plane: Plane) -> Plane:
