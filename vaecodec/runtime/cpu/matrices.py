@@ -60,16 +60,17 @@ class Matrix:
         return self._packed[key]
 
     def _pack(self, width: int, narrow: bool) -> tuple[NDArray[np.generic], Floats]:
-        both = np.concatenate([self.weight, self.bias[None]])
-        parts = np.split(both, 2, axis=1) if self.gated else [both]
-        share = width // len(parts)
-        panels = -(-parts[0].shape[1] // share)
-        padded = [np.pad(part, ((0, 0), (0, panels * share - part.shape[1]))) for part in parts]
-        columns = np.concatenate([part.reshape(len(both), panels, share) for part in padded], axis=2)
-        weight, bias = columns[:-1].transpose(1, 0, 2), np.ascontiguousarray(columns[-1]).reshape(-1)
+        parts = 2 if self.gated else 1
+        share, outputs = width // parts, self.outputs // parts
+        panels = -(-outputs // share)
+        columns = np.zeros((self.depth + 1, parts, panels * share), np.float32)
+        columns[:-1, :, :outputs] = self.weight.reshape(self.depth, parts, outputs)
+        columns[-1, :, :outputs] = self.bias.reshape(parts, outputs)
+        ordered = columns.reshape(self.depth + 1, parts, panels, share).transpose(2, 0, 1, 3)
+        bias = np.ascontiguousarray(ordered[:, -1]).reshape(-1)
         if not narrow:
-            return np.ascontiguousarray(weight).reshape(panels, -1), bias
-        pairs = to_bfloat16(weight).reshape(panels, self.depth // 2, 2, width).swapaxes(2, 3)
+            return np.ascontiguousarray(ordered[:, :-1]).reshape(panels, -1), bias
+        pairs = to_bfloat16(ordered[:, :-1]).reshape(panels, self.depth // 2, 2, width).swapaxes(2, 3)
         return np.ascontiguousarray(pairs).reshape(panels, -1), bias
 
 
