@@ -210,6 +210,17 @@ def test_whoever_only_looks_does_not_fetch_the_encoder(chromium: Any, site: Site
     assert site.asked.count(name) == 1
 
 
+def test_the_script_of_the_manual_works(chromium: Any, site: Site) -> None:
+    manual = (ROOT / "docs" / "browser.md").read_text(encoding="utf-8")
+    [script] = [block.partition("```")[0] for block in manual.split("```js\n")[1:]]
+    image = "const imageData = new ImageData(new Uint8ClampedArray(4 * 20 * 10).fill(99), 20, 10);"
+    site.files["manual.js"] = f"{image}\n{script}\nwindow.size = file.length;\nwindow.first = file[0];".encode()
+    site.files["manual.html"] = PAGE.replace("page.js", "manual.js").encode()
+    chromium.get(f"{site.url}/manual.html")
+    assert wait_for(chromium, "window.size", PATIENCE) < 500
+    assert chromium.execute_script("return window.first") == container.MAGIC[0]
+
+
 def test_encoding_can_be_stopped(page: Any, site: Site) -> None:
     site.files["image.rgba"] = photo(600).convert("RGBA").tobytes()
     script = """bytesOf('image.rgba').then((rgba) => {
