@@ -16,8 +16,6 @@ from vaecodec.native import processor
 from vaecodec.native.cache import Code
 
 _INTEGERS = {"int64": ctypes.c_int64, "uint64": ctypes.c_uint64}
-_SELF_INITIALIZING = (0, 45)
-"""The release since which llvmlite initializes LLVM itself."""
 _lock = threading.Lock()
 _Flat = Callable[[Any], Iterable[object]]
 
@@ -33,8 +31,6 @@ def target_machine() -> Any:
     """What makes code for this processor. The code model is that of code which is called where it was placed."""
     import llvmlite.binding as llvm
 
-    if tuple(int(part) for part in llvm_version().split(".")[:2]) < _SELF_INITIALIZING:
-        llvm.initialize()
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     target = llvm.Target.from_default_triple()
