@@ -1,7 +1,8 @@
 """`python -m bench startup`: what someone at a shell waits for: whole commands, each in a fresh process.
 
-The commands of all rows are run in turn, so that a busy moment hits all of them alike; medians. `vaecodec doctor` runs
-first, so that nothing is compiled while it is timed; "first" is a command in an installation where nothing is compiled.
+The commands of all rows are run in turn, so that a busy moment hits all of them alike; medians. `vaecodec doctor` and a
+round that is not timed come first, so that nothing is compiled later, by numba or to byte code, as after an installation
+by pip. "first" is a command in an installation where numba has compiled nothing.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ def commands(folder: Path) -> dict[str, list[str]]:
 
 def seconds(arguments: Sequence[str], variables: Mapping[str, str]) -> tuple[float, float]:
     """Wall and processor seconds of a process that runs the command."""
-    environment = {**os.environ, "PYTHONPATH": str(records.ROOT), **variables}
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environment = {**kept, "PYTHONPATH": str(records.ROOT), **variables}
     before, start = _used(), time.perf_counter()
     line = [sys.executable, "-c", PROGRAM, *arguments]
     subprocess.run(line, cwd=records.ROOT, env=environment, check=True, capture_output=True)
@@ -60,10 +62,11 @@ def _used() -> float:
 
 def measure(rounds: int, threads: int) -> list[Record]:
     """A row for each command."""
-    variables = openmp.variables(threads)
     with tempfile.TemporaryDirectory() as folder:
+        variables = openmp.variables(threads) | {"PYTHONPYCACHEPREFIX": str(Path(folder) / "byte_code")}
         lines = commands(Path(folder))
-        seconds(["doctor"], variables)
+        for arguments in (["doctor"], *lines.values()):
+            seconds(arguments, variables)
         times: dict[str, list[tuple[float, float]]] = {name: [] for name in [*lines, "first, decompress 0.08"]}
         for _ in range(rounds):
             for name, arguments in lines.items():
