@@ -1,8 +1,8 @@
 """`python -m bench startup`: what someone at a shell waits for: whole commands, each in a fresh process.
 
 The commands of all rows are run in turn, so that a busy moment hits all of them alike; medians. `vaecodec doctor` and a
-round that is not timed come first, so that nothing is compiled later, by numba or to byte code, as after an installation
-by pip. "first" is a command in an installation where numba has compiled nothing.
+round that is not timed come first: later nothing is compiled, by numba or to byte code, as after an installation by
+pip. "first" is a command in an installation where numba has compiled nothing.
 """
 
 from __future__ import annotations
