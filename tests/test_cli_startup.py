@@ -85,6 +85,20 @@ def test_doctor_compiles_all_that_an_image_takes(tmp_path: Path) -> None:
         assert not any(line.endswith(" numba") for line in imported)
 
 
+def test_blas_gets_threads_where_networks_may_need_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    startup.spare_blas()
+    assert "OPENBLAS_NUM_THREADS" not in os.environ
+    (tmp_path / "vaecodec").mkdir()
+    (tmp_path / "vaecodec" / "block-0.loop").touch()
+    startup.spare_blas()
+    assert os.environ["OPENBLAS_NUM_THREADS"] == "1"
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "3")
+    startup.spare_blas()
+    assert os.environ["OPENBLAS_NUM_THREADS"] == "3"
+
+
 def test_the_garbage_collector_pauses_for_the_first_file_alone(tmp_path: Path) -> None:
     code = "import gc\nfrom vaecodec.cli import startup\nstartup.pause_collector()\nprint(gc.isenabled())\n"
     code += "startup.resume_collector()\nprint(gc.isenabled())"

@@ -26,7 +26,7 @@ from vaecodec.cli.results import Record
 from vaecodec.cli.resuming import check_vaec, made_before
 from vaecodec.cli.run import Task, finish, run
 from vaecodec.cli.sources import Selection, photo_suffixes
-from vaecodec.cli.startup import codec_maker, limit_threads, may_skip_numba, resume_collector
+from vaecodec.cli.startup import codec_maker, limit_threads, may_skip_numba, resume_collector, spare_blas
 from vaecodec.cli.table import Table
 from vaecodec.cli.target import LOSSLESS, Target
 from vaecodec.refine import PASSES, Progress, passes_of
@@ -119,6 +119,7 @@ def compress(
     if dry_run:
         finish(run(planned, options.planning(placement, skip), console), console)
     limit_threads(machine.threads)
+    spare_blas()
     passes = _checked_passes(effort)
     if cluster is not None:
         jobs, machine, placement = 1, cluster.machine(machine), dataclasses.replace(placement, may_be_repeated=True)

@@ -20,7 +20,7 @@ from vaecodec.cli.results import Record
 from vaecodec.cli.resuming import check_picture, made_before
 from vaecodec.cli.run import Task, finish, run
 from vaecodec.cli.sources import VAEC_SUFFIXES, Selection
-from vaecodec.cli.startup import codec_maker, limit_threads, may_skip_numba, share_cores
+from vaecodec.cli.startup import codec_maker, limit_threads, may_skip_numba, share_cores, spare_blas
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -136,6 +136,7 @@ def decompress(
     if dry_run:
         finish(run(planned, options.planning(placement, skip), console), console)
     limit_threads(machine.threads)
+    spare_blas()
     decode = _decoder(part, own_model, machine, len(planned), jobs)
     work = Work(decode, placement, finishing, part.allow_partial)
     results = run(planned, Task(work, "decompressing", skip, report.decompress_lines), console, workers=jobs)

@@ -86,6 +86,14 @@ def limit_threads(threads: int | None) -> None:
         share_cores(1, threads)
 
 
+def spare_blas() -> None:
+    """Keep NumPy's BLAS from starting threads that wait actively: compiled loops don't use it. Before it is loaded."""
+    from vaecodec.native.cache import has_any
+
+    if has_any():
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
 def pause_collector() -> None:
     """Keep the garbage collector from looking again and again through modules that are all to stay."""
     gc.disable()

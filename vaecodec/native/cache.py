@@ -11,12 +11,13 @@ import hashlib
 import json
 import os
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 FOLDER_VARIABLE = "NUMBA_CACHE_DIR"
 """The environment variable that names another folder: the one that numba heeds."""
+SUFFIX = ".loop"
+"""The ending of the files' names."""
 _DIGEST = 32
 
 
@@ -71,6 +72,11 @@ def find(name: str) -> Path | None:
     return next((path for folder in folders() if (path := folder / name).is_file()), None)
 
 
+def has_any() -> bool:
+    """Whether any code is kept: a process will then hardly compute its networks in NumPy."""
+    return any(next(folder.glob(f"*{SUFFIX}"), None) for folder in folders())
+
+
 def read(name: str) -> Code | None:
     """The code that is kept under this name, if it can be read and is whole."""
     path = find(name)
@@ -93,6 +99,8 @@ def keep(name: str, code: Code) -> None:
 
 def _write(path: Path, data: bytes) -> None:
     """Whole or not at all: another process may read at any time."""
+    import tempfile  # most processes only read
+
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:

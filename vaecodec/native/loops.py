@@ -74,7 +74,7 @@ class Loops:
         return declared
 
     def _file(self, name: str) -> str:
-        return f"{name}-{self._key}.loop"
+        return f"{name}-{self._key}{cache.SUFFIX}"
 
     @cached_property
     def _key(self) -> str:
