@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Literal
-from urllib.parse import urlsplit
 
 import click
 
@@ -136,7 +135,7 @@ def _common_folders(names: Iterable[str]) -> list[str]:
     """For each store and bucket the folder that all of its URLs lie below."""
     groups = defaultdict(list)
     for name in names:
-        groups[urlsplit(name)[:2]].append(name)
+        groups[tuple(name.split("/", 3)[:3])].append(name)  # scheme, nothing, bucket
     return [os.path.commonprefix(group).rpartition("/")[0] for group in groups.values()]  # noqa: RUF071 (no paths)
 
 

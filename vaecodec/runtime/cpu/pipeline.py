@@ -25,7 +25,7 @@ from vaecodec.networks.config import ALIGNMENT, PATCH
 from vaecodec.rans.choice import RansCoder
 from vaecodec.runtime.cpu.kernels import Kernels, Pixels, Rows
 from vaecodec.runtime.cpu.networks import Networks
-from vaecodec.runtime.cpu.streaming import cut_rows
+from vaecodec.runtime.cpu.streaming import channels_first, cut_rows
 from vaecodec.runtime.cpu.weights import NetworkWeights
 from vaecodec.runtime.interface import dead_zone_widths
 from vaecodec.runtime.memory import Memory, Task
@@ -104,7 +104,7 @@ class CpuPipeline:
         y_hat = networks.quantize(networks.prior(z_rows), y, np.ascontiguousarray(index.transpose(1, 2, 0)), widths)
         check_r(y.transpose(2, 0, 1))
         check_finite("y_hat", y_hat)
-        return Latents(level, z_hat, np.ascontiguousarray(y.transpose(2, 0, 1), np.int32)), index, y_hat
+        return Latents(level, z_hat, channels_first(y)), index, y_hat
 
     def encode(self, quantized: Quantized) -> list[CodedLatents]:
         """The bytes of each image's latents."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vaecodec.runtime.cpu.kernels import Block, Kernels, Rows
 from vaecodec.runtime.windows import Window
@@ -104,6 +105,18 @@ class RowWindow:
     def drop(self, before: int) -> None:
         """Rows above `before` are no longer needed."""
         self._rows, self._top = self.rows(slice(before, self._bottom)).copy(), before
+
+
+def channels_first(rows: Rows) -> NDArray[np.int32]:
+    """Whole numbers [rows, columns, channels] -> int32 [channels, rows, columns].
+
+    Row by row: one transposition of a large array would fetch each of its cache lines anew for every channel.
+    """
+    height, width, channels = rows.shape
+    planes = np.empty((channels, height, width), np.int32)
+    for number, row in enumerate(rows):
+        planes[:, number] = row.T
+    return planes
 
 
 def cut_rows(bands: Iterable[Rows], window: Window) -> Iterator[Rows]:
