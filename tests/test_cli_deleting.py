@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +19,9 @@ from checks.deleting import run_with_kills
 from checks.folders import make_photos
 from tests.conftest import Command
 from vaecodec.cli.deleting import compare_pictures
+from vaecodec.cli.image_files import is_deep
 from vaecodec.errors import InputError
-from vaecodec.image import Picture
+from vaecodec.image import Picture, to_picture
 
 
 @pytest.fixture
@@ -72,6 +76,50 @@ def test_photos_of_which_the_file_does_not_hold_all_are_kept(
     assert "moving.gif is kept: its .vaec file holds one of 2 frames" in done.err
     assert "deep.png is kept: its .vaec file holds the picture of mode I;16 in 8 bits" in done.err
     assert all(Path(name).exists() for name in ("moving.gif", "deep.png", "ink.jpg"))
+
+
+def _png_of_16_bits(values: NDArray[np.uint16]) -> bytes:
+    """A PNG of values [H, W, 3], which Pillow cannot write."""
+
+    def chunk(tag: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + tag + content + struct.pack(">I", zlib.crc32(tag + content))
+
+    height, width, _ = values.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    head = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def test_colours_of_16_bits_are_noticed(command: Command, photo: NDArray[np.uint8]) -> None:
+    """Pillow reads 8 of the bits and says nothing."""
+    deep = photo.astype(np.uint16) * 257
+    Path("deep.png").write_bytes(_png_of_16_bits(deep))
+    Path("deep.ppm").write_bytes(b"P6\n90 61\n65535\n" + deep.astype(">u2").tobytes())
+    for name in ("deep.png", "deep.ppm"):
+        with pytest.warns(UserWarning, match="more than 8 bits a channel are reduced to 8"):
+            to_picture(Image.open(name))
+        done = command("compress", name, "--overwrite")
+        assert (done.code, done.err) == (0, f"vaecodec: note: {name}: more than 8 bits a channel are reduced to 8\n")
+        done = command("compress", name, "--overwrite", "--delete-original")
+        assert (done.code, "its .vaec file holds 8 bits a channel, the photo has more" in done.err) == (4, True)
+        assert Path(name).exists()
+
+
+@pytest.mark.parametrize(
+    ("form", "start", "place", "bits"),
+    [("AVIF", b"av1C", 6, 0x40), ("JPEG2000", b"\xff\x4f\xff\x51", 42, 0x0B)],
+    ids=["AVIF", "JPEG2000"],
+)
+def test_depth_of_formats_that_pillow_does_not_tell(
+    photo: NDArray[np.uint8], form: str, start: bytes, place: int, bits: int
+) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(photo).save(buffer, form)
+    data = bytearray(buffer.getvalue())
+    with Image.open(io.BytesIO(data)) as image:
+        assert not is_deep(image, bytes(data))
+        data[data.index(start) + place] |= bits
+        assert is_deep(image, bytes(data))
 
 
 def test_an_existing_output_keeps_the_photo(command: Command, png: Path) -> None:

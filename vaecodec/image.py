@@ -119,7 +119,8 @@ def to_picture(image: object) -> Picture:
 
     * PIL: L, LA, RGB, RGBA, and P, PA, 1, RGBa, La, RGBX, YCbCr, HSV; CMYK and LAB become sRGB with a ``UserWarning``;
       I;16 (0..65535), I (0..65535, or 0..255 if no value is more) and F (0..255, or 0..1 if no value is more) are
-      reduced to 8 bits with one. ICC profile, EXIF and XMP are kept; pixels are not rotated.
+      reduced to 8 bits with one, and so are colours of 16 bits in a file that is not loaded yet. ICC profile, EXIF
+      and XMP are kept; pixels are not rotated.
     * numpy: uint8 [H, W] or [H, W, C], C = 1 L, 2 LA, 3 RGB, 4 RGBA.
     * torch: [C, H, W], uint8 or floating point in 0..1.
     * A ``Picture`` is returned as it is.
@@ -301,10 +302,30 @@ def _levels_of_shares(shares: NDArray[np.float64]) -> NDArray[np.uint8]:
     return np.rint(shares * 255).astype(np.uint8)
 
 
+DEEP = "more than 8 bits a channel are reduced to 8"
+_BYTE = 255
+_DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "F")
+"""Modes of gray whose reduction is said by itself."""
+
+
+def has_deep_tiles(image: Image.Image) -> bool:
+    """True for an image that is not loaded yet, of which Pillow will keep 8 bits of more: colours of 16 bits.
+
+    Pillow has no mode for them and says nothing; how a file is decoded (`tile`) is the place where it can be seen.
+    """
+    arguments = [tile[3] for tile in getattr(image, "tile", [])]
+    words = [word for args in arguments for word in (args if isinstance(args, tuple) else (args,))]
+    is_deep = any(";16" in word for word in words if isinstance(word, str))
+    is_deep = is_deep or (image.format == "PPM" and any(isinstance(word, int) and word > _BYTE for word in words))
+    return is_deep and image.mode not in _DEEP_MODES
+
+
 def _from_pil(image: Image.Image) -> Picture:
     if 0 in image.size:
         message = f"image: size {image.width} x {image.height} is empty, both sides must be at least 1"
         raise InputError(message)
+    if has_deep_tiles(image):
+        warnings.warn(DEEP, UserWarning, stacklevel=2)
     image.load()  # some formats keep their metadata behind the pixels
     _warn_of_frames(image)
     icc, xmp = _metadata_bytes(image, "icc_profile"), _metadata_bytes(image, "xmp")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -45,7 +46,7 @@ def delete_original(
     image: the source, decoded; state: of its file when it was read. Raises InputError where the .vaec file does not
     hold all of the photo or the photo has changed since, FormatError where the file is damaged, and OSError.
     """
-    reason = _what_is_lost(image)
+    reason = _what_is_lost(image) or _what_was_not_read(job.read())
     if reason is not None:
         message = f"{job.source} is kept: {reason}"
         raise InputError(message)
@@ -68,6 +69,18 @@ def _what_is_lost(image: Image.Image) -> str | None:
     if image.mode not in WHOLE_MODES:
         return f"its .vaec file holds the picture of mode {image.mode} in 8 bits of sRGB"
     return None
+
+
+def _what_was_not_read(data: bytes) -> str | None:
+    """What of a photo Pillow has left out without a word; None where it has read everything."""
+    from PIL import Image
+
+    from vaecodec.cli.image_files import is_deep
+
+    with Image.open(io.BytesIO(data)) as image:
+        if image.format == "JXL":
+            return "its .vaec file holds 8 bits a channel, and how many a JPEG XL has Pillow does not say"
+        return "its .vaec file holds 8 bits a channel, the photo has more" if is_deep(image, data) else None
 
 
 def compare_pictures(expected: Picture, decoded: Picture) -> None:

@@ -17,7 +17,7 @@ from vaecodec import urls
 from vaecodec.cli.sources import PLUGINS
 from vaecodec.container import salvage
 from vaecodec.errors import InputError
-from vaecodec.image import PILLOW_ERRORS, stripped, to_picture, to_pil, upright
+from vaecodec.image import DEEP, PILLOW_ERRORS, has_deep_tiles, stripped, to_picture, to_pil, upright
 from vaecodec.urls import is_url
 
 # What the plugins of Pillow raise on damaged files, over all formats.
@@ -42,6 +42,9 @@ _MOST_PROFILE = {
 }
 """Bytes of the largest colour profile that a format holds."""
 _XMP_TAG_OF_TIFF = 700
+_HIGH_BIT_DEPTH = 0x40
+BITS = 8
+"""Of a channel, in Pillow's modes of colour and in .vaec files."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,8 @@ def open_photo(data: bytes) -> Image.Image:
     _load_plugin_for(data)
     try:
         image = Image.open(io.BytesIO(data))
+        if is_deep(image, data):
+            warnings.warn(DEEP, UserWarning, stacklevel=2)
         image.load()
     except UnidentifiedImageError as error:
         message = "not an image that Pillow can read"
@@ -69,6 +74,18 @@ def open_photo(data: bytes) -> Image.Image:
         message = f"the image cannot be read: {error}"
         raise InputError(message) from error
     return image
+
+
+def is_deep(image: Image.Image, data: bytes) -> bool:
+    """True for the image of a file, not loaded yet, whose colours have more than the 8 bits that Pillow keeps."""
+    bits = image.info.get("bit_depth", 8)  # as pillow-heif says it
+    if image.format == "AVIF":
+        at = data.find(b"av1C")  # AV1-ISOBMFF 2.3.3: the third byte of the box has the flag of 10 and 12 bits
+        bits = 10 if at >= 0 and data[at + 6 : at + 7] and data[at + 6] & _HIGH_BIT_DEPTH else 8
+    elif image.format == "JPEG2000" and image.mode not in ("I", "I;16"):
+        at = data.find(b"\xff\x4f\xff\x51")  # ISO 15444-1 A.5.1: SIZ; its first channel has these bits, less 1
+        bits = 1 + (data[at + 42] & 0x7F) if 0 <= at < len(data) - 42 else 8
+    return has_deep_tiles(image) or bits > BITS
 
 
 def size_of(name: str) -> tuple[int, int]:
