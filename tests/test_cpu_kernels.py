@@ -23,6 +23,7 @@ from vaecodec.runtime.cpu.matrices import Matrix, to_bfloat16
 from vaecodec.runtime.cpu.plain import PlainKernels
 from vaecodec.runtime.cpu.streaming import BlockRows, RowStream, RowWindow, SingleRows
 from vaecodec.runtime.cpu.threads import share, thread_count
+from vaecodec.runtime.cpu.tile_sizes import PEAK_WIDTH
 
 PLAIN, COMPILED = PlainKernels(), CompiledKernels(1)
 BOTH = pytest.mark.parametrize("kernels", [PLAIN, COMPILED], ids=["plain", "compiled"])
@@ -119,6 +120,25 @@ def test_blocks_are_bounded_whatever_comes(kernels: Kernels) -> None:
     assert np.abs(found).max() == np.float32(STREAM_MAX)
     assert PRODUCT_MAX < 1e12
     assert np.isfinite(found).all()
+
+
+@BOTH
+@pytest.mark.parametrize("width", [1, 8, 21])
+def test_blocks_tell_their_largest_products(kernels: Kernels, width: int) -> None:
+    """Before the bound, of every eight positions side by side; nothing else than the rows asked for counts."""
+    layer, weights = _block(16, 2)
+    x, products = _random(9, width, 16, scale=4), []
+    layer.ffn_in.register_forward_hook(lambda _m, _i, out: products.append(out))
+    with torch.inference_mode():
+        layer(torch.from_numpy(x.transpose(2, 0, 1)[None].copy()))
+    gates, values = products[0][0].chunk(2)
+    largest = (torch.nn.functional.silu(gates) * values).abs().amax(0).numpy()
+    expected = np.maximum.reduceat(largest, range(0, width, PEAK_WIDTH), 1)
+    for start, stop in ((0, 9), (3, 5)):
+        peaks = np.zeros((stop - start, -(-width // PEAK_WIDTH)), np.float32)
+        kernels.block(x, weights, start, stop, narrow=False, peaks=peaks)
+        assert np.allclose(peaks, expected[start:stop], rtol=1e-4)
+    assert expected.max() > 1
 
 
 @needs_bfloat16

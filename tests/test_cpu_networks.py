@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 
 from vaecodec.entropy.coding import Latents
 from vaecodec.errors import WeightsError
@@ -21,7 +22,7 @@ from vaecodec.runtime.choice import choose
 from vaecodec.runtime.cpu import tiles
 from vaecodec.runtime.cpu.engine import CpuEngine
 from vaecodec.runtime.cpu.kernels import CompiledKernels
-from vaecodec.runtime.cpu.networks import Networks
+from vaecodec.runtime.cpu.networks import NARROW_PRODUCT, Networks
 from vaecodec.runtime.cpu.pipeline import CpuPipeline
 from vaecodec.runtime.cpu.plain import PlainKernels
 from vaecodec.runtime.cpu.weights import NetworkWeights
@@ -31,6 +32,7 @@ from vaecodec.runtime.windows import Window
 from vaecodec.weights.manifest import entry_by_name, manifest
 from vaecodec.weights.store import INTEGER_PREFIXES, PREVIEW_PREFIX, StoredModel, read_model
 
+SAMPLES = Path(__file__).parents[1] / "samples"
 TINY = Path(__file__).parent / "golden" / "tiny-v1.safetensors"
 KERNELS = {"plain": PlainKernels(), "compiled": CompiledKernels(2)}
 TYPES = [("plain", False), ("compiled", False)] + [("compiled", True)] * tiles.HAS_BFLOAT16
@@ -92,15 +94,19 @@ def test_bands_give_what_the_whole_gives(monkeypatch: pytest.MonkeyPatch, name: 
         assert np.abs(whole - parts).max() <= (name == "plain" or len(whole) == 38)
 
 
+@pytest.mark.parametrize("kind", ["photo", "noise"])
 @pytest.mark.parametrize(("name", "narrow"), TYPES)
-def test_crops_are_parts_of_the_whole(name: str, narrow: bool) -> None:
-    pixels = np.random.default_rng(2).integers(0, 256, (200, 260, 3), dtype=np.uint8)
+def test_crops_are_parts_of_the_whole(name: str, narrow: bool, kind: str, photo: NDArray[np.uint8]) -> None:
+    """Of noise not to the bit in bfloat16: a crop does not know what of the whole is decoded in float32."""
+    noise = np.random.default_rng(2).integers(0, 256, (200, 260, 3), dtype=np.uint8)
+    pixels = np.tile(photo, (4, 3, 1))[:200, :260] if kind == "photo" else noise
     pipeline = _pipeline("tiny", name, narrow=narrow)
     latents = pipeline.quantize([pixels], 40).latents_of(0)
     whole = pipeline.synthesize(latents, Window(0, 200, 0, 260)).astype(int)
+    most = 3 if kind == "noise" and narrow else int(name == "plain")
     for top, left, size in product((0, 90, 150), (0, 31, 200), (1, 50)):
         crop = pipeline.synthesize(latents, Window(top, top + size, left, left + size))
-        assert np.abs(whole[top : top + size, left : left + size] - crop).max() <= (name == "plain")
+        assert np.abs(whole[top : top + size, left : left + size] - crop).max() <= most
 
 
 def test_regions_are_those_of_the_layers(stored: StoredModel) -> None:
@@ -154,3 +160,95 @@ def test_latents_of_no_image_give_some_image(name: str, narrow: bool) -> None:
             np.ascontiguousarray(r.transpose(1, 2, 0)),
         )
         assert np.isfinite(y_hat).all()
+
+
+# Where bfloat16 is not trusted
+
+
+def _checkerboard(side: int, period: int) -> NDArray[np.uint8]:
+    rows, columns = np.mgrid[:side, :side]
+    return np.repeat((((rows // period + columns // period) % 2) * 255).astype(np.uint8)[..., None], 3, 2)
+
+
+def _both(model: str) -> tuple[CpuPipeline, CpuPipeline]:
+    return _pipeline(model, "compiled"), _pipeline(model, "compiled", narrow=True)
+
+
+@pytest.mark.parametrize("model", [entry.name for entry in manifest()])
+def test_patterns_decode_alike_in_both_types(model: str) -> None:
+    """Patterns that drive the networks to their bounds: 255 levels apart in bfloat16 alone."""
+    wide, narrow = _both(model)
+    for pixels, level in product((_checkerboard(128, 1), _checkerboard(128, 5)), (19, 60)):
+        window = Window(0, 128, 0, 128)
+        for latents in (pipeline.quantize([pixels], level).latents_of(0) for pipeline in (wide, narrow)):
+            first, second = (of.synthesize(latents, window).astype(int) for of in (wide, narrow))
+            assert np.abs(first - second).max() <= 3
+
+
+def test_only_what_is_near_a_large_product_is_decoded_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Inside of the rectangles are the pixels of float32, outside of them those of bfloat16."""
+    wide, narrow = _both("tiny")
+    noise = np.random.default_rng(5).integers(0, 256, (700, 512, 3), dtype=np.uint8)
+    latents, window = wide.quantize([noise], 40).latents_of(0), Window(0, 700, 0, 512)
+    found: list[Window] = []
+    squares = np.zeros((11, 8), np.float32)
+    squares[0, 7] = squares[7, 2] = squares[8, 5] = NARROW_PRODUCT + 1
+
+    def untrusted(networks: Networks) -> list[Window]:
+        networks.peaks.squares[:] = squares
+        found[:] = original(networks)
+        return found
+
+    original = Networks.untrusted
+    exact = wide.synthesize(latents, window)
+    monkeypatch.setattr(Networks, "untrusted", lambda _: [])
+    rounded = narrow.synthesize(latents, window)
+    monkeypatch.setattr(Networks, "untrusted", untrusted)
+    mended = narrow.synthesize(latents, window)
+    assert found == [Window(0, 128, 384, 512), Window(384, 640, 64, 448)]
+    expected = rounded.copy()
+    for part in found:
+        rows, columns = slice(part.top, part.bottom), slice(part.left, part.right)
+        expected[rows, columns] = exact[rows, columns]
+    assert np.array_equal(mended, expected)
+    assert not np.array_equal(mended, rounded)
+    quarter = narrow.synthesize(latents, Window(0, 175, 0, 128), reduction=4)
+    assert quarter.shape == (175, 128, 3)
+
+
+def test_a_context_that_bfloat16_may_shake_is_that_of_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the encoder as in the decoder: the integers, y_hat and the pixels are those of float32."""
+    wide, narrow = _both("tiny")
+    monkeypatch.setattr("vaecodec.runtime.cpu.networks.CONTEXT_PRODUCT", np.inf)
+    pixels = np.random.default_rng(5).integers(0, 256, (100, 200, 3), dtype=np.uint8)
+    first, second = (pipeline.quantize([pixels], 50) for pipeline in (wide, narrow))
+    assert not np.array_equal(first.y_hat, second.y_hat)
+    monkeypatch.setattr("vaecodec.runtime.cpu.networks.CONTEXT_PRODUCT", 0.0)
+    second = narrow.quantize([pixels], 50)
+    assert np.array_equal(first.y_hat, second.y_hat)
+    latents = second.latents_of(0)
+    assert np.array_equal(first.latents_of(0).r, latents.r)
+    assert np.array_equal(wide.y_hat(latents), narrow.y_hat(latents))
+
+
+@pytest.mark.parametrize("path", sorted(SAMPLES.glob("*.jpg")), ids=lambda path: path.stem)
+def test_photographs_are_trusted(stored: StoredModel, path: Path) -> None:
+    with Image.open(path) as opened:
+        pixels = np.asarray(opened.convert("RGB").crop((400, 300, 656, 556)))
+    weights = NetworkWeights(stored)
+    for level in (12, LEVELS - 1):
+        networks = Networks(weights, CompiledKernels(1), level, narrow=True, band_pixels=1 << 20)
+        z = np.rint(networks.hyper_analyse(y := networks.analyse(pixels)))
+        index, widths = np.ones(y.shape, np.uint8), np.zeros(256, np.float32)
+        list(networks.synthesize(networks.quantize(networks.prior(z), y, index, widths)))
+        assert networks.is_steady
+        assert networks.untrusted() == []
+        assert networks.peaks.largest > 0
+
+
+def test_the_pixels_of_a_target_are_those_of_the_decoder() -> None:
+    _, narrow = _both("fast-perceptual")
+    pixels = _checkerboard(128, 5)
+    quantized = narrow.quantize([pixels], 40)
+    measured = np.concatenate(list(narrow.decoded_rows(quantized, 40)))
+    assert np.array_equal(measured, narrow.synthesize(quantized.latents_of(0), Window(0, 128, 0, 128)))

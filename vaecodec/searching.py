@@ -55,7 +55,7 @@ def encode_to(
         content = pack(coded, level), (level, strength)
         if goal.bound == "high":
             return Trial(goal.value_of_bytes(len(content[0])), content)
-        return Trial(source.psnr(pipeline.pixel_rows(quantized.y_hat[0], level)), content)
+        return Trial(source.psnr(pipeline.decoded_rows(quantized, level)), content)
 
     def measure_refined(refine: Refine, level: int, balance: float) -> Trial[bytes]:
         latents, coded = refine(source, pipeline.quantize(features, level).latents_of(0), balance)

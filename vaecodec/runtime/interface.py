@@ -67,6 +67,9 @@ class Pipeline(Protocol):
         reduction: 1, 2, 4, 8 reduces the image by that factor; `window` counts the pixels of the reduced image.
         """
 
+    def decoded_rows(self, quantized: Any, level: int) -> Iterator[NDArray[np.uint8]]:
+        """What the decoder makes of the one image in `quantized`, band by band from the top: uint8 [rows, 16w, 3]."""
+
     def pixel_rows(self, y_hat: Any, level: int) -> Iterator[NDArray[np.uint8]]:
         """The decoded image of y_hat [M, h, w], band by band from the top: uint8 [rows, 16w, 3]."""
 

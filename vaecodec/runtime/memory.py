@@ -29,10 +29,11 @@ def bytes_per_pixel(config: ModelConfig, task: Task) -> float:
     """Held of the whole picture at the peak: uint8 pixels, latents, entropy coder (`python -m bench scale`).
 
     A position of the latents is 256 pixels. Encoding: y and y_hat of 4 bytes, the scale index twice; or later r of 4
-    bytes, the index, symbols, words. Decoding: r, y_hat, and the pixels twice. A target: the features, y, y_hat and r.
+    bytes, the index, symbols, words. Decoding: r, y_hat, and the pixels twice. A target: the features, y_hat, r and the
+    index, and what decoding them takes.
     """
-    latents = {"encode": 10 * config.M, "decode": 8 * config.M, "target": 14 * config.M}[task]
-    pixels = {"encode": 3.0, "decode": 7.0, "target": 3.0 + config.C / 16}[task]
+    latents = {"encode": 10 * config.M, "decode": 8 * config.M, "target": 17 * config.M}[task]
+    pixels = {"encode": 3.0, "decode": 7.0, "target": 6.0 + config.C / 16}[task]
     return latents / 256 + pixels
 
 

@@ -165,6 +165,10 @@ class TorchPipeline:
             top = bottom
         return pixels.cpu().numpy()
 
+    def decoded_rows(self, quantized: Quantized, level: int) -> Iterator[NDArray[np.uint8]]:
+        """Compute what `interface.Pipeline.decoded_rows` says."""
+        yield from self.pixel_rows(quantized.y_hat[0], level)
+
     @torch.inference_mode()
     def pixel_rows(self, y_hat: Tensor | NDArray[np.float32], level: int) -> Iterator[NDArray[np.uint8]]:
         """The decoded picture of y_hat [M, h, w], band by band from the top: uint8 [rows, 16w, 3]."""

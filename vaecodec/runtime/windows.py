@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,21 @@ class Window:
             max(0, self.left - halo),
             min(width, self.right + halo),
         )
+
+    def joined(self, other: Window) -> Window:
+        """The smallest rectangle that covers both."""
+        tops, bottoms, lefts, rights = zip(astuple(self), astuple(other), strict=True)
+        return Window(min(tops), max(bottoms), min(lefts), max(rights))
+
+    def shared(self, other: Window) -> Window:
+        """What both cover; without rows or columns where that is nothing."""
+        top, left = max(self.top, other.top), max(self.left, other.left)
+        bottom, right = min(self.bottom, other.bottom), min(self.right, other.right)
+        return Window(top, max(top, bottom), left, max(left, right))
+
+    def moved(self, down: int, right: int) -> Window:
+        """The same, further down and to the right."""
+        return Window(self.top + down, self.bottom + down, self.left + right, self.right + right)
 
     def clipped(self, height: int, width: int) -> Window:
         """The part of it within 0..height, 0..width."""

@@ -11,12 +11,13 @@ from numba.extending import overload
 
 from vaecodec.native.loops import loop
 from vaecodec.networks.config import PATCH, PRODUCT_MAX, STREAM_MAX
-from vaecodec.runtime.cpu.tile_sizes import ROWS, STRIDE, WIDTH
+from vaecodec.runtime.cpu.tile_sizes import PEAK_WIDTH, ROWS, STRIDE, WIDTH
 from vaecodec.runtime.cpu.tiles import (
     add_tile,
     copy_numbers,
     finish_tile,
     gate_tile,
+    hand_over_peak,
     mix_neighbours,
     multiply_tile,
     narrow_rows,
@@ -83,13 +84,14 @@ def _product(  # type: ignore[no-untyped-def]
 
 
 def _block(  # type: ignore[no-untyped-def]
-    x, out, first, start, stop, enter, enter_bias, depthwise, depthwise_bias, leave, leave_bias, gated, gated_bias,
-    back, back_bias, values, narrow, inner, stream, sums, entered,
+    x, out, peaks, first, start, stop, enter, enter_bias, depthwise, depthwise_bias, leave, leave_bias, gated,
+    gated_bias, back, back_bias, values, narrow, inner, stream, sums, entered, peak,
 ):  # fmt: skip
     """Rows start..stop of x through a block, to `out` from its row start - first on.
 
-    Beyond the rows of x are zeros, as the depthwise convolution sees them. depthwise [9, channels]. entered
-    [3, (width + 2) * channels]: zeros at the start.
+    Beyond the rows of x are zeros, as the depthwise convolution sees them. depthwise [9, channels]. peaks [rows of out,
+    columns / PEAK_WIDTH, LANES]: raised to the largest gated products, before their bound. entered
+    [3, (width + 2) * channels], peak [LANES]: zeros at the start.
     """
     height, width, channels = x.shape
     hidden = HALF * len(gated)
@@ -115,6 +117,10 @@ def _block(  # type: ignore[no-untyped-def]
         here = row - 1
         for left in range(0, width, ROWS):
             count = min(ROWS, width - left)
+            for m in range(count, ROWS):  # what was there before must not count in `peaks`
+                for k in range(np.uint64(channels)):
+                    values[m, k] = 0
+                    stream[m, k] = 0
             for m in range(count):
                 at = (left + m) * channels
                 above, middle = entered[(row - 1) % 3], entered[row % 3]
@@ -127,7 +133,8 @@ def _block(  # type: ignore[no-untyped-def]
             factor = _left(stream, narrow, channels)
             for panel in range(len(gated)):
                 multiply_tile(factor, gated, panel, sums, steps)
-                gate_tile(sums, gated_bias, panel, PRODUCT, inner)
+                gate_tile(sums, gated_bias, panel, PRODUCT, inner, peak)
+            hand_over_peak(peak, peaks, np.uint64((here - first) * peaks.shape[1] + left // PEAK_WIDTH))
             for panel in range(len(back)):
                 multiply_tile(inner, back, panel, sums, inner_steps)
                 add_tile(sums, back_bias, panel, STREAM, stream)
@@ -140,9 +147,9 @@ _PRODUCT = (
     "float32, float32[:, :, ::1], int64, int64, float32[:, ::1], {0}[:, ::1], float32[:, ::1], float32[:, ::1])"
 )
 _BLOCK = (
-    "void(float32[:, :, ::1], float32[:, :, ::1], int64, int64, int64, {0}[:, ::1], float32[::1], float32[:, ::1], "
-    "float32[::1], {0}[:, ::1], float32[::1], {0}[:, ::1], float32[::1], {0}[:, ::1], float32[::1], float32[:, ::1], "
-    "{0}[:, ::1], {0}[:, ::1], float32[:, ::1], float32[:, ::1], float32[:, ::1])"
+    "void(float32[:, :, ::1], float32[:, :, ::1], float32[:, :, ::1], int64, int64, int64, {0}[:, ::1], float32[::1], "
+    "float32[:, ::1], float32[::1], {0}[:, ::1], float32[::1], {0}[:, ::1], float32[::1], {0}[:, ::1], float32[::1], "
+    "float32[:, ::1], {0}[:, ::1], {0}[:, ::1], float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[::1])"
 )
 product_float32 = loop(_PRODUCT.format("float32"))(_product)
 product_bfloat16 = loop(_PRODUCT.format("uint16"))(_product)

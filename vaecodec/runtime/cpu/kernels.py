@@ -14,6 +14,7 @@ from vaecodec.native.processor import has_bfloat16
 from vaecodec.networks.config import PATCH
 from vaecodec.runtime.cpu.matrices import Floats, Matrix
 from vaecodec.runtime.cpu.threads import share, thread_count
+from vaecodec.runtime.cpu.tile_sizes import PEAK_WIDTH
 
 Rows = NDArray[np.float32]
 """[rows, columns, channels], C-contiguous."""
@@ -64,8 +65,13 @@ class Kernels(Protocol):
         inputs are squares of fold x fold positions, row by row. spread: so are the outputs.
         """
 
-    def block(self, x: Rows, weights: Block, start: int, stop: int, *, narrow: bool) -> Rows:
-        """Rows start..stop of x through a block. Beyond the rows of x its depthwise convolution sees zeros."""
+    def block(
+        self, x: Rows, weights: Block, start: int, stop: int, *, narrow: bool, peaks: Floats | None = None
+    ) -> Rows:
+        """Rows start..stop of x through a block. Beyond the rows of x its depthwise convolution sees zeros.
+
+        peaks [stop - start, columns / PEAK_WIDTH, rounded up]: becomes the largest gated products, before their bound.
+        """
 
     def unfold(self, pixels: Pixels) -> Rows:
         """uint8 [8h, 8w, 3] -> [h, w, 192]: squares of 8 x 8 pixels, row by row."""
@@ -150,7 +156,9 @@ class CompiledKernels:
         share(height, self._threads, work)
         return out
 
-    def block(self, x: Rows, weights: Block, start: int, stop: int, *, narrow: bool) -> Rows:
+    def block(
+        self, x: Rows, weights: Block, start: int, stop: int, *, narrow: bool, peaks: Floats | None = None
+    ) -> Rows:
         """Compute what `Kernels.block` says."""
         self._check(x, np.float32, (None, None, weights.enter.depth))
         out = np.empty((stop - start, *x.shape[1:]), np.float32)
@@ -159,14 +167,20 @@ class CompiledKernels:
         enter = self._packed(weights.enter, narrow=narrow)
         kind = enter[0].dtype
         loop = LOOPS.block_bfloat16 if kind == np.uint16 else LOOPS.block_float32
+        shape, lanes = (stop - start, -(-x.shape[1] // PEAK_WIDTH)), self._sizes.LANES
+        reached = np.zeros((*shape, lanes), np.float32)
 
         def work(first: int, last: int) -> None:
-            parts = (x, out, start, start + first, start + last)
+            parts = (x, out, reached, start, start + first, start + last)
             scratch = self._scratch(np.float32, kind, kind, np.float32, None)
             entered = np.zeros((3, (x.shape[1] + 2) * x.shape[2]), np.float32)
-            loop(*parts, *enter, weights.depthwise, weights.depthwise_bias, *rest, *scratch, entered)
+            peak = np.zeros(lanes, np.float32)
+            loop(*parts, *enter, weights.depthwise, weights.depthwise_bias, *rest, *scratch, entered, peak)
 
         share(stop - start, self._threads, work)
+        if peaks is not None:
+            self._check(peaks, np.float32, shape)
+            reached.max(2, out=peaks)
         return out
 
     def unfold(self, pixels: Pixels) -> Rows:

@@ -21,7 +21,8 @@ from vaecodec.networks.config import (
 )
 from vaecodec.runtime.cpu.kernels import Block, Kernels, Pixels, Rows
 from vaecodec.runtime.cpu.matrices import Floats, Matrix
-from vaecodec.runtime.cpu.streaming import BlockRows, RowStream, RowWindow, SingleRows
+from vaecodec.runtime.cpu.streaming import BlockRows, Peaks, RowStream, RowWindow, SingleRows
+from vaecodec.runtime.cpu.tile_sizes import PEAK_WIDTH
 from vaecodec.runtime.cpu.weights import NetworkWeights
 from vaecodec.runtime.windows import Y_CELL, Z_CELL, Region, Window, padded_rows, padded_size
 
@@ -34,10 +35,16 @@ NARROW_ANALYSIS = 31
 In bfloat16 that costs about 0.01 dB up to there, and 0.1 dB at the highest level; in g_s it would cost twice that.
 """
 
+NARROW_PRODUCT, CONTEXT_PRODUCT = 3.0, 4.0
+"""The largest gated products in g_s and in the context that bfloat16 is trusted with. Where they are larger, as on text
+and patterns, the networks make much of little: rounding changed pixels by 4 to 255 levels there, and by 3 at most
+elsewhere (`python -m checks hostile` measures it). So beyond the first a part of the image is decoded again in float32,
+beyond the second the whole is coded in it. Hardly a photograph gets there."""
+
 
 class Networks:
     """Those of one model at one level. narrow: the blocks' products are of bfloat16. band_pixels: about how many pixels
-    of the image go through them at once."""
+    of the image go through them at once. peaks, context_peaks: the products of g_s and the context that ran last."""
 
     def __init__(
         self, weights: NetworkWeights, kernels: Kernels, level: int, *, narrow: bool, band_pixels: int
@@ -45,6 +52,31 @@ class Networks:
         self._weights, self._kernels, self._level = weights, kernels, level
         self._narrow, self._band_pixels = narrow, band_pixels
         self._config = weights.config
+        self.peaks, self.context_peaks = Peaks(0, 0), Peaks(0, 0)
+
+    @property
+    def is_steady(self) -> bool:
+        """Whether y_hat is that of float32 but for rounding."""
+        return not self._narrow or self.context_peaks.largest <= CONTEXT_PRODUCT
+
+    def untrusted(self) -> list[Window]:
+        """Where the pixels are not those of float32 but for rounding: rectangles, one below the other."""
+        if not self._narrow or self.peaks.largest <= NARROW_PRODUCT:
+            return []
+        # A product reaches no further than a square: g_s has a block for each position of it, or fewer.
+        reach = -(-self._config.blocks_s // PEAK_WIDTH)
+        hot, (rows, columns) = np.argwhere(self.peaks.squares > NARROW_PRODUCT), self.peaks.squares.shape
+        found: list[Window] = []
+        for row, column in hot.tolist():  # from the top
+            square = Window(row, row + 1, column, column + 1).grown(reach, rows, columns)
+            if found and square.top <= found[-1].bottom:
+                square = found.pop().joined(square)
+            found.append(square)
+        return [square.finer(PEAK_WIDTH * PATCH) for square in found]
+
+    def widened(self) -> Networks:
+        """The same in float32."""
+        return Networks(self._weights, self._kernels, self._level, narrow=False, band_pixels=self._band_pixels)
 
     def region(self, pixels: Window, height: int, width: int, reduction: int = 1) -> Region:
         """What the decoder must compute for a rectangle of an image of height * width pixels (padded)."""
@@ -63,8 +95,8 @@ class Networks:
             stop = min(rows, start + step)
             yield slice(start, stop), stop == rows
 
-    def _blocks(self, blocks: Iterable[Block]) -> list[BlockRows]:
-        return [BlockRows(self._kernels, block, narrow=self._narrow) for block in blocks]
+    def _blocks(self, blocks: Iterable[Block], peaks: Peaks | None = None) -> list[BlockRows]:
+        return [BlockRows(self._kernels, block, narrow=self._narrow, peaks=peaks) for block in blocks]
 
     def _product(self, matrix: Matrix, **how: int) -> SingleRows:
         """A layer between blocks of the hyperprior, in the blocks' type: it costs nothing there. g_a and g_s need more
@@ -192,7 +224,8 @@ class Networks:
         """
         trunk = self._weights.blocks("context.trunk", self._config.blocks_context)
         adaptors = [self._weights.matrix(f"context.adaptors.{number}") for number in range(STEPS - 1)]
-        streams = [RowStream(self._blocks(trunk)) for _ in adaptors]
+        self.context_peaks = Peaks(*y_hat.shape[:2])
+        streams = [RowStream(self._blocks(trunk, self.context_peaks)) for _ in adaptors]
         done, kept = [0] * STEPS, RowWindow()
         for band in p:
             rows = kept.push(band)
@@ -222,10 +255,11 @@ class Networks:
             return
         up = self._weights.up("g_s.up", self._level, outputs="log_q_dec")
         head, side = self._weights.head(reduction), PATCH // reduction
+        self.peaks = Peaks(*(Y_CELL // PATCH * length for length in y_hat.shape[:2]))
         stream = RowStream(
             [
                 self._stage(up, narrow=False, spread=2),
-                *self._blocks(self._weights.blocks("g_s.blocks", self._config.blocks_s)),
+                *self._blocks(self._weights.blocks("g_s.blocks", self._config.blocks_s), self.peaks),
                 self._stage(head, narrow=False),
             ]
         )

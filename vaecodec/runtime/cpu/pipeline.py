@@ -29,7 +29,7 @@ from vaecodec.runtime.cpu.streaming import channels_first, cut_rows
 from vaecodec.runtime.cpu.weights import NetworkWeights
 from vaecodec.runtime.interface import dead_zone_widths
 from vaecodec.runtime.memory import Memory, Task
-from vaecodec.runtime.windows import Y_CELL, Z_CELL, Window, padded_size
+from vaecodec.runtime.windows import Y_CELL, Z_CELL, Region, Window, padded_size
 
 
 @dataclass(frozen=True)
@@ -79,22 +79,28 @@ class CpuPipeline:
 
     def quantize(self, source: Sequence[NDArray[Any]], level: int, *, dead_zone: float = 0.0) -> Quantized:
         """Compute what `Pipeline.quantize` says."""
-        parts = [self._quantize(self._analyse(image, level), level, dead_zone) for image in source]
+        parts = [self._quantize(image, level, dead_zone) for image in source]
         return Quantized(*map(list, zip(*parts, strict=True)))
 
-    def _analyse(self, image: NDArray[Any], level: int) -> tuple[Networks, Rows]:
-        """y of an image (uint8) or of its features."""
+    def _quantize(self, image: NDArray[Any], level: int, dead_zone: float) -> tuple[Latents, NDArray[np.uint8], Rows]:
+        """Latents, scale index and y_hat of an image (uint8) or of its features.
+
+        Raises CodingError for what no decoder could read.
+        """
         if image.dtype == np.uint8:
             networks = self._networks(level, *padded_size(image), "encode")
-            return networks, networks.analyse(image)
-        networks = self._networks(level, PATCH * image.shape[0], PATCH * image.shape[1], "target")
-        return networks, networks.analyse_features(image)
+        else:
+            networks = self._networks(level, PATCH * image.shape[0], PATCH * image.shape[1], "target")
+        quantized = self._quantize_with(networks, image, level, dead_zone)
+        if networks.is_steady:
+            return quantized
+        del quantized
+        return self._quantize_with(networks.widened(), image, level, dead_zone)
 
-    def _quantize(
-        self, analysed: tuple[Networks, Rows], level: int, dead_zone: float
+    def _quantize_with(
+        self, networks: Networks, image: NDArray[Any], level: int, dead_zone: float
     ) -> tuple[Latents, NDArray[np.uint8], Rows]:
-        """Latents, scale index, y_hat; y is overwritten. Raises CodingError for what no decoder could read."""
-        networks, y = analysed
+        y = networks.analyse(image) if image.dtype == np.uint8 else networks.analyse_features(image)
         z = networks.hyper_analyse(y)
         check_finite("z", z)
         z_rows = np.rint(z).clip(Z_MIN, Z_MAX)
@@ -116,7 +122,7 @@ class CpuPipeline:
         return [self._encode(pixels, level) for pixels in pictures]
 
     def _encode(self, pixels: Pixels, level: int) -> CodedLatents:
-        latents, index, y_hat = self._quantize(self._analyse(pixels, level), level, 0.0)
+        latents, index, y_hat = self._quantize(pixels, level, 0.0)
         del y_hat
         return encode_latents(self._weights.entropy, latents, index, coder=self._coder)
 
@@ -128,11 +134,22 @@ class CpuPipeline:
 
     def y_hat(self, latents: Latents) -> Rows:
         """Compute what `Pipeline.y_hat` says."""
-        height, width = (ALIGNMENT * side for side in latents.z_hat.shape[1:])
-        networks = self._networks(latents.level, height, width, "decode")
-        prior = networks.prior(np.ascontiguousarray(latents.z_hat.transpose(1, 2, 0), np.float32))
-        rows: Rows = networks.reconstruct(prior, np.ascontiguousarray(latents.r.transpose(1, 2, 0)))
-        return np.moveaxis(rows, 2, 0)
+        networks, whole = self._networks_of(latents), _whole(latents)
+        _, y_hat = self._steady_y_hat(networks, latents, networks.region(whole, whole.height, whole.width))
+        return np.moveaxis(y_hat, 2, 0)
+
+    def _networks_of(self, latents: Latents) -> Networks:
+        whole = _whole(latents)
+        return self._networks(latents.level, whole.height, whole.width, "decode")
+
+    def _steady_y_hat(self, networks: Networks, latents: Latents, region: Region) -> tuple[Networks, Rows]:
+        """y_hat of `region.y`, in float32 if it has to be, and the networks that gave it."""
+        y_hat = _reconstructed(networks, latents, region)
+        if networks.is_steady:
+            return networks, y_hat
+        del y_hat
+        wide = networks.widened()
+        return wide, _reconstructed(wide, latents, region)
 
     def pixels(
         self, files: Sequence[StoredLatents], window: Window, *, reduction: int = 1
@@ -150,35 +167,87 @@ class CpuPipeline:
     def synthesize(self, latents: Latents, window: Window, *, reduction: int = 1) -> Pixels:
         """Latents -> the pixels of a rectangle, uint8 [height, width, 3].
 
-        reduction: 1, 2, 4, 8 reduces the image by that factor; `window` counts the pixels of the reduced image.
+        reduction: 1, 2, 4, 8 reduces the image by that factor; `window` counts the pixels of the reduced image. What
+        bfloat16 is not trusted with is computed in float32 (`networks.NARROW_PRODUCT`).
         """
-        pixels = np.empty((window.height, window.width, 3), np.uint8)
-        height, width = (ALIGNMENT * side for side in latents.z_hat.shape[1:])
-        networks = self._networks(latents.level, height, width, "decode")
-        region = networks.region(window.finer(reduction).clipped(height, width), height, width, reduction)
-        context = region.context.finer(Z_CELL)
-        z_hat = np.ascontiguousarray(region.prior.cut(latents.z_hat).transpose(1, 2, 0), np.float32)
-        p = cut_rows(networks.prior(z_hat), context.relative_to(region.prior.finer(Z_CELL)))
-        r = np.ascontiguousarray(context.cut(latents.r).transpose(1, 2, 0))
-        inner = region.y.relative_to(context)
-        y_hat = networks.reconstruct(p, r)
-        del r
-        y_hat = np.ascontiguousarray(y_hat[inner.top : inner.bottom, inner.left : inner.right])
-        computed = region.y.finer(Y_CELL // reduction)
-        top, left = computed.top, window.left - computed.left
-        for rows in networks.synthesize(y_hat, reduction):
-            bottom = top + len(rows)
-            first, last = max(top, window.top), min(bottom, window.bottom)
-            if first < last:
-                place = pixels[first - window.top : last - window.top]
-                place[...] = rows[first - top : last - top, left : left + window.width]
-            top = bottom
+        whole, networks = _whole(latents), self._networks_of(latents)
+        needed = window.finer(reduction).clipped(whole.height, whole.width)
+        region = networks.region(needed, whole.height, whole.width, reduction)
+        networks, y_hat = self._steady_y_hat(networks, latents, region)
+        pixels = _synthesized(networks, y_hat, region, window, reduction)
+        del y_hat
+        _mend(pixels, networks, latents, region, window, reduction)
         return pixels
 
     def pixel_rows(self, y_hat: Rows, level: int) -> Iterator[Pixels]:
-        """The decoded image, see `Pipeline.pixel_rows`."""
+        """Compute what `Pipeline.pixel_rows` says."""
         rows = np.ascontiguousarray(y_hat.transpose(1, 2, 0))
-        return self._networks(level, Y_CELL * rows.shape[0], Y_CELL * rows.shape[1], "target").synthesize(rows)
+        networks = self._networks(level, Y_CELL * rows.shape[0], Y_CELL * rows.shape[1], "target")
+        if not self._narrow:
+            yield from networks.synthesize(rows)
+            return
+        pixels = list(networks.synthesize(rows))
+        yield from pixels if not networks.untrusted() else networks.widened().synthesize(rows)
+
+    def decoded_rows(self, quantized: Quantized, level: int) -> Iterator[Pixels]:
+        """Compute what `Pipeline.decoded_rows` says."""
+        y_hat, latents = np.ascontiguousarray(quantized.known[0]), quantized.latents[0]
+        whole = _whole(latents)
+        networks = self._networks(level, whole.height, whole.width, "target")
+        if not self._narrow:
+            yield from networks.synthesize(y_hat)
+            return
+        region = networks.region(whole, whole.height, whole.width)
+        pixels = _synthesized(networks, y_hat, region, whole, 1)
+        _mend(pixels, networks, latents, region, whole, 1)
+        yield pixels
 
     def _scale_index(self, z_hat: NDArray[np.int8], level: int, layers: Sequence[IntegerLayer]) -> NDArray[np.uint8]:
         return scale_index(z_hat, level, layers, run=self._run_layer)
+
+
+def _whole(latents: Latents) -> Window:
+    """All pixels of a padded image."""
+    height, width = (ALIGNMENT * side for side in latents.z_hat.shape[1:])
+    return Window(0, height, 0, width)
+
+
+def _reconstructed(networks: Networks, latents: Latents, region: Region) -> Rows:
+    """y_hat of `region.y`."""
+    context = region.context.finer(Z_CELL)
+    z_hat = np.ascontiguousarray(region.prior.cut(latents.z_hat).transpose(1, 2, 0), np.float32)
+    p = cut_rows(networks.prior(z_hat), context.relative_to(region.prior.finer(Z_CELL)))
+    inner = region.y.relative_to(context)
+    y_hat = networks.reconstruct(p, np.ascontiguousarray(context.cut(latents.r).transpose(1, 2, 0)))
+    return np.ascontiguousarray(y_hat[inner.top : inner.bottom, inner.left : inner.right])
+
+
+def _synthesized(networks: Networks, y_hat: Rows, region: Region, window: Window, reduction: int) -> Pixels:
+    """The pixels of `window` from y_hat of `region.y`."""
+    pixels = np.empty((window.height, window.width, 3), np.uint8)
+    computed = region.y.finer(Y_CELL // reduction)
+    top, left = computed.top, window.left - computed.left
+    for rows in networks.synthesize(y_hat, reduction):
+        bottom = top + len(rows)
+        first, last = max(top, window.top), min(bottom, window.bottom)
+        if first < last:
+            place = pixels[first - window.top : last - window.top]
+            place[...] = rows[first - top : last - top, left : left + window.width]
+        top = bottom
+    return pixels
+
+
+def _mend(pixels: Pixels, networks: Networks, latents: Latents, region: Region, window: Window, reduction: int) -> None:
+    """Replace pixels of `window` that bfloat16 is not trusted with by those of float32."""
+    whole, wide = _whole(latents), networks.widened()
+    for part in networks.untrusted():
+        moved = part.moved(Y_CELL * region.y.top, Y_CELL * region.y.left)
+        place = moved.coarser(reduction).shared(window)
+        if place.height and place.width:
+            needed = place.finer(reduction).clipped(whole.height, whole.width)
+            part_region = wide.region(needed, whole.height, whole.width, reduction)
+            y_hat = _reconstructed(wide, latents, part_region)
+            inside = place.relative_to(window)
+            pixels[inside.top : inside.bottom, inside.left : inside.right] = _synthesized(
+                wide, y_hat, part_region, place, reduction
+            )

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from vaecodec.networks.config import PATCH, PRODUCT_MAX, STREAM_MAX
 from vaecodec.runtime.cpu.kernels import UNBOUNDED, Block, Pixels, Rows
 from vaecodec.runtime.cpu.matrices import Floats, Matrix
+from vaecodec.runtime.cpu.tile_sizes import PEAK_WIDTH
 
 _Number = TypeVar("_Number", bound=np.generic)
 
@@ -41,7 +42,16 @@ class PlainKernels:
             np.clip(out, -bound, bound, out=out)
         return out if spread == 1 else _spread(out, spread)
 
-    def block(self, x: Rows, weights: Block, start: int, stop: int, *, narrow: bool) -> Rows:  # noqa: ARG002
+    def block(
+        self,
+        x: Rows,
+        weights: Block,
+        start: int,
+        stop: int,
+        *,
+        narrow: bool,  # noqa: ARG002
+        peaks: Floats | None = None,
+    ) -> Rows:
         """Compute what `Kernels.block` says."""
         above, below = max(start - 1, 0), min(stop + 1, len(x))
         entered = _silu(_multiply(x[above:below], weights.enter))
@@ -57,6 +67,8 @@ class PlainKernels:
         gates, values = np.split(_multiply(out, weights.gated), 2, axis=2)
         inner = _silu(gates)
         inner *= values
+        if peaks is not None:
+            np.maximum.reduceat(np.abs(inner).max(2), range(0, x.shape[1], PEAK_WIDTH), 1, out=peaks)
         out += _multiply(np.clip(inner, -PRODUCT_MAX, PRODUCT_MAX, out=inner), weights.back)
         return np.clip(out, -STREAM_MAX, STREAM_MAX, out=out)
 

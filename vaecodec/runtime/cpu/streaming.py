@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaecodec.runtime.cpu.kernels import Block, Kernels, Rows
+from vaecodec.runtime.cpu.matrices import Floats
+from vaecodec.runtime.cpu.tile_sizes import PEAK_WIDTH
 from vaecodec.runtime.windows import Window
 
 Layer = Callable[[Rows], Rows]
@@ -54,11 +56,29 @@ class SingleRows:
         return self._layer(rows[:whole]) if whole else None
 
 
-class BlockRows:
-    """A block. Row i of its result needs the rows i - 1 .. i + 1 of its input."""
+class Peaks:
+    """The largest gated products of blocks in squares of PEAK_WIDTH x PEAK_WIDTH positions, before their bound."""
 
-    def __init__(self, kernels: Kernels, block: Block, *, narrow: bool) -> None:
-        self._kernels, self._block, self._narrow = kernels, block, narrow
+    def __init__(self, rows: int, columns: int) -> None:
+        self.squares = np.zeros((-(-rows // PEAK_WIDTH), -(-columns // PEAK_WIDTH)), np.float32)
+
+    @property
+    def largest(self) -> float:
+        """Of all."""
+        return float(self.squares.max(initial=0))
+
+    def note(self, top: int, peaks: Floats) -> None:
+        """Those of rows from `top` on, [rows, squares]."""
+        rows = np.arange(top, top + len(peaks)) // PEAK_WIDTH
+        np.maximum.at(self.squares, rows, peaks)
+
+
+class BlockRows:
+    """A block. Row i of its result needs the rows i - 1 .. i + 1 of its input. peaks: are told of its products."""
+
+    def __init__(self, kernels: Kernels, block: Block, *, narrow: bool, peaks: Peaks | None = None) -> None:
+        self._kernels, self._block, self._narrow, self._peaks = kernels, block, narrow, peaks
+        self._top = 0  # the next row of the result
         self._kept: Rows | None = None
         self._done = 0  # of the rows that are kept
 
@@ -71,7 +91,13 @@ class BlockRows:
         self._kept, self._done = rows[-2:].copy(), min(1, len(rows) - 1)
         if start >= stop:
             return None
-        return self._kernels.block(rows, self._block, start, stop, narrow=self._narrow)
+        if self._peaks is None:
+            return self._kernels.block(rows, self._block, start, stop, narrow=self._narrow)
+        peaks = np.zeros((stop - start, self._peaks.squares.shape[1]), np.float32)
+        result = self._kernels.block(rows, self._block, start, stop, narrow=self._narrow, peaks=peaks)
+        self._peaks.note(self._top, peaks)
+        self._top += stop - start
+        return result
 
 
 def joined(parts: Sequence[Rows | None]) -> Rows | None:

@@ -11,6 +11,8 @@ LANES = 16 if "avx512f" in FEATURES else 8 if "avx" in FEATURES else 4
 VECTORS = 2
 """In a row of a tile."""
 WIDTH = VECTORS * LANES
+PEAK_WIDTH = 8
+"""Positions side by side that share the largest of their gated products."""
 ROWS = 8 if FEATURES & {"avx512f", "neon"} else 4
 """Of a tile: its sums and what a step multiplies stay in registers (32, or 16 before AVX-512). A row of blocks has a
 multiple of 8 positions, as images are padded to 64 pixels."""

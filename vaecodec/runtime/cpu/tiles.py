@@ -143,10 +143,14 @@ def _vector(value: float) -> Any:
 
 def _bounded(builder: Any, x: Any, bound: Any) -> Any:
     """x clamped to -bound..bound."""
-    low, high = (
-        _function(builder.module, f"llvm.{which}num.v{LANES}f32", _SUMS, [_SUMS, _SUMS]) for which in ("max", "min")
+    return _extreme(builder, "min", _extreme(builder, "max", x, builder.fneg(bound)), bound)
+
+
+def _extreme(builder: Any, which: str, first: Any, second: Any) -> Any:
+    """The larger ("max") or the smaller ("min") of two; where one is no number, the other."""
+    return builder.call(
+        _function(builder.module, f"llvm.{which}num.v{LANES}f32", _SUMS, [_SUMS, _SUMS]), [first, second]
     )
-    return builder.call(high, [builder.call(low, [x, builder.fneg(bound)]), bound])
 
 
 def _silu(builder: Any, x: Any) -> Any:
@@ -271,13 +275,20 @@ def mix_neighbours(
 
 
 @intrinsic
-def gate_tile(typing_context: Any, sums: Any, bias: Any, panel: Any, bound: Any, out: Any) -> Any:
-    """Columns of `out` [ROWS, STRIDE] from the sums of a panel of a gated matrix: silu(gates) * values, bounded."""
-    signature = types.void(sums, bias, types.uintp, types.float32, out)
+def gate_tile(typing_context: Any, sums: Any, bias: Any, panel: Any, bound: Any, out: Any, peak: Any) -> Any:
+    """Columns of `out` [ROWS, STRIDE] from the sums of a panel of a gated matrix: silu(gates) * values, bounded.
+
+    peak [LANES]: raised to the largest magnitudes before the bound.
+    """
+    signature = types.void(sums, bias, types.uintp, types.float32, out, peak)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        tile, all_bias, target = (_data(context, builder, signature.args[at], arguments[at]) for at in (0, 1, 4))
+        tile, all_bias, target, reached = (
+            _data(context, builder, signature.args[at], arguments[at]) for at in (0, 1, 4, 5)
+        )
         added = _bias_vectors(builder, all_bias, arguments[2])
+        magnitude = _function(builder.module, f"llvm.fabs.v{LANES}f32", _SUMS, [_SUMS])
+        highest = builder.bitcast(reached, _SUMS.as_pointer())
         limit = _spread(builder, arguments[3], _SUMS)
         column = builder.mul(arguments[2], ir.Constant(_INT64, WIDTH // 2))
         half = VECTORS // 2
@@ -292,14 +303,27 @@ def gate_tile(typing_context: Any, sums: Any, bias: Any, panel: Any, bound: Any,
                     )
                     for place in (vector, vector + half)
                 )
-                product = _bounded(builder, builder.fmul(_silu(builder, gate), value), limit)
-                _put(
-                    builder,
-                    product,
-                    target,
-                    builder.add(at, ir.Constant(_INT64, LANES * vector)),
-                    signature.args[4].dtype,
-                )
+                product = builder.fmul(_silu(builder, gate), value)
+                above = _extreme(builder, "max", builder.call(magnitude, [product]), _load(builder, highest))
+                builder.store(above, highest).align = 4
+                index = builder.add(at, ir.Constant(_INT64, LANES * vector))
+                _put(builder, _bounded(builder, product, limit), target, index, signature.args[4].dtype)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
+def hand_over_peak(typing_context: Any, peak: Any, peaks: Any, place: Any) -> Any:
+    """Raise vector number `place` of `peaks` [..., LANES] to `peak` [LANES], which is zero then."""
+    signature = types.void(peak, peaks, types.uintp)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        one, many = (_data(context, builder, signature.args[at], arguments[at]) for at in (0, 1))
+        source = builder.bitcast(one, _SUMS.as_pointer())
+        target = _vector_at(builder, many, builder.mul(arguments[2], ir.Constant(_INT64, LANES)))
+        builder.store(_extreme(builder, "max", _load(builder, source), _load(builder, target)), target).align = 4
+        builder.store(_vector(0.0), source).align = 4
         return context.get_dummy_value()
 
     return signature, generate
