@@ -23,7 +23,7 @@ from vaecodec.entropy import coding
 from vaecodec.entropy.coding import R_LIMIT, check_r
 from vaecodec.errors import CodingError, InputError, TargetError
 from vaecodec.image import Picture
-from vaecodec.metrics import block_errors
+from vaecodec.metrics import block_errors, psnr
 from vaecodec.picture_file import make_source
 from vaecodec.runtime.choice import choose_brief
 from vaecodec.runtime.cpu.networks import Networks
@@ -133,6 +133,48 @@ def test_a_neural_file_that_fails_is_replaced(fast: Codec, lake: NDArray[np.uint
     chosen = fast.encode(noise, 60)
     assert vaecodec.inspect(chosen).lossless
     assert np.array_equal(fast.decode(chosen, as_array=True), noise)
+
+
+def test_images_of_few_colours_are_no_photographs(lake: NDArray[np.uint8]) -> None:
+    """But a gray photograph is one, though it has no more than 256 values."""
+    dithered = np.array(Image.fromarray(lake).quantize(64).convert("RGB"))
+    assert auto.look(dithered).has_palette
+    assert not auto.look(dithered).is_photograph
+    gray = np.repeat(lake[..., 1:2], 3, 2)
+    assert not auto.look(gray).has_palette
+    assert auto.look(gray).is_photograph
+
+
+def test_a_tiny_image_is_always_compared_with_jpeg(
+    fast: Codec, lake: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged: list[int] = []
+
+    def is_good(source: object, decoded: NDArray[np.uint8], level: int, size: int) -> bool:
+        judged.append(size)
+        return False
+
+    monkeypatch.setattr(auto, "is_good", is_good)
+    tiny = np.ascontiguousarray(lake[:100, :150])
+    assert vaecodec.inspect(fast.encode(tiny, 60)).lossless
+    assert len(judged) == 1
+    assert not vaecodec.inspect(fast.encode(lake, 60)).lossless
+    assert len(judged) == 1
+
+
+def test_jpegs_are_compared_with_their_best_tables(lake: NDArray[np.uint8]) -> None:
+    """Small graphics are up to half tables; of noise, which Pillow fails to optimize, tables are the usual ones."""
+    pixels = np.ascontiguousarray(lake[:64, :64])
+    sizes = {}
+    for quality in (50, 80):
+        out = BytesIO()
+        Image.fromarray(pixels).save(out, "JPEG", quality=quality, subsampling="4:2:0", optimize=True)
+        sizes[quality] = len(out.getvalue())
+        decoded = np.asarray(Image.open(BytesIO(out.getvalue())))
+        assert (auto.jpeg_psnr(pixels, sizes[quality]) or 0) >= psnr(pixels, decoded)
+    noise = np.random.default_rng(1).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    assert (auto.jpeg_psnr(noise, 40_000) or 0) > 30
+    assert auto.jpeg_psnr(noise, 100) is None
 
 
 def test_transparent_icons_lose_no_bytes_to_hidden_colours(fast: Codec) -> None:

@@ -61,18 +61,27 @@ PHOTO_OUTLIERS = 1e-3
 WORSE_THAN_JPEG = 0.9
 """dB: a neural file so far below the JPEG of its size has failed."""
 JPEG_SHARE, JPEG_TABLES = 1.05, 300
-"""What a JPEG may be larger, as its Huffman tables are not optimized: Pillow fails to do that for noise."""
+"""What a JPEG may be larger whose Huffman tables are not optimized: Pillow fails to do that for noise."""
+FEW_COLOURS = 256
+"""So many colours or fewer in all blocks of the look are those of a palette; photographs have more, unless gray."""
+TINY = 1 << 14
+"""Pixels of an image that is always compared with JPEG: figures of photographs of 512 x 512 say little about it, and
+decoding it takes milliseconds."""
 JPEG_MAX_SIDE = 65_500
 """libjpeg's limit."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """What samples say: bits per pixel of lossless WebP, shares of equal neighbours and of steep steps."""
+    """What samples say: bits per pixel of lossless WebP, shares of equal neighbours and of steep steps.
+
+    has_palette: whether there are no more colours than in a palette; False for gray.
+    """
 
     bpp: float
     flat: float
     steep: float
+    has_palette: bool = False
 
     @property
     def is_graphic(self) -> bool:
@@ -82,7 +91,7 @@ class Look:
     @property
     def is_photograph(self) -> bool:
         """True where nothing is seen that photographs don't have."""
-        return not self.is_graphic and self.bpp < NOISY_BPP and self.steep < STEEP
+        return not self.is_graphic and not self.has_palette and self.bpp < NOISY_BPP and self.steep < STEEP
 
     def suits_lossless(self, bpp: float) -> bool:
         """Whether a lossless file may be about as small as a neural one of so many bits per pixel."""
@@ -103,7 +112,14 @@ def look(rgb: Pixels) -> Look:
         steep = float(np.mean(np.abs(np.diff(green.astype(np.int16), axis=1)) > STEEP_STEP))
     blocks, out = _sample(rgb), BytesIO()
     Image.fromarray(blocks).save(out, "WEBP", lossless=True, exact=True, method=0, quality=0)
-    return Look(8 * out.getbuffer().nbytes / (blocks.shape[0] * blocks.shape[1]), flat, steep)
+    return Look(8 * out.getbuffer().nbytes / (blocks.shape[0] * blocks.shape[1]), flat, steep, _has_palette(blocks))
+
+
+def _has_palette(blocks: Pixels) -> bool:
+    red, green, blue = (blocks[..., channel].astype(np.int32) for channel in range(3))
+    if np.array_equal(red, green) and np.array_equal(green, blue):
+        return False
+    return len(np.unique(red << 16 | green << 8 | blue)) <= FEW_COLOURS
 
 
 def _sample(rgb: Pixels) -> Pixels:
@@ -141,7 +157,9 @@ def choose(
         candidate = lossless.encode(source, max_memory=max_memory, limit=len(data))
         if len(candidate) <= len(data):
             return candidate
+    picture = source.picture
     is_usual = bpp <= at_level(PHOTO_BPP, level) and outliers <= PHOTO_OUTLIERS
+    is_usual = is_usual and picture.width * picture.height > TINY
     if (seen.is_photograph and is_usual) or is_good(source, decode(data), level, len(data)):
         return data
     return lossless.encode(source, max_memory=max_memory)  # now with all effort
@@ -209,20 +227,31 @@ def jpeg_psnr(pixels: Pixels, size: int) -> float | None:
     """PSNR in dB of the best JPEG of about `size` bytes; None where there is none so small, or none of these sides."""
     if max(pixels.shape[:2]) > JPEG_MAX_SIDE:
         return None
-    most = int(JPEG_SHARE * size) + JPEG_TABLES
-    files = [_jpeg_within(pixels, most, subsampling) for subsampling in ("4:2:0", "4:4:4")]
+    files = [_jpeg_within(pixels, size, subsampling) for subsampling in ("4:2:0", "4:4:4")]
     return max((psnr(pixels, np.asarray(Image.open(BytesIO(data)))) for data in files if data), default=None)
 
 
-def _jpeg_within(pixels: Pixels, most: int, subsampling: str) -> bytes | None:
-    """The best of at most so many bytes by bisection: sizes grow with the quality."""
+def _jpeg_within(pixels: Pixels, size: int, subsampling: str) -> bytes | None:
+    """The best of about `size` bytes by bisection: sizes grow with the quality."""
     picture, best = Image.fromarray(pixels), None
     low, high = 1, 100
     while low <= high:
-        middle, out = (low + high) // 2, BytesIO()
-        picture.save(out, "JPEG", quality=middle, subsampling=subsampling)
-        if out.getbuffer().nbytes <= most:
-            best, low = out.getvalue(), middle + 1
+        middle = (low + high) // 2
+        data, most = _jpeg(picture, middle, subsampling), size
+        if data is None:
+            data, most = _jpeg(picture, middle, subsampling, optimize=False), int(JPEG_SHARE * size) + JPEG_TABLES
+        if data is not None and len(data) <= most:
+            best, low = data, middle + 1
         else:
             high = middle - 1
     return best
+
+
+def _jpeg(picture: Image.Image, quality: int, subsampling: str, *, optimize: bool = True) -> bytes | None:
+    """None where Pillow's buffer is too small to optimize the Huffman tables."""
+    out = BytesIO()
+    try:
+        picture.save(out, "JPEG", quality=quality, subsampling=subsampling, optimize=optimize)
+    except OSError:
+        return None
+    return out.getvalue()
