@@ -18,6 +18,9 @@ ANCHORS = 8
 and neighbouring levels can't drift apart into a visible step."""
 
 
+LARGEST_HALF = torch.finfo(torch.float16).max
+
+
 class RowBlock(nn.Module, ABC):
     """A residual block in two halves: between them a depthwise convolution, the only layer that needs other rows.
 
@@ -40,6 +43,13 @@ class RowBlock(nn.Module, ABC):
         return self.leave(x, self.depthwise(self.enter(x)))
 
 
+def in_type(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """x in a type, finite if x is: beyond 65504, the largest number of float16, it would be infinite there."""
+    if dtype is torch.float16:
+        x = x.clamp(-LARGEST_HALF, LARGEST_HALF)
+    return x.to(dtype)
+
+
 class GatedBlock(RowBlock):
     """The halves of a block of 1x1 convolutions with SiLU and a gated feed-forward."""
 
@@ -49,11 +59,13 @@ class GatedBlock(RowBlock):
     ffn_out: nn.Conv2d
 
     def enter(self, x: Tensor) -> Tensor:
-        return F.silu(self.conv_in(x.to(self.conv_in.weight.dtype)), inplace=True)
+        return F.silu(self.conv_in(in_type(x, self.conv_in.weight.dtype)), inplace=True)
 
     def leave(self, x: Tensor, mixed: Tensor) -> Tensor:
         x += self.conv_out(mixed)
-        gate, value = self.ffn_in(x.to(self.ffn_in.weight.dtype)).chunk(2, 1)
+        dtype = self.ffn_in.weight.dtype
+        # A gate of minus infinity would make no number of SiLU.
+        gate, value = in_type(self.ffn_in(in_type(x, dtype)), dtype).chunk(2, 1)
         x += self.ffn_out(F.silu(gate).mul_(value).clamp_(-PRODUCT_MAX, PRODUCT_MAX))
         return x.clamp_(-STREAM_MAX, STREAM_MAX)
 

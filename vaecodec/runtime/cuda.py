@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from vaecodec.gpu import kernels
 from vaecodec.networks.exact import ExactConv, convolve, make_exact
-from vaecodec.networks.layers import DepthConvBlock, GatedBlock
+from vaecodec.networks.layers import DepthConvBlock, GatedBlock, in_type
 from vaecodec.networks.network import CodecNetwork
 
 
@@ -47,7 +47,7 @@ class GpuBlock(GatedBlock):
         self._fused = kernels.depthwise_weights(block.depthwise.weight, block.conv_in.bias, block.depthwise.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        half = x.to(self.conv_in.weight.dtype)
+        half = in_type(x, self.conv_in.weight.dtype)
         return self.leave(x, kernels.depthwise(self.conv_in(half, with_bias=False), self._fused))
 
 
