@@ -169,6 +169,33 @@ def test_rows_and_verdicts(gallery: Gallery) -> None:
     assert len(command.table(rows, "kind")) == len(NO_TOOLS) + 2
 
 
+def test_both_types_encode_every_kind(gallery: Gallery) -> None:
+    """An image's files are encoded by both types in turn; what is reported of auto is what auto makes of the image."""
+    drawn = [gallery.image(_number("gradient", turn)) for turn in range(2)]
+    ladders = [JpegLadder(one.pixels) for one in drawn]
+    rows = [row for quality in (30.0, 95.0) for row in measure.measure(drawn, ladders, TINY, quality)]
+    assert {(row.number, row.encoder) for row in rows} == {
+        (one.number, dtype) for one in drawn for dtype in measure.DTYPES
+    }
+    for row in rows:
+        [one] = [one for one in drawn if one.number == row.number]
+        codec = measure.codec_of(TINY, row.encoder)
+        assert row.size == len(codec.encode(one.pixels, row.quality, mode="neural"))
+        assert row.auto_size == len(codec.encode(one.pixels, row.quality))
+
+
+def test_a_record_tells_what_it_covers() -> None:
+    """A run that was cut off has not passed, whatever it found."""
+    rows = [
+        measure.Row(number, "flat", "", 8, 8, "base", quality, margin=0.0) for number in (0, 1) for quality in (5, 9)
+    ]
+    whole, part = command.as_record(rows, {}, 4), command.as_record(rows[:3], {}, 4)
+    assert whole["passed"]
+    assert whole["covered"] == {"images": 2, "models": 1, "qualities": 2, "files": 4, "complete": True}
+    assert not part["passed"]
+    assert part["covered"]["files"] == 3
+
+
 def test_one_bad_image_does_not_hide_the_others() -> None:
     """A batch that fails is halved until it is clear which image did it; so is one with numbers that are not finite."""
 
@@ -202,7 +229,7 @@ def test_a_chunk_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert task.stored() == rows
     assert command.run_chunk([task]) == [rows]
     assert replace(task, qualities=(31.0,)).stored() is None
-    record = command.as_record(rows, {"count": 1})
+    record = command.as_record(rows, {"count": 1}, 1)
     assert record["passed"] == all(verdict["holds"] for verdict in record["verdicts"].values())
 
 

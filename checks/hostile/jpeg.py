@@ -24,7 +24,7 @@ MOST_PSNR = 99.0
 
 
 class JpegLadder:
-    """Pillow's JPEGs of one image, of both subsamplings; each is made once."""
+    """Pillow's JPEGs of one image, of both subsamplings, and its lossless WebP; each is made once."""
 
     def __init__(self, image: Image) -> None:
         self._image = image
@@ -39,6 +39,11 @@ class JpegLadder:
     def psnr_of_scan_within(self, most: int) -> float | None:
         """The same as if headers and tables cost nothing, as they do in a large image."""
         return self._best(most, lambda data: len(data) - data.index(START_OF_SCAN))
+
+    @functools.cached_property
+    def webp_size(self) -> int:
+        """Bytes of the lossless WebP."""
+        return lossless_webp_bytes(self._image)
 
     def _best(self, most: int, size: Callable[[bytes], int]) -> float | None:
         found = []

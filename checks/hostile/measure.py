@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import functools
-import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
-from itertools import product
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from checks.hostile.canvas import Image
-from checks.hostile.jpeg import JpegLadder, finite_psnr, lossless_webp_bytes
-from checks.hostile.kinds import Drawn
+from checks.hostile.jpeg import JpegLadder, finite_psnr
+from checks.hostile.kinds import KINDS, Drawn
 from checks.hostile.watch import watched
+from vaecodec import auto
 from vaecodec.codec import Codec
 from vaecodec.errors import VaecodecError
+from vaecodec.levels import quality_to_level
+from vaecodec.modes import Mode
+from vaecodec.picture_file import make_source
 from vaecodec.runtime.cpu.threads import set_thread_count
 
 DTYPES = ("float32", "bfloat16")
@@ -35,12 +37,12 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True)
 class Row:
-    """One image, model and quality. Sizes in bytes, PSNR in dB, each the worse of float32 and bfloat16.
+    """One image, model and quality. Sizes in bytes, PSNR in dB: the worse of what float32 and bfloat16 decode.
 
-    failure: what the encoder or a decoder raised, or empty; then only the image and the settings count. margin: PSNR
-    above that of the best JPEG of as many bytes, None where no JPEG is as small; scan_margin: the same as if JPEG's
-    headers and tables cost nothing. difference: the largest between the pixels of one file decoded in both types.
-    worst_block: root mean square error of the worst 16 x 16 block. auto_*: of mode="auto", None where there is none.
+    encoder: the type that encoded. failure: what the encoder or a decoder raised, or empty; then only the image and the
+    settings count. margin: PSNR above that of the best JPEG of as many bytes, None where no JPEG is as small;
+    scan_margin: the same as if JPEG's headers and tables cost nothing. difference: the largest between the pixels of
+    both types. worst_block: root mean square error of the worst 16 x 16 block. auto_*: of mode="auto".
     """
 
     number: int
@@ -50,6 +52,7 @@ class Row:
     width: int
     model: str
     quality: float
+    encoder: str = DTYPES[-1]
     failure: str = ""
     finite: bool = True
     size: int = 0
@@ -114,18 +117,12 @@ def codec_of(model: str, dtype: str) -> Codec:
     return Codec(model, device="cpu", dtype=dtype)
 
 
-def has_modes() -> bool:
-    """Whether this version has mode="auto"."""
-    return "mode" in inspect.signature(Codec.encode_batch).parameters
-
-
 def encode_all(
-    model: str, dtype: str, images: list[Image], quality: float, mode: str = "neural"
+    model: str, dtype: str, images: list[Image], quality: float, mode: Mode = "neural"
 ) -> list[Result[bytes]]:
     """Their files."""
-    options = {"mode": mode} if has_modes() else {}
     codec = codec_of(model, dtype)
-    return each(lambda some: codec.encode_batch(some, quality, **options), images)
+    return each(lambda some: codec.encode_batch(some, quality, mode=mode), images)
 
 
 def decode_all(model: str, dtype: str, files: list[Result[bytes]]) -> list[Result[Image]]:
@@ -137,76 +134,74 @@ def decode_all(model: str, dtype: str, files: list[Result[bytes]]) -> list[Resul
 
 
 def measure(drawn: Sequence[Drawn], ladders: Sequence[JpegLadder], model: str, quality: float) -> list[Row]:
-    """One row for each image."""
-    images = [one.pixels for one in drawn]
-    files = {dtype: encode_all(model, dtype, images, quality) for dtype in DTYPES}
-    decoded = {(of, by): decode_all(model, by, files[of]) for of, by in product(DTYPES, DTYPES)}
-    rows = []
+    """One row for each image. Half of the files are encoded in float32, half in bfloat16; each is decoded in both."""
+    rows: dict[int, Row] = {}
+    for turn, dtype in enumerate(DTYPES):
+        places = [place for place, one in enumerate(drawn) if encoder_of(one, quality) == turn]
+        if places:
+            some = [drawn[place] for place in places], [ladders[place] for place in places]
+            rows |= zip(places, _measure(*some, model, quality, dtype), strict=True)
+    return [rows[place] for place in range(len(drawn))]
+
+
+def encoder_of(one: Drawn, quality: float) -> int:
+    """Which of DTYPES encodes an image: all kinds meet both, and one image meets both at its qualities."""
+    return (one.number // len(KINDS) + round(quality) // 5) % len(DTYPES)
+
+
+def _measure(
+    drawn: Sequence[Drawn], ladders: Sequence[JpegLadder], model: str, quality: float, dtype: str
+) -> Iterator[Row]:
+    files = encode_all(model, dtype, [one.pixels for one in drawn], quality)
+    decoded = [decode_all(model, by, files) for by in DTYPES]
     for place, one in enumerate(drawn):
-        results = [*(part[place] for part in files.values()), *(part[place] for part in decoded.values())]
-        sizes = {dtype: len(part[place].value or b"") for dtype, part in files.items()}
-        pixels = {key: part[place].value for key, part in decoded.items()}
-        rows.append(_row(one, ladders[place], model, quality, results, sizes, pixels))
-    return _with_auto(rows, drawn, ladders, model, quality) if has_modes() else rows
-
-
-def _row(
-    one: Drawn,
-    ladder: JpegLadder,
-    model: str,
-    quality: float,
-    results: Sequence[Result[Any]],
-    sizes: dict[str, int],
-    pixels: dict[tuple[str, str], Image | None],
-) -> Row:
-    named = (one.number, one.kind, one.detail, *one.pixels.shape[:2], model, quality)
-    failure = next((result.failure for result in results if result.failure), "")
-    finite = all(result.finite for result in results)
-    good = {key: image for key, image in pixels.items() if image is not None}
-    if failure or len(good) < len(pixels):
-        return Row(*named, failure=failure or "no pixels", finite=finite)
-    psnrs = {dtype: min(finite_psnr(one.pixels, good[dtype, by]) for by in DTYPES) for dtype in DTYPES}
-    jpegs = [
-        (psnrs[dtype], ladder.psnr_within(sizes[dtype]), ladder.psnr_of_scan_within(sizes[dtype])) for dtype in DTYPES
-    ]
-    return Row(
-        *named,
-        finite=finite,
-        size=max(sizes.values()),
-        psnr=round(min(psnrs.values()), 3),
-        margin=_least(own - other for own, other, _ in jpegs if other is not None),
-        scan_margin=_least(own - other for own, _, other in jpegs if other is not None),
-        difference=max(_largest_difference(good[dtype, "float32"], good[dtype, "bfloat16"]) for dtype in DTYPES),
-        worst_block=round(max(worst_block(one.pixels, image) for image in good.values()), 2),
-    )
-
-
-def _with_auto(
-    rows: Sequence[Row], drawn: Sequence[Drawn], ladders: Sequence[JpegLadder], model: str, quality: float
-) -> list[Row]:
-    """The rows with what mode="auto" gives; it counts as a failure of the row if it fails."""
-    files = encode_all(model, "bfloat16", [one.pixels for one in drawn], quality, "auto")
-    decoded, found = decode_all(model, "bfloat16", files), []
-    for row, one, ladder, file, image in zip(rows, drawn, ladders, files, decoded, strict=True):
-        own: dict[str, Any] = dict(vars(row))
-        failure = file.failure or image.failure
-        if failure or file.value is None or image.value is None:
-            own["failure"] = row.failure or f"auto: {failure}"
+        results: list[Result[Any]] = [files[place], *(part[place] for part in decoded)]
+        named = {
+            "number": one.number, "kind": one.kind, "detail": one.detail, "height": one.pixels.shape[0],
+            "width": one.pixels.shape[1], "model": model, "quality": quality, "encoder": dtype,
+            "finite": all(result.finite for result in results),
+        }  # fmt: skip
+        failure = next((result.failure for result in results if result.failure), "")
+        data, pixels = files[place].value, [value for part in decoded if (value := part[place].value) is not None]
+        if failure or data is None:
+            yield Row(**named, failure=failure or "no file")
         else:
-            reached, other = finite_psnr(one.pixels, image.value), ladder.psnr_within(len(file.value))
-            own |= {
-                "auto_size": len(file.value),
-                "auto_psnr": round(reached, 3),
-                "webp_size": lossless_webp_bytes(one.pixels),
-            }
-            own |= {"auto_margin": _least([] if other is None else [reached - other])}
-        found.append(Row(**own))
-    return found
+            own = _neural(one, ladders[place], data, pixels)
+            yield Row(**(named | own | _auto(one, ladders[place], model, quality, data, pixels[-1])))
 
 
-def _least(values: Any) -> float | None:
-    least = min(values, default=None)
-    return None if least is None else round(float(least), 3)
+def _neural(one: Drawn, ladder: JpegLadder, data: bytes, decoded: Sequence[Image]) -> dict[str, Any]:
+    """The figures of a neural file."""
+    reached = min(finite_psnr(one.pixels, image) for image in decoded)
+    jpeg, scan = ladder.psnr_within(len(data)), ladder.psnr_of_scan_within(len(data))
+    return {
+        "size": len(data),
+        "psnr": round(reached, 3),
+        "margin": None if jpeg is None else round(reached - jpeg, 3),
+        "scan_margin": None if scan is None else round(reached - scan, 3),
+        "difference": _largest_difference(*decoded),
+        "worst_block": round(max(worst_block(one.pixels, image) for image in decoded), 2),
+    }
+
+
+def _auto(one: Drawn, ladder: JpegLadder, model: str, quality: float, data: bytes, decoded: Image) -> dict[str, Any]:
+    """The figures of mode="auto" from this neural file and what it decodes to; its failure is one of the row."""
+    codec, source = codec_of(model, DTYPES[-1]), make_source(one.pixels, strip=False)
+
+    with watched() as watch:
+        try:
+            chosen = auto.choose(source, quality_to_level(quality), data, lambda _: decoded)
+            image = decoded if chosen == data else codec.decode(chosen, as_array=True)
+        except FAILURES as error:
+            return {"failure": f"auto: {type(error).__name__}: {error}"}
+    reached, jpeg = finite_psnr(one.pixels, image), ladder.psnr_within(len(chosen))
+    return {
+        "auto_size": len(chosen),
+        "auto_psnr": round(reached, 3),
+        "auto_margin": None if jpeg is None else round(reached - jpeg, 3),
+        "webp_size": ladder.webp_size,
+        **({} if watch.finite else {"finite": False}),
+    }
 
 
 def _largest_difference(first: Image, second: Image) -> int:
