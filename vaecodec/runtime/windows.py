@@ -58,7 +58,7 @@ class Window:
         return Window(top, max(top, bottom), left, max(left, right))
 
     def moved(self, down: int, right: int) -> Window:
-        """The same, further down and to the right."""
+        """The rectangle, further down and to the right."""
         return Window(self.top + down, self.bottom + down, self.left + right, self.right + right)
 
     def clipped(self, height: int, width: int) -> Window:

@@ -66,16 +66,16 @@ class Networks:
         # A product reaches no further than a square: g_s has a block for each position of it, or fewer.
         reach = -(-self._config.blocks_s // PEAK_WIDTH)
         hot, (rows, columns) = np.argwhere(self.peaks.squares > NARROW_PRODUCT), self.peaks.squares.shape
-        found: list[Window] = []
+        joined: list[Window] = []
         for row, column in hot.tolist():  # from the top
             square = Window(row, row + 1, column, column + 1).grown(reach, rows, columns)
-            if found and square.top <= found[-1].bottom:
-                square = found.pop().joined(square)
-            found.append(square)
-        return [square.finer(PEAK_WIDTH * PATCH) for square in found]
+            if joined and square.top <= joined[-1].bottom:
+                square = joined.pop().joined(square)
+            joined.append(square)
+        return [square.finer(PEAK_WIDTH * PATCH) for square in joined]
 
     def widened(self) -> Networks:
-        """The same in float32."""
+        """These networks in float32."""
         return Networks(self._weights, self._kernels, self._level, narrow=False, band_pixels=self._band_pixels)
 
     def region(self, pixels: Window, height: int, width: int, reduction: int = 1) -> Region:

@@ -64,7 +64,7 @@ class Peaks:
 
     @property
     def largest(self) -> float:
-        """Of all."""
+        """The largest product of all."""
         return float(self.squares.max(initial=0))
 
     def note(self, top: int, peaks: Floats) -> None:
