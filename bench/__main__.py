@@ -15,6 +15,7 @@ COMMANDS = {
     "startup": "bench.speed.startup:main",
     "instructions": "bench.speed.instructions:main",
     "install": "bench.install:main",
+    "scale-out": "bench.speed.scale_out:main",
     "browser": "bench.speed.browser:main",
     "rans": "bench.speed.rans:main",
     "kernels": "bench.gpu.kernels:main",
