@@ -19,10 +19,19 @@ from bench.speed import instructions as older
 from bench.speed import practical_page
 from bench.speed import startup as starting
 from bench.speed.practical_page import table
+from bench.speed.scale_out import LARGE_MEGAPIXELS, ratio
 from vaecodec.weights.manifest import DEFAULT_MODEL, manifest
 from vaecodec.weights.store import read_model
 
-PAGES = ("README.md", "SECURITY.md", "docs/model-card.md", "docs/performance.md", "docs/browser.md", "docs/latents.md")
+PAGES = (
+    "README.md",
+    "SECURITY.md",
+    "docs/model-card.md",
+    "docs/performance.md",
+    "docs/browser.md",
+    "docs/latents.md",
+    "docs/scale.md",
+)
 BLOCK = re.compile(r"(<!-- figures: (\S+) -->\n).*?(<!-- end of figures -->)", re.DOTALL)
 METRICS = {"psnr": "PSNR", "ms-ssim": "MS-SSIM", "ssimulacra2": "SSIMULACRA2", "butteraugli": "Butteraugli"}
 METHODS_OF_SEARCH = {"vaecodec": "vaecodec", "phash": "pHash (imagehash)", "pdq": "PDQ (pdqhash)"}
@@ -165,6 +174,34 @@ def instructions() -> str:
     return f"Model {record['model']}, one thread, seconds of the processor, {_where(record)}:\n\n{older.page(record)}"
 
 
+def scale_out() -> str:
+    """A folder on a cluster, and what a million photographs take by these figures."""
+    record = load(RESULTS / "scale-out.json")
+    if not record:
+        return _missing("python -m bench scale-out PHOTOS")
+    options, one, two, failure, large = (record[name] for name in ("options", "one", "two", "failure", "large"))
+    rows = [
+        ("images a second, one worker (one core)", f"{one['images_per_s']:.1f}"),
+        ("images a second, two workers", f"{two['images_per_s']:.1f}, {ratio(record):.2f} times (in pixels)"),
+        ("processor seconds an image", f"{one['cpu_s'] / options['images']:.3f}, the actor's start among them"),
+        ("peak memory of an actor", f"{max(one['peak_bytes'], two['peak_bytes']) / 2**20:.0f} MiB"),
+        ("a photograph of 12 megapixels", f"{large['cpu_s'] / large['images']:.2f} processor seconds, JPEG to .vaec"),
+        ("peak memory of an actor with these", f"{large['peak_bytes'] / 2**20:.0f} MiB"),
+        ("bytes of such a photograph", f"{large['source_bytes']:,} as JPEG, {large['bytes']:,} as .vaec"),
+    ]
+    problems = "; ".join(failure["problems"]) or "every file there once, with the bytes of the one-machine command"
+    hours = large["cpu_s"] / large["images"] * 1e6 / 3600
+    return (
+        f"{options['images']} images of {options['megapixels']:.0f} megapixels together, model {options['model']}, "
+        f"{_where(record)}:\n\n{table(['', ''], rows)}\n\n"
+        f"{failure['killed']} worker killed and {failure['nodes_added']} node added in the middle of a run: {problems}."
+        f" The run repeated: {record['again']['skipped']} skipped, {record['again']['made']} made.\n\n"
+        f"So a million photographs of {LARGE_MEGAPIXELS} megapixels take {hours:,.0f} core hours, on 64 cores "
+        f"{hours / 64:.0f} hours ({large['images']} were measured); {large['source_bytes'] / 1e6:.2f} TB are read and "
+        f"{large['bytes'] / 1e6:.2f} TB written, by 64 cores {large['source_bytes'] * 64 / hours / 3600:.0f} MB/s."
+    )
+
+
 def folders() -> str:
     """A folder run that is killed and resumed."""
     record = load(RESULTS / "folders.json")
@@ -264,6 +301,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
         speed,
         practical,
         scale,
+        scale_out,
         startup,
         install,
         instructions,

@@ -154,13 +154,16 @@ def decompress(
     return _mapped(ds, Decompressor, settings, num_cpus, num_gpus, concurrency, rows_per_block)
 
 
-def actors(concurrency: int | tuple[int, int] | None) -> Any:
-    """The pool of actors of `concurrency`; None: as many as there is room for, also when nodes are added later."""
-    ray_data = _ray_data()
-    if concurrency is None:
-        return ray_data.ActorPoolStrategy(min_size=1, max_tasks_in_flight_per_actor=2)
-    least, most = (concurrency, concurrency) if isinstance(concurrency, int) else concurrency
-    return ray_data.ActorPoolStrategy(min_size=least, max_size=most, max_tasks_in_flight_per_actor=2)
+def actors(concurrency: int | tuple[int, int] | None, first: int = 1) -> Any:
+    """The pool of actors of `concurrency`; None: as many as there is room for, also when nodes are added later.
+
+    first: how many are started at once.
+    """
+    least, most = (concurrency, concurrency) if isinstance(concurrency, int) else concurrency or (1, None)
+    first = max(least, first) if most is None else min(max(least, first), most)
+    return _ray_data().ActorPoolStrategy(
+        min_size=least, max_size=most, initial_size=first, max_tasks_in_flight_per_actor=2
+    )
 
 
 def _mapped(

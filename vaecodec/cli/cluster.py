@@ -135,7 +135,8 @@ class Cluster:
         from vaecodec.ray import MOST_RETRIES, actors
 
         weights = [sum(_pixels(job) for _, job in chain) for chain in chains]
-        parts = bundles(weights, round(ray.cluster_resources().get("CPU", 1)))
+        room = _room(ray.cluster_resources(), machine)
+        parts = bundles(weights, room)
         jobs = {number: job for chain in chains for number, job in chain}
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
@@ -146,7 +147,7 @@ class Cluster:
         settings = {"work": work, "folder": str(Path.cwd()) if is_local else None, "version": vaecodec.__version__}
         results = blocks.map_batches(
             Actor, fn_constructor_kwargs=settings, batch_format="pyarrow", batch_size=None,
-            compute=actors(None if self.most_actors is None else (1, self.most_actors)),
+            compute=actors(None if self.most_actors is None else (1, self.most_actors), first=min(room, len(parts))),
             num_cpus=machine.threads, num_gpus=1 if machine.device.startswith("cuda") else 0,
             max_task_retries=MOST_RETRIES,
         )  # fmt: skip
@@ -156,6 +157,13 @@ class Cluster:
                     yield row["number"], _outcome(jobs[row["number"]], json.loads(row["outcome"]))
         except ray.exceptions.RayError as error:
             raise Fatal(BackendError(f"the Ray cluster failed: {_first_line(error)}")) from error
+
+
+def _room(resources: dict[str, float], machine: Machine) -> int:
+    """How many actors the cluster has room for now."""
+    if machine.device.startswith("cuda"):
+        return max(1, int(resources.get("GPU", 1)))
+    return max(1, int(resources.get("CPU", 1)) // (machine.threads or 1))
 
 
 def _not_made(chain: Chain, runner: Runner, overwrite: bool) -> list[tuple[int, Job]]:
