@@ -183,22 +183,23 @@ def scale_out() -> str:
     rows = [
         ("images a second, one worker (one core)", f"{one['images_per_s']:.1f}"),
         ("images a second, two workers", f"{two['images_per_s']:.1f}, {ratio(record):.2f} times (in pixels)"),
-        ("processor seconds an image", f"{one['cpu_s'] / options['images']:.3f}, the actor's start among them"),
+        ("processor seconds an image", f"{one['cpu_s_per_image']:.3f}"),
         ("peak memory of an actor", f"{max(one['peak_bytes'], two['peak_bytes']) / 2**20:.0f} MiB"),
-        ("a photograph of 12 megapixels", f"{large['cpu_s'] / large['images']:.2f} processor seconds, JPEG to .vaec"),
+        ("a photograph of 12 megapixels", f"{large['cpu_s_per_image']:.2f} processor seconds, JPEG to .vaec"),
         ("peak memory of an actor with these", f"{large['peak_bytes'] / 2**20:.0f} MiB"),
         ("bytes of such a photograph", f"{large['source_bytes']:,} as JPEG, {large['bytes']:,} as .vaec"),
     ]
     problems = "; ".join(failure["problems"]) or "every file there once, with the bytes of the one-machine command"
-    hours = large["cpu_s"] / large["images"] * 1e6 / 3600
+    hours = large["cpu_s_per_image"] * 1e6 / 3600
+    rate = large["source_bytes"] * 64 / hours / 3600
     return (
         f"{options['images']} images of {options['megapixels']:.0f} megapixels together, model {options['model']}, "
         f"{_where(record)}:\n\n{table(['', ''], rows)}\n\n"
         f"{failure['killed']} worker killed and {failure['nodes_added']} node added in the middle of a run: {problems}."
         f" The run repeated: {record['again']['skipped']} skipped, {record['again']['made']} made.\n\n"
         f"So a million photographs of {LARGE_MEGAPIXELS} megapixels take {hours:,.0f} core hours, on 64 cores "
-        f"{hours / 64:.0f} hours ({large['images']} were measured); {large['source_bytes'] / 1e6:.2f} TB are read and "
-        f"{large['bytes'] / 1e6:.2f} TB written, by 64 cores {large['source_bytes'] * 64 / hours / 3600:.0f} MB/s."
+        f"{hours / 64:.0f} hours ({large['images']} were measured). {large['source_bytes'] / 1e6:.2f} TB are read, "
+        f"{large['bytes'] / 1e6:.2f} TB written: {rate:.0f} MB/s in all on 64 cores."
     )
 
 

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import io
+import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from vaecodec import urls
 
 Environ = dict[str, Any]
 Respond = Callable[..., Any]
@@ -73,3 +82,27 @@ def serving(application: FaultyStore) -> Iterator[str]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def credentials(monkeypatch: pytest.MonkeyPatch, endpoint: str, key: str | None) -> None:
+    """Set the environment to a server and to one access key, or to none."""
+    import s3fs
+
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    settings = {
+        "AWS_ENDPOINT_URL": endpoint, "AWS_DEFAULT_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    }  # fmt: skip
+    keys = {} if key is None else {"AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": "secret"}
+    for name, value in (settings | keys).items():
+        monkeypatch.setenv(name, value)
+    s3fs.S3FileSystem.clear_instance_cache()
+
+
+def put_photos(folder: str, photo: NDArray[np.uint8], names: tuple[str, ...]) -> None:
+    """Put images of several heights below a URL."""
+    for number, name in enumerate(names):
+        file = io.BytesIO()
+        Image.fromarray(photo[: 20 + number]).save(file, "PNG")
+        urls.write(urls.join(folder, name), file.getvalue(), overwrite=False)

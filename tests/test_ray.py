@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import io
 import json
 import os
@@ -22,6 +23,8 @@ from PIL import Image
 
 import vaecodec
 from tests.conftest import Command
+from tests.stores import KEY, FaultyStore, credentials, put_photos, serving
+from vaecodec import urls
 from vaecodec.cli.cluster import MOST_PIXELS, SHARES, bundles
 
 MODEL = ("--model", "fast-perceptual")
@@ -40,7 +43,19 @@ def test_bundles_hold_everything_once_and_are_of_about_equal_weight(weights: lis
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Any]:
+def store() -> Iterator[FaultyStore | None]:
+    """An S3 server whose key is in the environment of the cluster; None where its libraries are not installed."""
+    if not all(importlib.util.find_spec(name) for name in ("s3fs", "moto", "flask_cors")):
+        yield None
+        return
+    application = FaultyStore()
+    with serving(application) as endpoint, pytest.MonkeyPatch.context() as monkeypatch:
+        credentials(monkeypatch, endpoint, KEY)
+        yield application
+
+
+@pytest.fixture(scope="module")
+def cluster(store: FaultyStore | None) -> Iterator[Any]:
     """Two nodes of one CPU each."""
     ray = pytest.importorskip("ray", reason="Ray is an extra: pip install 'vaecodec[ray]'")
     pytest.importorskip("pyarrow", reason="Ray Data needs pyarrow")
@@ -156,6 +171,29 @@ def test_nothing_is_lost_or_partial_when_a_worker_is_killed(cluster: Any, comman
     assert sorted(_files("ray")) == sorted(item["output"].removeprefix("ray/") for item in document["files"])
     assert command("verify", "-r", "ray").code == 0
     assert len({item["worker"] for item in document["files"]}) > 1
+
+
+@needs_ray
+def test_actors_read_and_write_objects_of_a_store_that_fails(
+    cluster: Any, store: FaultyStore | None, command: Command, photo: NDArray[np.uint8]
+) -> None:
+    if store is None:
+        pytest.skip("an S3 server on loopback needs s3fs, moto and flask-cors")
+    import s3fs
+
+    s3fs.S3FileSystem().mkdir("photos")
+    names = tuple(f"{number:02}.png" for number in range(10))
+    put_photos("s3://photos/in", photo, names)
+    store.throttled, store.failed, store.lost = 7, 5, 4
+    done = command("compress", "-r", "s3://photos/in", "-o", "s3://photos/out", "--engine", "ray", *MODEL)
+    counts = dict(store.counts)
+    store.throttled = store.failed = store.lost = 0
+    assert done.code == 0, done
+    assert min(counts[kind] for kind in ("throttled", "failed", "lost")) > 0
+    assert list(urls.listing("s3://photos/out")) == [f"{number:02}.vaec" for number in range(10)]
+    assert command("compress", "-r", "s3://photos/in", "-o", "local", *MODEL).code == 0
+    for name, data in _files("local").items():
+        assert urls.read(f"s3://photos/out/{name}") == data
 
 
 @needs_ray

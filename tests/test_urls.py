@@ -18,7 +18,7 @@ from PIL import Image
 
 import vaecodec
 from tests.conftest import Command
-from tests.stores import KEY, FaultyStore, serving
+from tests.stores import KEY, FaultyStore, credentials, put_photos, serving
 from vaecodec import urls
 from vaecodec.cli.jobs import Job
 from vaecodec.cli.sources import Selection
@@ -55,7 +55,7 @@ def s3(server: tuple[FaultyStore, str], monkeypatch: pytest.MonkeyPatch) -> Faul
 
     store, endpoint = server
     store.throttled = store.failed = store.lost = 0
-    _credentials(monkeypatch, endpoint, KEY)
+    credentials(monkeypatch, endpoint, KEY)
     fs = s3fs.S3FileSystem()
     if fs.exists("photos"):
         fs.rm("photos", recursive=True)
@@ -64,35 +64,13 @@ def s3(server: tuple[FaultyStore, str], monkeypatch: pytest.MonkeyPatch) -> Faul
     return store
 
 
-def _credentials(monkeypatch: pytest.MonkeyPatch, endpoint: str, key: str | None) -> None:
-    import s3fs
-
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    settings = {
-        "AWS_ENDPOINT_URL": endpoint, "AWS_DEFAULT_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-    }  # fmt: skip
-    keys = {} if key is None else {"AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": "secret"}
-    for name, value in (settings | keys).items():
-        monkeypatch.setenv(name, value)
-    s3fs.S3FileSystem.clear_instance_cache()
-
-
-def _put_photos(folder: str, photo: NDArray[np.uint8], names: tuple[str, ...]) -> None:
-    for number, name in enumerate(names):
-        file = io.BytesIO()
-        Image.fromarray(photo[: 20 + number]).save(file, "PNG")
-        urls.write(urls.join(folder, name), file.getvalue(), overwrite=False)
-
-
 NAMES = ("a.png", "b/c.png", "b/d.png")
 
 
 def test_a_tree_of_objects_is_mirrored_and_holds_the_bytes_of_the_local_command(
     command: Command, memory: str, photo: NDArray[np.uint8]
 ) -> None:
-    _put_photos(f"{memory}/in", photo, NAMES)
+    put_photos(f"{memory}/in", photo, NAMES)
     for name in NAMES:
         Path("in", name).parent.mkdir(parents=True, exist_ok=True)
         Path("in", name).write_bytes(urls.read(f"{memory}/in/{name}"))
@@ -109,7 +87,7 @@ def test_a_tree_of_objects_is_mirrored_and_holds_the_bytes_of_the_local_command(
 
 
 def test_info_verify_and_decompress_read_objects(command: Command, memory: str, photo: NDArray[np.uint8]) -> None:
-    _put_photos(memory, photo, NAMES)
+    put_photos(memory, photo, NAMES)
     assert command("compress", f"{memory}/a.png", *MODEL).code == 0
     assert json.loads(command("info", "--json", f"{memory}/a.vaec").out)["files"][0]["width"] == 90
     done = command("verify", "-r", memory)
@@ -125,7 +103,7 @@ def test_info_verify_and_decompress_read_objects(command: Command, memory: str, 
 
 
 def test_objects_that_exist_are_kept(command: Command, memory: str, photo: NDArray[np.uint8]) -> None:
-    _put_photos(f"{memory}/in", photo, NAMES)
+    put_photos(f"{memory}/in", photo, NAMES)
     urls.write(f"{memory}/out/a.vaec", b"mine", overwrite=False)
     done = command("compress", "-r", f"{memory}/in", "-o", f"{memory}/out", *MODEL)
     assert (done.code, urls.read(f"{memory}/out/a.vaec")) == (6, b"mine")
@@ -149,7 +127,7 @@ def test_resume_asks_for_a_listing_and_not_for_each_object(
     command: Command, s3: FaultyStore, photo: NDArray[np.uint8]
 ) -> None:
     names = tuple(f"{number:02}.png" for number in range(12))
-    _put_photos("s3://photos/in", photo, names)
+    put_photos("s3://photos/in", photo, names)
     assert command("compress", "-r", "s3://photos/in", "-o", "s3://photos/out", "-j", "4", *MODEL).code == 0
     s3.counts.clear()
     done = command("compress", "-r", "s3://photos/in", "-o", "s3://photos/out", "--resume", *MODEL)
@@ -169,7 +147,7 @@ def test_throttled_failing_and_lost_requests_lose_nothing(
     command: Command, s3: FaultyStore, photo: NDArray[np.uint8]
 ) -> None:
     names = tuple(f"{number:02}.png" for number in range(10))
-    _put_photos("s3://photos/in", photo, names)
+    put_photos("s3://photos/in", photo, names)
     s3.throttled, s3.failed, s3.lost = 3, 5, 4
     done = command("compress", "-r", "s3://photos/in", "-o", "s3://photos/out", "-j", "3", "--report", "r.csv", *MODEL)
     assert done.code == 0, done
@@ -191,7 +169,7 @@ def test_wrong_credentials_are_one_line(
     key: str | None,
     said: str,
 ) -> None:
-    _credentials(monkeypatch, server[1], key)
+    credentials(monkeypatch, server[1], key)
     done = command("compress", "-r", "s3://photos/in", "-o", "out")
     assert (done.code, done.out, len(done.err.splitlines())) == (5, "", 1)
     assert done.err.startswith("vaecodec: s3://photos/in: ")

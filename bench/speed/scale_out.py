@@ -3,7 +3,7 @@
 Images of mixed sizes are made from photographs. One process makes the files that all runs must equal; then one and two
 workers make them on clusters of as many CPUs; then a worker is killed and a node added in the middle of a run, which is
 repeated; then photographs of 12 megapixels. Throughput is that from the first files in the report to the last ones: a
-cluster is started once. Processor seconds are those of the actors, with their start.
+cluster is started once. Processor seconds are those of the actors between the two.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from vaecodec.weights.manifest import DEFAULT_MODEL
 SHORTEST, LONGEST = 96, 768
 """The longer sides of the images, in pixels; their logarithms are distributed evenly."""
 LARGE_MEGAPIXELS = 12
-POLL_S = 0.1
+POLL_S = 0.5
 STORE_BYTES = 200_000_000
 
 Tick = Callable[[int], None]
@@ -45,7 +45,7 @@ Tick = Callable[[int], None]
 @click.command()
 @click.argument("photos", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--images", default=2000, show_default=True, help="Of mixed sizes.")
-@click.option("--large", default=4, show_default=True, help="Photographs of 12 megapixels.")
+@click.option("--large", type=click.IntRange(2), default=5, show_default=True, help="Photographs of 12 megapixels.")
 @click.option("--model", default=DEFAULT_MODEL, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), default=records.RESULTS / "scale-out.json", show_default=True)
 def main(photos: Path, images: int, large: int, model: str, out: Path) -> None:
@@ -116,7 +116,7 @@ class _Runs:
             print(f"failure: {record['failure']}", flush=True)
             again = self._command("failure", "--engine", "ray", "--address", address, "--resume", tick=lambda _: None)
             record["again"] = {"made": len(again["files"]), "skipped": len(again.get("skipped", []))}
-            record["large"] = self._large(large, address) if large else None
+            record["large"] = self._large(large, address)
         return record
 
     def _local(self) -> records.Record:
@@ -171,8 +171,7 @@ class _Runs:
             "large", "--engine", "ray", "--address", address, "-j", "1", folder="large-in", tick=watch.look
         )
         sizes = {key: sum(item[key] for item in document["files"]) // count for key in ("source_bytes", "bytes")}
-        seconds = sorted(item["seconds"] for item in document["files"])
-        return {"images": count, "seconds": seconds[len(seconds) // 2], **sizes, **watch.processes()}
+        return {"images": count, **sizes, **watch.result()}
 
     def _command(self, name: str, *options: str, folder: str = "in", tick: Tick) -> records.Record:
         """Run the folder command in a process; tick is told how many rows its report has. Raises ClickException."""
@@ -184,9 +183,9 @@ class _Runs:
         with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
             process = subprocess.Popen(command, stdout=output, stderr=errors, cwd=records.ROOT)
             while process.poll() is None:
-                tick(len(_rows(report)))
+                tick(_count(report))
                 time.sleep(POLL_S)
-            tick(len(_rows(report)))
+            tick(_count(report))
             output.seek(0)
             errors.seek(0)
             if process.returncode:
@@ -212,7 +211,7 @@ class _Watch:
 
     def __init__(self, report: Path) -> None:
         self._report = report
-        self._seen: list[tuple[float, int, int]] = []
+        self._seen: list[tuple[float, int, float]] = []  # time, rows, processor seconds
         self._cpu: dict[int, float] = {}
         self._peak: dict[int, int] = {}
 
@@ -224,19 +223,24 @@ class _Watch:
                 status = Path(f"/proc/{process}/status").read_text()
                 self._peak[process] = int(status.partition("VmHWM:")[2].split()[0]) * 1024
         if rows and (not self._seen or rows > self._seen[-1][1]):
-            pixels = sum(int(row["width"]) * int(row["height"]) for row in _rows(self._report))
-            self._seen.append((time.perf_counter(), rows, pixels))
-
-    def processes(self) -> records.Record:
-        return {"cpu_s": round(sum(self._cpu.values()), 1), "peak_bytes": max(self._peak.values(), default=0)}
+            self._seen.append((time.perf_counter(), rows, sum(self._cpu.values())))
 
     def result(self) -> records.Record:
-        (start, rows, pixels), (end, all_rows, all_pixels) = self._seen[0], self._seen[-1]
+        """Throughput, and processor seconds an image, from the first files on; one file is no throughput."""
+        first, last = self._seen[0], self._seen[-1]
+        seconds, images, cpu = (b - a for a, b in zip(first, last, strict=True))
+        pixels = sum(int(row["width"]) * int(row["height"]) for row in _rows(self._report)[first[1] : last[1]])
         return {
-            "images_per_s": round((all_rows - rows) / (end - start), 2),
-            "megapixels_per_s": round((all_pixels - pixels) / (end - start) / 1e6, 3),
-            **self.processes(),
+            "images_per_s": round(images / seconds, 2),
+            "megapixels_per_s": round(pixels / seconds / 1e6, 3),
+            "cpu_s_per_image": round(cpu / images, 4),
+            "peak_bytes": max(self._peak.values(), default=0),
         }
+
+
+def _count(report: Path) -> int:
+    """How many rows a report has."""
+    return max(0, report.read_bytes().count(b"\n") - 1) if report.exists() else 0
 
 
 def _rows(report: Path) -> list[dict[str, str]]:
