@@ -140,7 +140,7 @@ class _Runs:
 
         def tick(rows: int) -> None:
             if not nodes and rows > len(expected) // 4:
-                nodes.append(cluster.add_node(num_cpus=1, object_store_memory=STORE_BYTES))
+                nodes.append(_add_node(cluster, 1))
             if not killed and rows > len(expected) // 2:
                 killed.extend(workers_below(os.getpid())[:1])
                 for process in killed:
@@ -253,19 +253,29 @@ def _rows(report: Path) -> list[dict[str, str]]:
 
 @contextlib.contextmanager
 def _cluster(cpus: int) -> Iterator[tuple[Any, str]]:
-    """A cluster of nodes of one CPU each, and its address."""
+    """A cluster of nodes of one CPU each, each on a core of its own, and its address."""
     try:
         from ray.cluster_utils import Cluster
     except ImportError as error:
         message = "Ray is not installed: pip install 'vaecodec[ray]'"
         raise click.ClickException(message) from error
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": STORE_BYTES})
+    cluster = Cluster()
     try:
-        for _ in range(cpus - 1):
-            cluster.add_node(num_cpus=1, object_store_memory=STORE_BYTES)
+        for number in range(cpus):
+            _add_node(cluster, number)
         yield cluster, cluster.address
     finally:
         cluster.shutdown()
+
+
+def _add_node(cluster: Any, number: int) -> Any:
+    """Add a node whose processes all run on one core, as a machine of one core would."""
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {sorted(cores)[number % len(cores)]})
+    try:
+        return cluster.add_node(num_cpus=1, object_store_memory=STORE_BYTES)
+    finally:
+        os.sched_setaffinity(0, cores)
 
 
 def workers_below(root: int) -> list[int]:
