@@ -100,14 +100,18 @@ def usable_metrics(wanted: Sequence[str]) -> list[str]:
 def measure_all(
     codecs: Sequence[Codec], dataset: rd.Dataset, out: Path, wanted: Sequence[str], jobs: int
 ) -> list[Record]:
-    """Measure codec after codec, with a bar on a terminal and nothing in a pipe."""
+    """Measure codec after codec, with a bar on a terminal and nothing in a pipe.
+
+    A codec that is tuned for one metric is measured by it: its figures by another would say little.
+    """
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     records = []
     with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
         for codec in codecs:
             bar = progress.add_task(codec.title, total=len(dataset.paths))
+            metrics = [metric for metric in wanted if codec.tuned_for in (None, metric)]
             records.append(
-                rd.measure_codec(codec, dataset, out, wanted, jobs, advance=lambda _, bar=bar: progress.advance(bar))  # type: ignore[misc]
+                rd.measure_codec(codec, dataset, out, metrics, jobs, advance=lambda _, bar=bar: progress.advance(bar))  # type: ignore[misc]
             )
     return records
 
