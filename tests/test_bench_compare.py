@@ -150,7 +150,7 @@ def test_a_drawing_is_shown_lossless(codec: vaecodec.Codec, monkeypatch: pytest.
 
 def test_the_published_page_is_small_and_at_equal_bytes() -> None:
     path = Path(__file__).parents[1] / "bench" / "results" / "kodak" / "report.html"
-    assert path.stat().st_size < 3_500_000  # ten codecs, lossless copies of what each makes of three crops
+    assert path.stat().st_size < 4_000_000  # eleven codecs, lossless copies of what each makes of three crops
     scenes = page_data(path.read_text(encoding="utf-8"))["scenes"]
     assert len(scenes) == 3
     for shown in scenes:

@@ -309,7 +309,7 @@ def test_a_target_in_bytes_is_kept_and_used(codec: Codec, lake: Pixels, share: f
 
 def test_a_target_in_psnr_is_reached_in_fewer_bytes(codec: Codec, lake: Pixels) -> None:
     once, refined = (codec.encode(lake, target_psnr=28.0, effort=effort) for effort in (4, 5))
-    assert 28.0 <= _psnr(lake, refined) < 28.2
+    assert 28.0 <= _psnr(lake, refined) < 28.3  # a level is a quarter of a decibel
     assert len(refined) < 0.99 * len(once)
 
 

@@ -77,7 +77,8 @@ def main(
         if page_images:
             from bench.rd.page import write_page
 
-            click.echo(f"page: {write_page(folder / 'report.html', dataset, present, summary, page_images, page_bpp)}")
+            shown = [codec for codec in present if codec.tuned_for is None]  # those of one metric are in its table
+            click.echo(f"page: {write_page(folder / 'report.html', dataset, shown, summary, page_images, page_bpp)}")
 
 
 def unreadable(records: Sequence[Record]) -> list[str]:

@@ -83,11 +83,11 @@ def figure(stem: Path) -> Iterator[tuple[Axes, list[Path]]]:
     written: list[Path] = []
     # Without a fixed salt and date every run would change the SVG.
     with mpl.rc_context({"svg.hashsalt": "vaecodec", "font.size": 9, "svg.fonttype": "none"}):
-        drawing, axes = plt.subplots(figsize=(8, 5.4), layout="constrained")
+        drawing, axes = plt.subplots(figsize=(10.4, 5.4), layout="constrained")
         axes.grid(visible=True, alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
         yield axes, written
-        axes.legend(fontsize=7.5, frameon=False, loc="best")
+        axes.legend(fontsize=7.5, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))  # beside: curves are many
         stem.parent.mkdir(parents=True, exist_ok=True)
         for suffix, metadata in ((".png", {}), (".svg", {"Date": None})):
             path = stem.with_suffix(suffix)

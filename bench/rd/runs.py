@@ -88,10 +88,18 @@ def measure_codec(
             advance(image.name)
     for task, outcome in run_tasks(todo, jobs):
         add(record, Path(task.path).name, outcome, metrics)
-        record |= {"command": command_line(), "made": environment()}
+        record |= {"command": command_line(), "made": made_by(codec)}
         save(path, record)
         advance(Path(task.path).name)
     return record
+
+
+def made_by(codec: Codec) -> Record:
+    """The header of a record; other codecs do not depend on this project's weights."""
+    made = environment()
+    if not codec.name.startswith("vaecodec"):
+        del made["weights"]
+    return made
 
 
 def metrics_of(record: Record) -> list[str]:
@@ -112,7 +120,7 @@ def begin(codec: Codec, dataset: Dataset, old: Record, ladder: Sequence[float]) 
         "threads": codec.threads,
         "dataset": dataset.name,
         "command": old.get("command", command_line()),
-        "made": old.get("made", environment()),
+        "made": old.get("made", made_by(codec)),
         "images": {},
         "rows": {},
         "failures": {},
