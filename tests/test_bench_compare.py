@@ -21,7 +21,7 @@ from vaecodec.compare.ms_ssim import SHORTEST_SIDE, ms_ssim
 from vaecodec.compare.page import Chart, Curve, build_page, map_data, picture_uri
 from vaecodec.compare.peers import PEERS, JpegPeer, Peer, VaecodecPeer, installed_peers
 from vaecodec.compare.photos import compare_photos
-from vaecodec.compare.scene import centre_crop, make_scene
+from vaecodec.compare.scene import centre_crop, make_scene, make_version
 from vaecodec.metrics import psnr
 
 Pixels = NDArray[np.uint8]
@@ -97,6 +97,10 @@ def test_this_codec_comes_between_its_levels(large: Pixels, codec: vaecodec.Code
     assert peer.describe(match.setting).startswith("quality ")
     assert match_size(peer, large, low).data == peer.encode(large, match_size(peer, large, low).setting)
     assert not match_size(peer, large, 10**7).matched
+    version = make_version(peer, large, wanted)
+    assert version.data == match.data
+    assert version.psnr == psnr(large, peer.decode(match.data))
+    assert common_size([peer, Stepped()], large, 140) == 146  # it goes where the others are
 
 
 @pytest.mark.parametrize(("size", "setting"), [(1, 0), (100, 0), (104, 0), (106, 1), (146, 4), (10**9, 40)])

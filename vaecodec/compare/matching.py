@@ -72,13 +72,13 @@ NEIGHBOURS = 6
 
 
 def common_size(peers: Sequence[Peer], pixels: Pixels, around: int) -> int:
-    """A size near `around` bytes that codecs of whole settings can all come close to.
+    """A size near `around` bytes that codecs of whole settings can all come close to, but for those of any size.
 
     Each of them has sizes some percent apart; the size taken is the one of theirs from which the worst of them is
     least far. With no such codec it is `around`, with one the size of its nearest file. A codec that cannot do the
     picture has no say.
     """
-    whole = [peer for peer in peers if peer.whole]
+    whole = [peer for peer in peers if peer.whole and not peer.any_size]
     ladders = []
     for peer in whole:
         with contextlib.suppress(*FAILURES):

@@ -41,6 +41,7 @@ class Peer(ABC):
     low: float
     high: float
     whole: bool = False  # only whole numbers are settings
+    any_size: bool = False  # `to_size` comes close to any size that the settings enclose
     mime: str | None = None  # of its files, where browsers show them
     requires: str = ""
     threads: int | None = None
@@ -222,6 +223,7 @@ class VaecodecPeer(Peer):
 
     low, high = QUALITY_MIN, QUALITY_MAX
     whole = True
+    any_size = True
     mode: ClassVar[Mode] = "auto"
     effort: int = DEFAULT_EFFORT
 

@@ -89,17 +89,17 @@ def make_version(peer: Peer, original: Pixels, wanted_bytes: int) -> Version:
     """One codec's image at the size that is wanted, with its times and errors."""
     match = match_size(peer, original, wanted_bytes)
     start = time.perf_counter()
-    data = peer.encode(original, match.setting)
+    peer.encode(original, match.setting)  # for its time: a file of a wanted size may be another one
     middle = time.perf_counter()
-    decoded = peer.decode(data)
+    decoded = peer.decode(match.data)
     end = time.perf_counter()
     return Version(
         name=peer.name,
         title=peer.title,
         pixels=decoded,
-        data=data,
+        data=match.data,
         mime=peer.mime,
-        setting=peer.describe_file(data, match.setting),
+        setting=peer.describe_file(match.data, match.setting),
         deviation=match.deviation,
         matched=match.matched,
         psnr=psnr(original, decoded),
@@ -107,5 +107,5 @@ def make_version(peer: Peer, original: Pixels, wanted_bytes: int) -> Version:
         encode_s=middle - start,
         decode_s=end - middle,
         error=error_map(original, decoded),
-        bits=bits_map(data, peer.codec) if isinstance(peer, VaecodecPeer) else None,
+        bits=bits_map(match.data, peer.codec) if isinstance(peer, VaecodecPeer) else None,
     )
