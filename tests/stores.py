@@ -24,13 +24,15 @@ SLOW_DOWN = ("503 Slow Down", "SlowDown", "Please reduce your request rate.")
 INTERNAL = ("500 Internal Server Error", "InternalError", "We encountered an internal error. Please try again.")
 BAD_KEY = ("403 Forbidden", "InvalidAccessKeyId", "The AWS Access Key Id you provided does not exist in our records.")
 KEY = "testing"
+MOST_IN_A_ROW = 2
 
 
 class FaultyStore:
     """A WSGI application: moto's, with a fault in every so-many-th request, and one access key that it knows.
 
-    throttled, failed: each n-th request is refused, before anything is done. lost: each n-th is done, and the answer is
-    an error. 0: none. counts: what was done of each; "PUT" and "GET" are requests.
+    throttled, failed: each n-th request is refused, before anything is done. lost: each n-th PUT is done, and the
+    answer is an error. 0: none. No request fails more than twice in a row, whichever threads ask: a client asks five
+    times. counts: what was done of each; "PUT" and "GET" are requests.
     """
 
     def __init__(self) -> None:
@@ -40,21 +42,28 @@ class FaultyStore:
         self._lock = threading.Lock()
         self.throttled = self.failed = self.lost = 0
         self.counts: Counter[str] = Counter()
+        self._in_a_row: Counter[str] = Counter()
 
     def __call__(self, environ: Environ, respond: Respond) -> Any:
         with self._lock:
             self.counts["all"] += 1
             self.counts[environ["REQUEST_METHOD"]] += 1
-            number = self.counts["all"]
+            number, puts = self.counts["all"], self.counts["PUT"]
+            request = f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}?{environ['QUERY_STRING']}"
+            is_spared = self._in_a_row[request] == MOST_IN_A_ROW
+            self._in_a_row[request] += 1
         if f"Credential={KEY}/" not in environ.get("HTTP_AUTHORIZATION", ""):
             return self._refuse(respond, "denied", BAD_KEY)
-        if self.throttled and number % self.throttled == 0:
-            return self._refuse(respond, "throttled", SLOW_DOWN)
-        if self.failed and number % self.failed == 0:
-            return self._refuse(respond, "failed", INTERNAL)
-        if self.lost and environ["REQUEST_METHOD"] == "PUT" and number % self.lost == 0:
-            b"".join(self._app(environ, lambda *_: None))
-            return self._refuse(respond, "lost", INTERNAL)
+        if not is_spared:
+            if self.lost and environ["REQUEST_METHOD"] == "PUT" and puts % self.lost == 0:
+                b"".join(self._app(environ, lambda *_: None))
+                return self._refuse(respond, "lost", INTERNAL)
+            if self.throttled and number % self.throttled == 0:
+                return self._refuse(respond, "throttled", SLOW_DOWN)
+            if self.failed and number % self.failed == 0:
+                return self._refuse(respond, "failed", INTERNAL)
+        with self._lock:
+            self._in_a_row[request] = 0
         return self._app(environ, respond)
 
     def _refuse(self, respond: Respond, kind: str, answer: tuple[str, str, str]) -> list[bytes]:

@@ -81,7 +81,7 @@ def test_no_drawing_is_larger_than_lossless_webp_and_64_bytes(fast: Codec, name:
     if vaecodec.inspect(data).lossless:
         assert np.array_equal(decoded, pixels)
     else:
-        assert auto.is_good(make_source(pixels, strip=False), decoded, vaecodec.inspect(data).level, len(data))
+        assert auto.is_good(make_source(pixels, strip=False), vaecodec.inspect(data).level, decoded, len(data))
 
 
 def test_photographs_stay_neural_and_are_not_decoded(
@@ -123,12 +123,12 @@ def test_a_neural_file_that_fails_is_replaced(fast: Codec, lake: NDArray[np.uint
     """Its pixels are judged by blocks, as a whole, and against JPEG."""
     source, data = make_source(lake, strip=False), fast.encode(lake, 60, mode="neural")
     level, decoded = vaecodec.inspect(data).level, fast.decode(data, as_array=True)
-    assert auto.is_good(source, decoded, level, len(data))
+    assert auto.is_good(source, level, decoded, len(data))
     one_block = decoded.copy()
     one_block[16:32, 16:32] = 255 - one_block[16:32, 16:32]
-    assert not auto.is_good(source, one_block, level, len(data))
+    assert not auto.is_good(source, level, one_block, len(data))
     blurred = np.array(Image.fromarray(decoded).reduce(2).resize((320, 240), Image.Resampling.BILINEAR))
-    assert not auto.is_good(source, blurred, level, len(data))
+    assert not auto.is_good(source, level, blurred, len(data))
     noise = np.random.default_rng(1).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     chosen = fast.encode(noise, 60)
     assert vaecodec.inspect(chosen).lossless
@@ -150,16 +150,29 @@ def test_a_tiny_image_is_always_compared_with_jpeg(
 ) -> None:
     judged: list[int] = []
 
-    def is_good(source: object, decoded: NDArray[np.uint8], level: int, size: int) -> bool:
+    def keeps_up(source: object, decoded: NDArray[np.uint8], size: int) -> bool:
         judged.append(size)
         return False
 
-    monkeypatch.setattr(auto, "is_good", is_good)
+    monkeypatch.setattr(auto, "keeps_up_with_jpeg", keeps_up)
     tiny = np.ascontiguousarray(lake[:100, :150])
     assert vaecodec.inspect(fast.encode(tiny, 60)).lossless
-    assert len(judged) == 1
+    assert judged == [len(fast.encode(tiny, 60, mode="neural"))]
+    glass = np.dstack([tiny, np.arange(15_000, dtype=np.uint32).reshape(100, 150).astype(np.uint8)])
+    fast.encode(glass, 60)
+    assert judged[1] < len(fast.encode(glass, 60, mode="neural")) - 100  # a JPEG has no transparency
     assert not vaecodec.inspect(fast.encode(lake, 60)).lossless
-    assert len(judged) == 1
+    assert len(judged) == 2
+
+
+def test_a_thumbnail_is_judged_by_jpeg_alone(
+    fast: Codec, lake: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is all detail: its blocks may be worse than those of any photograph of 512 x 512."""
+    monkeypatch.setattr(auto, "is_good", lambda *_: False)
+    tiny = np.ascontiguousarray(lake[:100, :150])
+    assert fast.encode(tiny, 30) == fast.encode(tiny, 30, mode="neural")
+    assert vaecodec.inspect(fast.encode(GRAPHICS["stripes"], 30)).lossless
 
 
 def test_jpegs_are_compared_with_their_best_tables(lake: NDArray[np.uint8]) -> None:

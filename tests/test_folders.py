@@ -71,8 +71,8 @@ def test_a_tree_is_mirrored(run: Run, jobs: str) -> None:
 
 
 def test_files_are_the_same_whatever_the_number_of_jobs(run: Run) -> None:
-    run("-r", "photos", "-o", "one")
-    run("-r", "photos", "-o", "three", "-j", "3")
+    run("-r", "photos", "-o", "one", "--mode", "neural")
+    run("-r", "photos", "-o", "three", "-j", "3", "--mode", "neural")
     codec = Codec(TINY, device="cpu")
     for path in Path("one").rglob("*.vaec"):
         ours, theirs = (
@@ -187,7 +187,8 @@ def test_killed_at_random_and_resumed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_interruption_finishes_what_is_under_way(tmp_path: Path, number: signal.Signals, code: int) -> None:
     make_photos(tmp_path / "photos", 60, seed=6)
-    command = ["compress", "-r", "photos", "-o", "out", "-j", "2", "--model", TINY, "--report", "table.csv"]
+    model = ["--model", TINY, "--mode", "neural"]
+    command = ["compress", "-r", "photos", "-o", "out", "-j", "2", *model, "--report", "table.csv"]
     program = subprocess.Popen(
         [sys.executable, "-m", "vaecodec", *command],
         cwd=tmp_path,

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vaecodec import container, lossless
-from vaecodec.container import Tag
+from vaecodec.container import METADATA, Tag
 from vaecodec.errors import CodingError, TargetError
 from vaecodec.levels import MAX_LEVEL
 from vaecodec.metrics import block_errors, psnr
@@ -65,8 +65,8 @@ JPEG_SHARE, JPEG_TABLES = 1.05, 300
 FEW_COLOURS = 256
 """So many colours or fewer in all blocks of the look are those of a palette; photographs have more, unless gray."""
 TINY = 1 << 14
-"""Pixels of an image that is always compared with JPEG: figures of photographs of 512 x 512 say little about it, and
-decoding it takes milliseconds."""
+"""Pixels of an image that is always compared with JPEG, and with JPEG alone unless it is a graphic: figures of
+photographs of 512 x 512 say little about it (a thumbnail is all detail), and decoding it takes milliseconds."""
 JPEG_MAX_SIDE = 65_500
 """libjpeg's limit."""
 
@@ -159,10 +159,13 @@ def choose(
             return candidate
     picture = source.picture
     is_usual = bpp <= at_level(PHOTO_BPP, level) and outliers <= PHOTO_OUTLIERS
-    is_usual = is_usual and picture.width * picture.height > TINY
-    if (seen.is_photograph and is_usual) or is_good(source, decode(data), level, len(data)):
+    is_tiny = picture.width * picture.height <= TINY
+    if seen.is_photograph and is_usual and not is_tiny:
         return data
-    return lossless.encode(source, max_memory=max_memory)  # now with all effort
+    decoded, size = decode(data), _bytes_of_pixels(data)
+    is_thumbnail = is_tiny and not seen.is_graphic
+    judge = partial(keeps_up_with_jpeg, source) if is_thumbnail else partial(is_good, source, level)
+    return data if judge(decoded, size) else lossless.encode(source, max_memory=max_memory)  # now with all effort
 
 
 def choose_for_target(
@@ -206,15 +209,30 @@ def _cost(data: bytes) -> tuple[float, float]:
     return 8 * (lengths[Tag.LATENTS] + outliers) / pixels, outliers / pixels
 
 
-def is_good(source: Source, decoded: Pixels, level: int, size: int) -> bool:
-    """Whether a neural file of this size gives what its level allows, and what a JPEG of that size would."""
-    original, shown = colours(source), decoded[..., :-1] if source.picture.alpha is not None else decoded
-    shown = shown[..., 0] if shown.ndim == 3 and shown.shape[2] == 1 else shown
-    errors = block_errors(original, shown, BLOCK)
+def _bytes_of_pixels(data: bytes) -> int:
+    """Size of a neural file without its transparency and its metadata, which a JPEG would not have."""
+    sections = container.parse(data).sections
+    return len(data) - sum(sections[tag].length for tag in (Tag.ALPHA, *METADATA) if tag in sections)
+
+
+def is_good(source: Source, level: int, decoded: Pixels, size: int) -> bool:
+    """Whether a neural file gives what its level allows, and what a JPEG of `size` bytes would."""
+    errors = block_errors(colours(source), _without_alpha(source, decoded), BLOCK)
     if errors.max() > at_level(BLOCK_LIMITS, level) or errors.mean() > at_level(IMAGE_LIMITS, level):
         return False
+    return keeps_up_with_jpeg(source, decoded, size)
+
+
+def keeps_up_with_jpeg(source: Source, decoded: Pixels, size: int) -> bool:
+    """Whether the best JPEG of `size` bytes is less than a decibel better, if there is one."""
+    original = colours(source)
     other = jpeg_psnr(original, size)
-    return other is None or psnr(original, shown) >= other - WORSE_THAN_JPEG
+    return other is None or psnr(original, _without_alpha(source, decoded)) >= other - WORSE_THAN_JPEG
+
+
+def _without_alpha(source: Source, decoded: Pixels) -> Pixels:
+    shown = decoded[..., :-1] if source.picture.alpha is not None else decoded
+    return shown[..., 0] if shown.ndim == 3 and shown.shape[2] == 1 else shown
 
 
 def colours(source: Source) -> Pixels:
