@@ -208,8 +208,8 @@ def folders() -> str:
     record = load(RESULTS / "folders.json")
     if not record:
         return _missing("python -m checks folders")
-    found = "; ".join(record["problems"]) or "all there, all whole, none made twice"
-    return f"{record['options']['photos']} photographs, the run killed {record['kills']} times and resumed: {found}."
+    verdict = "; ".join(record["problems"]) or "all there, all whole, none made twice"
+    return f"{record['options']['photos']} photographs, the run killed {record['kills']} times and resumed: {verdict}."
 
 
 def attacks() -> str:
@@ -228,8 +228,8 @@ def attacks() -> str:
 
 
 def _where(record: Record) -> str:
-    made = record["made"]
-    return f"{made['machine']['cpu']}, commit {made['commit'][:10]}"
+    header = record["made"]
+    return f"{header['machine']['cpu']}, commit {header['commit'][:10]}"
 
 
 def browser() -> str:

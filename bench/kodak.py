@@ -41,12 +41,12 @@ def pixel_hash(data: bytes) -> str:
 def check(name: str, data: bytes, expected: str) -> None:
     """Raise ClickException unless `data` is the picture that everyone reports results on."""
     try:
-        found = pixel_hash(data)
+        digest = pixel_hash(data)
     except (UnidentifiedImageError, OSError) as error:
         message = f"{name}: not an image ({error})"
         raise click.ClickException(message) from error
-    if found != expected:
-        message = f"{name}: pixels have SHA-256 {found}, expected {expected}"
+    if digest != expected:
+        message = f"{name}: pixels have SHA-256 {digest}, expected {expected}"
         raise click.ClickException(message)
 
 

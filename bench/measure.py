@@ -93,7 +93,7 @@ def measure_image(task: Task) -> Outcome:
     return outcome
 
 
-def measure_quality(codec: Codec, img: Image, quality: float, wanted: Sequence[str]) -> Row:
+def measure_quality(codec: Codec, img: Image, quality: float, metric_names: Sequence[str]) -> Row:
     """Encode, decode and compare once; raises CodecError when the decoded picture is not the encoded one."""
     start = time.perf_counter()
     data = codec.encode(img, quality)
@@ -107,7 +107,7 @@ def measure_quality(codec: Codec, img: Image, quality: float, wanted: Sequence[s
         "encode_s": round(middle - start, 5),
         "decode_s": round(end - middle, 5),
     }
-    return row | {metric: rounded(metrics.measure(metric, img, decoded)) for metric in wanted}
+    return row | {metric: rounded(metrics.measure(metric, img, decoded)) for metric in metric_names}
 
 
 def check_decoded(original: Image, decoded: Image) -> None:

@@ -15,8 +15,8 @@ from contextlib import contextmanager
 
 def variables(threads: int) -> dict[str, str]:
     """The environment of a process with `threads` OpenMP threads; one thread may go where the system puts it."""
-    found = {"OMP_NUM_THREADS": str(threads), "NUMBA_NUM_THREADS": str(threads)}
-    return found | ({"OMP_PROC_BIND": "true", "OMP_PLACES": "cores"} if threads > 1 else {})
+    settings = {"OMP_NUM_THREADS": str(threads), "NUMBA_NUM_THREADS": str(threads)}
+    return settings | ({"OMP_PROC_BIND": "true", "OMP_PLACES": "cores"} if threads > 1 else {})
 
 
 def cores() -> int:
@@ -27,10 +27,10 @@ def cores() -> int:
 
 
 @contextmanager
-def started_with(wanted: dict[str, str]) -> Iterator[None]:
-    """Processes started inside the block have `wanted` in their environment."""
-    before = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(wanted)
+def started_with(settings: dict[str, str]) -> Iterator[None]:
+    """Processes started inside the block have `settings` in their environment."""
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
     try:
         yield
     finally:

@@ -78,13 +78,13 @@ def git(*arguments: str) -> str:
 
 
 def installed(packages: tuple[str, ...]) -> dict[str, str]:
-    found = {}
+    versions = {}
     for name in packages:
         try:
-            found[name] = package_version(name)
+            versions[name] = package_version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def cpu_name() -> str:

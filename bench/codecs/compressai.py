@@ -97,11 +97,11 @@ class CompressAi(LadderCodec):
             if not first:
                 message = f"CompressAI does not start in {environment_python().parent.parent}"
                 raise CodecError(message)
-            told = json.loads(first)
-            self._versions = told["versions"]
-            if told["cores"] < self.threads:
+            greeting = json.loads(first)
+            self._versions = greeting["versions"]
+            if greeting["cores"] < self.threads:
                 self.close()
-                message = f"{self.threads} threads on {told['cores']} core(s)"
+                message = f"{self.threads} threads on {greeting['cores']} core(s)"
                 raise CodecError(message)
         return self._worker
 

@@ -62,13 +62,13 @@ def network(model: str, quality: int, weights: str) -> Any:
         from compressai.zoo.pretrained import load_pretrained
 
         torch.manual_seed(0)
-        made = image_models[model](quality=quality, metric="mse", pretrained=False).eval()
+        net = image_models[model](quality=quality, metric="mse", pretrained=False).eval()
         if weights:
             state = torch.load(weights, map_location="cpu", weights_only=True)
-            made = type(made).from_state_dict(load_pretrained(state))
-        made.update(force=True)
+            net = type(net).from_state_dict(load_pretrained(state))
+        net.update(force=True)
         NETWORKS.clear()  # one at a time: eight qualities of a large model would fill the memory
-        NETWORKS[key] = made.eval()
+        NETWORKS[key] = net.eval()
     return NETWORKS[key]
 
 

@@ -26,7 +26,7 @@ def split(_context: click.Context, _parameter: click.Parameter, value: str) -> l
 @click.command("rd")
 @click.argument("where", metavar="DIR|kodak")
 @click.option("--codecs", default=",".join(DEFAULT_RD), show_default=True, callback=split, help="Names, with commas.")
-@click.option("--metrics", "wanted", default="psnr,ms-ssim", show_default=True, callback=split)
+@click.option("--metrics", "metric_names", default="psnr,ms-ssim", show_default=True, callback=split)
 @click.option("--out", default=str(RESULTS), show_default="bench/results", type=click.Path(file_okay=False))
 @click.option("--jobs", default=1, show_default=True, type=click.IntRange(1), help="Pictures at the same time.")
 @click.option("--anchor", default=ANCHOR, show_default=True, help="The codec that BD-rates are against.")
@@ -35,7 +35,7 @@ def split(_context: click.Context, _parameter: click.Parameter, value: str) -> l
 def main(
     where: str,
     codecs: list[str],
-    wanted: list[str],
+    metric_names: list[str],
     out: str,
     jobs: int,
     anchor: str,
@@ -47,7 +47,7 @@ def main(
     Real files, encoded, decoded and compared. What is measured already is not measured again; --out holds a JSON
     file for each codec, a summary, plots and a page (report.html) to look at the pictures themselves.
     """
-    wanted = usable_metrics(wanted)
+    metric_names = usable_metrics(metric_names)
     dataset = rd.dataset_of(where)
     try:
         present, missing = rd.absent(codecs)
@@ -59,7 +59,7 @@ def main(
         for codec in present:
             stack.callback(codec.close)
         try:
-            records = measure_all(present, dataset, Path(out), wanted, jobs)
+            records = measure_all(present, dataset, Path(out), metric_names, jobs)
         except KeyboardInterrupt:
             click.echo(
                 f"stopped; what was measured is in {Path(out) / dataset.name}: the same command goes on", err=True
@@ -69,11 +69,11 @@ def main(
             raise click.ClickException("\n".join(unreadable(records)))
         folder = Path(out) / dataset.name
         # Metrics that an earlier run measured for some codecs are shown for those.
-        wanted += [name for record in records for name in rd.metrics_of(record) if name not in wanted]
-        wanted = list(dict.fromkeys(wanted))
-        summary = summarize(records, anchor, wanted, missing)
+        metric_names += [name for record in records for name in rd.metrics_of(record) if name not in metric_names]
+        metric_names = list(dict.fromkeys(metric_names))
+        summary = summarize(records, anchor, metric_names, missing)
         save(folder / "summary.json", summary)
-        click.echo("\n".join(write_tables(summary, records, wanted, folder)))
+        click.echo("\n".join(write_tables(summary, records, metric_names, folder)))
         if page_images:
             from bench.rd.page import write_page
 
@@ -82,24 +82,24 @@ def main(
 
 
 def unreadable(records: Sequence[Record]) -> list[str]:
-    found = {name: reasons for record in records for name, reasons in record["failures"].items()}
-    return [f"{name}: {reason}" for name, reasons in found.items() for reason in reasons.values()]
+    failures = {name: reasons for record in records for name, reasons in record["failures"].items()}
+    return [f"{name}: {reason}" for name, reasons in failures.items() for reason in reasons.values()]
 
 
-def usable_metrics(wanted: Sequence[str]) -> list[str]:
-    unknown = [name for name in wanted if name not in metric_module.TITLES]
+def usable_metrics(metric_names: Sequence[str]) -> list[str]:
+    unknown = [name for name in metric_names if name not in metric_module.TITLES]
     if unknown:
         message = f"{unknown[0]!r} is not one of {', '.join(metric_module.TITLES)}"
         raise click.BadParameter(message, param_hint="--metrics")
-    for name in wanted:
+    for name in metric_names:
         if not metric_module.available(name):
             message = f"metric {name} needs `{metric_module.REQUIRES[name]}`"
             raise click.ClickException(message)
-    return list(wanted)
+    return list(metric_names)
 
 
 def measure_all(
-    codecs: Sequence[Codec], dataset: rd.Dataset, out: Path, wanted: Sequence[str], jobs: int
+    codecs: Sequence[Codec], dataset: rd.Dataset, out: Path, metric_names: Sequence[str], jobs: int
 ) -> list[Record]:
     """Measure codec after codec, with a bar on a terminal and nothing in a pipe.
 
@@ -110,18 +110,18 @@ def measure_all(
     with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
         for codec in codecs:
             bar = progress.add_task(codec.title, total=len(dataset.paths))
-            metrics = [metric for metric in wanted if codec.tuned_for in (None, metric)]
+            metrics = [metric for metric in metric_names if codec.tuned_for in (None, metric)]
             records.append(
                 rd.measure_codec(codec, dataset, out, metrics, jobs, advance=lambda _, bar=bar: progress.advance(bar))  # type: ignore[misc]
             )
     return records
 
 
-def write_tables(summary: Record, records: Sequence[Record], wanted: Sequence[str], folder: Path) -> list[str]:
+def write_tables(summary: Record, records: Sequence[Record], metric_names: Sequence[str], folder: Path) -> list[str]:
     """Write summary.md and the plots; return the lines of summary.md."""
     titles = {record["codec"]: record["title"] for record in records}
     lines: list[str] = []
-    for metric in wanted:
+    for metric in metric_names:
         if summary["bd_rate"].get(metric):
             lines += [*bd_lines(summary, metric), ""]
         if any(has_metric(record, metric) for record in records):

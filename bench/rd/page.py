@@ -56,7 +56,7 @@ def chosen(dataset: Dataset, count: int) -> list[Path]:
 
 
 def mean_chart(summary: Record, titles: dict[str, str]) -> Chart:
-    found = [
+    mean_curves = [
         Curve(name, title, {label: measured(summary, metric, name) for metric, label in METRICS.items()})
         for name, title in titles.items()
     ]
@@ -64,8 +64,8 @@ def mean_chart(summary: Record, titles: dict[str, str]) -> Chart:
         by_metric = {label: {c.id: c for c in curves(metric)} for metric, label in METRICS.items()}
         for id_, curve in by_metric["PSNR"].items():
             points = {label: by_id[id_].points if id_ in by_id else () for label, by_id in by_metric.items()}
-            found.append(Curve(named(curve), curve.title, points, published=True))
-    return Chart(f"{summary['dataset']}, mean of {summary['images']} images", tuple(found))
+            mean_curves.append(Curve(named(curve), curve.title, points, published=True))
+    return Chart(f"{summary['dataset']}, mean of {summary['images']} images", tuple(mean_curves))
 
 
 def measured(summary: Record, metric: str, name: str) -> list[Point]:

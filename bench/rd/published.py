@@ -34,15 +34,15 @@ class PublishedCurve:
 def curves(metric: str, shown: tuple[str, ...] | None = SHOWN) -> list[PublishedCurve]:
     """Return the published curves that have the metric; `shown=None` for all of them."""
     column = COLUMN.get(metric)
-    found = []
+    selected = []
     for entry in load(FILE)["codecs"]:
         if column not in entry or (shown is not None and entry["id"] not in shown):
             continue
         points = sorted(zip(entry["bpp"], entry[column], strict=True))
         if metric == "ms-ssim":
             points = [(bpp, in_db(value)) for bpp, value in points]
-        found.append(PublishedCurve(entry["id"], f"{entry['name']}, published", tuple(points)))
-    return found
+        selected.append(PublishedCurve(entry["id"], f"{entry['name']}, published", tuple(points)))
+    return selected
 
 
 def named(published: PublishedCurve) -> str:

@@ -38,12 +38,12 @@ def bd_of(anchor: Sequence[Point], test: Sequence[Point]) -> BdRate:
 
 def bd_per_image(anchor: Record, test: Record, metric: str, names: Sequence[str]) -> list[float]:
     """The BD-rate of every picture by itself, in percent; pictures without a number are left out."""
-    found = []
+    rates = []
     pixels = pixels_of(anchor)
     for name in names:
         pair = [list(image_points(r["rows"][name], pixels[name], metric).values()) for r in (anchor, test)]
-        found.append(bd_of(*pair).percent)
-    return [value for value in found if not math.isnan(value)]
+        rates.append(bd_of(*pair).percent)
+    return [value for value in rates if not math.isnan(value)]
 
 
 def has_metric(record: Record, metric: str) -> bool:

@@ -96,10 +96,10 @@ def measure_codec(
 
 def made_by(codec: Codec) -> Record:
     """The header of a record; other codecs do not depend on this project's weights."""
-    made = environment()
+    header = environment()
     if not codec.name.startswith("vaecodec"):
-        del made["weights"]
-    return made
+        del header["weights"]
+    return header
 
 
 def metrics_of(record: Record) -> list[str]:

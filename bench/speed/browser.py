@@ -108,8 +108,8 @@ def _row(model: str, large: float, repeats: int, quality: int) -> records.Record
     return {"model": model, "first": _medians(colds), **warm}
 
 
-def _medians(found: list[records.Record]) -> records.Record:
-    return {key: statistics.median(each[key] for each in found) for key in found[0]}
+def _medians(rounds: list[records.Record]) -> records.Record:
+    return {key: statistics.median(each[key] for each in rounds) for key in rounds[0]}
 
 
 def _cold(site: Site, profile: Path) -> records.Record:
@@ -137,22 +137,22 @@ def _warm(site: Site, profile: Path, repeats: int, encode: str) -> records.Recor
 
 def _timed(driver: Any, site: Site, name: str) -> records.Record:
     before, _ = usage(driver)
-    found = _call(driver, site, f"show('{name}')")
-    return {"preview_s": found["preview"], "whole_s": found["whole"], "cpu_s": usage(driver)[0] - before}
+    times = _call(driver, site, f"show('{name}')")
+    return {"preview_s": times["preview"], "whole_s": times["whole"], "cpu_s": usage(driver)[0] - before}
 
 
 def _timed_encoding(driver: Any, site: Site, promise: str) -> records.Record:
     before, _ = usage(driver)
-    found = _call(driver, site, promise)
-    return {"whole_s": found["whole"], "cpu_s": usage(driver)[0] - before, "bytes": found["length"]}
+    times = _call(driver, site, promise)
+    return {"whole_s": times["whole"], "cpu_s": usage(driver)[0] - before, "bytes": times["length"]}
 
 
 def _call(driver: Any, site: Site, promise: str) -> Any:
     driver.set_script_timeout(PATIENCE)
     if not driver.current_url.startswith(site.url):
         driver.get(f"{site.url}/page.html")
-    found = call(driver, promise)
-    if isinstance(found, dict) and "thrown" in found:
-        message = f"{promise}: {found['thrown']}"
+    answer = call(driver, promise)
+    if isinstance(answer, dict) and "thrown" in answer:
+        message = f"{promise}: {answer['thrown']}"
         raise click.ClickException(message)
-    return found
+    return answer

@@ -85,15 +85,15 @@ def prepare(codec: Codec, img: Image, bpp: float) -> Timing:
     """Choose the quality whose file is closest to `bpp` bits per pixel; this also warms everything up."""
     if has_random_weights(codec):
         return Timing(RANDOM_WEIGHTS_QUALITY, len(once(codec, img, RANDOM_WEIGHTS_QUALITY)[0]))
-    wanted = bpp * img.shape[0] * img.shape[1] / 8
+    target = bpp * img.shape[0] * img.shape[1] / 8
     sizes: dict[float, int] = {}
     low, high = 0, len(codec.qualities) - 1
     while low <= high:
         middle = (low + high) // 2
         quality = codec.qualities[middle]
         sizes[quality] = len(codec.encode(img, quality))
-        low, high = (middle + 1, high) if sizes[quality] < wanted else (low, middle - 1)
-    quality = min(sizes, key=lambda q: abs(sizes[q] - wanted))
+        low, high = (middle + 1, high) if sizes[quality] < target else (low, middle - 1)
+    quality = min(sizes, key=lambda q: abs(sizes[q] - target))
     return Timing(quality, len(once(codec, img, quality)[0]))
 
 
@@ -253,11 +253,11 @@ def main(photo: str | None, codecs: list[str], rounds: int, threads: int, bpp: f
     except OSError as error:
         raise click.ClickException(str(error)) from error
     try:
-        made = [make(name, threads) for name in codecs]
+        instances = [make(name, threads) for name in codecs]
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--codecs") from error
-    present = [codec for codec in made if runs_here(codec)]
-    missing = {codec.name: codec.requires for codec in made if codec not in present}
+    present = [codec for codec in instances if runs_here(codec)]
+    missing = {codec.name: codec.requires for codec in instances if codec not in present}
     entries, failed = measure(present, img, rounds, bpp)
     processes: Record = {}
     try:

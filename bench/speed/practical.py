@@ -65,9 +65,9 @@ def main(only: str | None, photos: Path, crops: int, model: str, threads: int, r
     }
     record = records.load(out)
     for name in only.split(",") if only else parts:
-        found = {"found": parts[name](), "model": model, "threads": threads, **records.header()}
-        print(name, json.dumps(found["found"]), flush=True)
-        record[name] = found
+        part = {"found": parts[name](), "model": model, "threads": threads, **records.header()}
+        print(name, json.dumps(part["found"]), flush=True)
+        record[name] = part
         records.save(out, record)
     page = out.with_suffix(".md")
     page.write_text(practical_page.page(record), encoding="utf-8")
@@ -87,12 +87,12 @@ def crops_of(folder: Path, count: int) -> Iterator[Pixels]:
 
 def least(function: Callable[[], Any], repeats: int) -> float:
     """Processor seconds."""
-    found = []
+    times = []
     for _ in range(repeats):
         before = time.process_time()
         function()
-        found.append(time.process_time() - before)
-    return round(min(found), 4)
+        times.append(time.process_time() - before)
+    return round(min(times), 4)
 
 
 def measure_start(codec: Codec, repeats: int) -> dict[str, Any]:
@@ -128,25 +128,25 @@ def measure_targets(codec: Codec, pictures: Sequence[Pixels]) -> dict[str, Any]:
             if reached is None:
                 reached = psnr(codec.decode(data, as_array=True), picture)
             rows[name].append({"aim": aim, "reached": reached, "times_plain": seconds / plain})
-    return {name: summary(name, found) for name, found in rows.items()}
+    return {name: summary(name, trials) for name, trials in rows.items()}
 
 
 def summary(name: str, rows: Sequence[dict[str, float]]) -> dict[str, Any]:
     """Worst cases; the promise is kept or the command ends."""
     times = [row["times_plain"] for row in rows]
-    told = {"pictures": len(rows), "times_plain_mean": round(float(np.mean(times)), 2), "most": round(max(times), 2)}
+    figures = {"pictures": len(rows), "times_plain_mean": round(float(np.mean(times)), 2), "most": round(max(times), 2)}
     if name == "target_psnr":
         over = [row["reached"] - row["aim"] for row in rows]
-        kept = min(over) >= -1e-9 and max(over) <= 0.05
-        told |= {"least_over_db": round(min(over), 4), "most_over_db": round(max(over), 4)}
+        holds = min(over) >= -1e-9 and max(over) <= 0.05
+        figures |= {"least_over_db": round(min(over), 4), "most_over_db": round(max(over), 4)}
     else:
         used = [row["reached"] / row["aim"] for row in rows]
-        kept = min(used) >= 0.97 and max(used) <= 1
-        told |= {"least_used": round(min(used), 4), "most_used": round(max(used), 4)}
-    if not kept:
-        message = f"{name}: {told}"
+        holds = min(used) >= 0.97 and max(used) <= 1
+        figures |= {"least_used": round(min(used), 4), "most_used": round(max(used), 4)}
+    if not holds:
+        message = f"{name}: {figures}"
         raise SystemExit(message)
-    return told
+    return figures
 
 
 def measure_batches(codec: Codec, pictures: Sequence[Pixels], repeats: int) -> list[dict[str, Any]]:
@@ -156,7 +156,7 @@ def measure_batches(codec: Codec, pictures: Sequence[Pixels], repeats: int) -> l
         source = picture_of(1.5) if height > CROP else None
         items = [_cut(pictures[n % len(pictures)] if source is None else source, height, width) for n in range(count)]
         files = [codec.encode(item, mode="neural") for item in items]
-        found: dict[str, list[float]] = {}
+        seconds: dict[str, list[float]] = {}
         ways: dict[str, Callable[[], Any]] = {
             "encode": lambda items=items: [codec.encode(item, mode="neural") for item in items],  # type: ignore[misc]
             "encode_batch": lambda items=items: codec.encode_batch(items, mode="neural"),  # type: ignore[misc]
@@ -165,8 +165,8 @@ def measure_batches(codec: Codec, pictures: Sequence[Pixels], repeats: int) -> l
         }
         for _ in range(repeats):
             for name, way in ways.items():
-                found.setdefault(name, []).append(least(way, 1))
-        ms = {f"{name}_ms": round(1000 * min(times) / count, 2) for name, times in found.items()}
+                seconds.setdefault(name, []).append(least(way, 1))
+        ms = {f"{name}_ms": round(1000 * min(times) / count, 2) for name, times in seconds.items()}
         rows.append({"pictures": count, "height": height, "width": width, **ms})
     return rows
 
@@ -193,8 +193,8 @@ def measure_regions(codec: Codec, repeats: int) -> dict[str, Any]:
         message = f"crops differ from the whole by {most}"
         raise SystemExit(message)
     integers = least(lambda: codec.decode_latents(data), repeats)
-    told = {"megapixels": height * width / 1e6, "full_s": full, "latents_s": integers, "crops_s": crops}
-    return told | {"previews_s": previews, "crops_differ_by": most}
+    figures = {"megapixels": height * width / 1e6, "full_s": full, "latents_s": integers, "crops_s": crops}
+    return figures | {"previews_s": previews, "crops_differ_by": most}
 
 
 def measure_bands(codec: Codec, model: str) -> dict[str, Any]:
@@ -212,11 +212,11 @@ def measure_bands(codec: Codec, model: str) -> dict[str, Any]:
     symbols = int((usual.latents.r != other.latents.r).sum()) + int((usual.latents.z_hat != other.latents.z_hat).sum())
     shown = [c.decode(usual.data, as_array=True).astype(int) for c in (codec, narrow)]
     most = int(np.abs(shown[0] - shown[1]).max())
-    told = {"symbols": usual.latents.r.size, "symbols_differ": symbols, "pixels_differ_by": most}
+    figures = {"symbols": usual.latents.r.size, "symbols_differ": symbols, "pixels_differ_by": most}
     if symbols * 100_000 > usual.latents.r.size or most > 1:
-        message = f"bands: {told}"
+        message = f"bands: {figures}"
         raise SystemExit(message)
-    return told
+    return figures
 
 
 def measure_threads(codec: Codec, pictures: Sequence[Pixels]) -> dict[str, Any]:
@@ -230,10 +230,10 @@ def measure_threads(codec: Codec, pictures: Sequence[Pixels]) -> dict[str, Any]:
     rng.shuffle(tasks)
 
     def matches(task: tuple[int, Any]) -> bool:
-        number, given = task
-        if isinstance(given, bytes):
-            return np.array_equal(codec.decode(given, as_array=True), shown[number])
-        return codec.encode(*given, mode="neural") == files[number]
+        number, argument = task
+        if isinstance(argument, bytes):
+            return np.array_equal(codec.decode(argument, as_array=True), shown[number])
+        return codec.encode(*argument, mode="neural") == files[number]
 
     with ThreadPoolExecutor(4) as pool:
         equal = sum(pool.map(matches, tasks))

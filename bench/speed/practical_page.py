@@ -40,13 +40,13 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
 
 
-def _start(found: Record) -> list[str]:
-    processes = [(f"`{name}`", f"{seconds:.2f}") for name, seconds in found["processes"].items()]
-    coders = [(size, f"{row['plain']:.2f}", f"{row['numba']:.2f}") for size, row in found["coders"].items()]
-    decoders = [(size, f"{row[LIGHT]:.2f}", f"{row[FULL]:.2f}") for size, row in found["decoders"].items()]
+def _start(part: Record) -> list[str]:
+    processes = [(f"`{name}`", f"{seconds:.2f}") for name, seconds in part["processes"].items()]
+    coders = [(size, f"{row['plain']:.2f}", f"{row['numba']:.2f}") for size, row in part["coders"].items()]
+    decoders = [(size, f"{row[LIGHT]:.2f}", f"{row[FULL]:.2f}") for size, row in part["decoders"].items()]
     return [
         "## Starting",
-        f"Whole processes, a picture of 0.08 megapixels ({found['picture_bytes']} bytes):",
+        f"Whole processes, a picture of 0.08 megapixels ({part['picture_bytes']} bytes):",
         table(["command", "s"], processes),
         "A process that decodes all symbols of one file, in plain Python or compiled by numba:",
         table(["megapixels", "plain, s", "numba, s"], coders),
@@ -55,50 +55,48 @@ def _start(found: Record) -> list[str]:
     ]
 
 
-def _targets(found: Record) -> list[str]:
+def _targets(part: Record) -> list[str]:
     rows = []
-    for name, told in found.items():
+    for name, row in part.items():
         if name == "target_psnr":
-            reached = f"{told['least_over_db']:+.3f} to {told['most_over_db']:+.3f} dB"
+            reached = f"{row['least_over_db']:+.3f} to {row['most_over_db']:+.3f} dB"
         else:
-            reached = f"{100 * told['least_used']:.1f} to {100 * told['most_used']:.1f} % used"
+            reached = f"{100 * row['least_used']:.1f} to {100 * row['most_used']:.1f} % used"
         rows.append(
-            (f"`{name}`", told["pictures"], reached, f"{told['times_plain_mean']:.1f} (at most {told['most']:.1f})")
+            (f"`{name}`", row["pictures"], reached, f"{row['times_plain_mean']:.1f} (at most {row['most']:.1f})")
         )
     return ["## Targets", table(["target", "pictures", "reached", "time, in plain encodes"], rows)]
 
 
-def _batch(found: Sequence[Record]) -> list[str]:
+def _batch(part: Sequence[Record]) -> list[str]:
     names = ("encode", "encode_batch", "decode", "decode_batch")
     rows = [
         (f"{row['pictures']} of {row['width']} x {row['height']}", *(f"{row[name + '_ms']:.1f}" for name in names))
-        for row in found
+        for row in part
     ]
     return ["## Batches", "Milliseconds a picture.", table(["pictures", *names], rows)]
 
 
-def _regions(found: Record) -> list[str]:
-    full = found["full_s"]
-    crops = [(f"{side} x {side}", f"{s:.3f}", f"{100 * s / full:.1f} %") for side, s in found["crops_s"].items()]
-    previews = [(f"reduction={k}", f"{s:.3f}", f"{100 * s / full:.1f} %") for k, s in found["previews_s"].items()]
-    integers = ("its integers alone", f"{found['latents_s']:.3f}", f"{100 * found['latents_s'] / full:.1f} %")
+def _regions(part: Record) -> list[str]:
+    full = part["full_s"]
+    crops = [(f"{side} x {side}", f"{s:.3f}", f"{100 * s / full:.1f} %") for side, s in part["crops_s"].items()]
+    previews = [(f"reduction={k}", f"{s:.3f}", f"{100 * s / full:.1f} %") for k, s in part["previews_s"].items()]
+    integers = ("its integers alone", f"{part['latents_s']:.3f}", f"{100 * part['latents_s'] / full:.1f} %")
     return [
         "## Crops and previews",
-        f"Of a picture of {found['megapixels']:.1f} megapixels.",
+        f"Of a picture of {part['megapixels']:.1f} megapixels.",
         table(["what", "s", "of the whole"], [("the whole", f"{full:.3f}", ""), integers, *crops, *previews]),
     ]
 
 
-def _bands(found: Record) -> list[str]:
+def _bands(part: Record) -> list[str]:
     return [
         "## Bands",
-        f"Coded in the narrowest bands, {found['symbols_differ']} of {found['symbols']} symbols differ, and pixels by "
-        f"{found['pixels_differ_by']} at most.",
+        f"Coded in the narrowest bands, {part['symbols_differ']} of {part['symbols']} symbols differ, and pixels by "
+        f"{part['pixels_differ_by']} at most.",
     ]
 
 
-def _threads(found: Record) -> list[str]:
-    told = (
-        f"{found['threads']} threads sharing a codec, {found['tasks']} encodes and decodes: {found['equal']} as serial."
-    )
-    return ["## Threads", told]
+def _threads(part: Record) -> list[str]:
+    counts = f"{part['threads']} threads sharing a codec, {part['tasks']} encodes and decodes"
+    return ["## Threads", f"{counts}: {part['equal']} as serial."]

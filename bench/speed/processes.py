@@ -36,12 +36,12 @@ def process_times(photo: Path, rounds: int, threads: int) -> Record:
 
 def seconds(arguments: list[str], rounds: int, threads: int) -> Record:
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "NUMBA_NUM_THREADS": str(threads)}
-    found = []
+    times = []
     for _ in range(rounds):
         start = time.perf_counter()
         subprocess.run([sys.executable, *arguments], env=environment, check=True, capture_output=True)
-        found.append(time.perf_counter() - start)
-    return {"median": round(median(found), 3), "min": round(min(found), 3), "max": round(max(found), 3)}
+        times.append(time.perf_counter() - start)
+    return {"median": round(median(times), 3), "min": round(min(times), 3), "max": round(max(times), 3)}
 
 
 def start_seconds(data: bytes, rounds: int) -> Record:
@@ -106,10 +106,10 @@ def decompress_seconds(data: bytes, rounds: int) -> Record:
 def processor_seconds(arguments: list[str], rounds: int) -> float:
     """Of a process and what it starts, the least of the rounds; one thread."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
-    found = []
+    times = []
     for _ in range(rounds):
         before = os.times()
         subprocess.run([sys.executable, *arguments], env=environment, check=True, capture_output=True)
         after = os.times()
-        found.append(after.children_user + after.children_system - before.children_user - before.children_system)
-    return round(min(found), 3)
+        times.append(after.children_user + after.children_system - before.children_user - before.children_system)
+    return round(min(times), 3)

@@ -151,8 +151,8 @@ def _resident() -> int:
 
 
 def _status(field: str) -> int:
-    found = re.search(rf"{field}:\s+(\d+) kB", Path(f"/proc/{os.getpid()}/status").read_text())
-    return int(found[1]) * 1024 if found else 0
+    match = re.search(rf"{field}:\s+(\d+) kB", Path(f"/proc/{os.getpid()}/status").read_text())
+    return int(match[1]) * 1024 if match else 0
 
 
 def line_of(row: dict[str, Any]) -> str:
@@ -166,12 +166,12 @@ def line_of(row: dict[str, Any]) -> str:
 
 def verdict(rows: list[dict[str, Any]]) -> str:
     """How far the time per pixel of the largest and smallest size lie apart."""
-    told = []
+    spreads = []
     for name in ("encode", "decode"):
         rates = [row[name]["cpu_s"] / row["megapixels"] for row in rows]
-        told.append(f"{name} {100 * (max(rates) / min(rates) - 1):.0f} %")
+        spreads.append(f"{name} {100 * (max(rates) / min(rates) - 1):.0f} %")
     peak = max(row[name]["peak_bytes"] for row in rows for name in ("encode", "decode"))
-    return f"time per pixel, largest over smallest: {', '.join(told)}; highest peak {peak / 2**30:.2f} GiB"
+    return f"time per pixel, largest over smallest: {', '.join(spreads)}; highest peak {peak / 2**30:.2f} GiB"
 
 
 if __name__ == "__main__":

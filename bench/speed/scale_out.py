@@ -147,11 +147,11 @@ class _Runs:
                     os.kill(process, signal.SIGKILL)
 
         document = self._command("failure", "--engine", "ray", "--address", address, tick=tick)
-        made, rows = self._files("failure"), _rows(self._report("failure"))
-        problems = [f"{name} is missing" for name in expected.keys() - made.keys()]
-        problems += [f"{name} is no file of the run" for name in made.keys() - expected.keys()]
+        outputs, rows = self._files("failure"), _rows(self._report("failure"))
+        problems = [f"{name} is missing" for name in expected.keys() - outputs.keys()]
+        problems += [f"{name} is no file of the run" for name in outputs.keys() - expected.keys()]
         problems += [
-            f"{name} has other bytes" for name in expected.keys() & made.keys() if expected[name] != made[name]
+            f"{name} has other bytes" for name in expected.keys() & outputs.keys() if expected[name] != outputs[name]
         ]
         counts = Counter(row["output"] for row in rows if row["status"] == "made")
         problems += [f"{name} was made {count} times" for name, count in counts.items() if count > 1]

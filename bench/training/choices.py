@@ -139,8 +139,8 @@ def table(rows: list[dict[str, Any]]) -> str:
     lines = ["| choice | steps | s a step | BD-rate against JPEG | against the first |", "|---|---|---|---|---|"]
     for row in rows:
         rates = [row["bd_rate_jpeg"], row["bd_rate_first"]]
-        told = ["-" if rate is None else f"{rate:+.1f} %" for rate in rates]
-        lines.append(f"| {row['choice']} | {row['steps']} | {row['seconds_per_step']:.2f} | {told[0]} | {told[1]} |")
+        cells = ["-" if rate is None else f"{rate:+.1f} %" for rate in rates]
+        lines.append(f"| {row['choice']} | {row['steps']} | {row['seconds_per_step']:.2f} | {cells[0]} | {cells[1]} |")
     return "\n".join(lines) + "\n"
 
 

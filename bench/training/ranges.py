@@ -97,10 +97,10 @@ def run_model(loaded: TorchModel, probe: Probe, x: Tensor, level: int) -> Tensor
     integers = z_hat[0].detach().to(torch.int8).numpy()
     coded = torch.from_numpy(scale_index(integers, level, loaded.entropy.layers) > 0)[None]
     p, gain = network.prior(z_hat, t), network.log_gain(t).exp()
-    found = network.run_context(p, gain, lambda mu: ste_round(gain * (y - mu)) * coded)
-    for name, values in {"y": y, "mu": found.mu, "p": p, "z": z, "r": found.r, "y_hat": found.y_hat}.items():
+    context = network.run_context(p, gain, lambda mu: ste_round(gain * (y - mu)) * coded)
+    for name, values in {"y": y, "mu": context.mu, "p": p, "z": z, "r": context.r, "y_hat": context.y_hat}.items():
         probe.note(name, values)
-    return network.synthesize(found.y_hat, t)
+    return network.synthesize(context.y_hat, t)
 
 
 def crops(paths: Sequence[Path], side: int) -> Iterator[Tensor]:
@@ -131,12 +131,12 @@ def room(largest: Largest) -> dict[str, float]:
     return {kind: round(BOUNDS[kind] / reached[kind], 2) for kind in BOUNDS}
 
 
-def table(found: dict[str, Largest]) -> list[str]:
+def table(by_model: dict[str, Largest]) -> list[str]:
     """One line for each value, one column for each model."""
-    lines = ["| value | bound | " + " | ".join(found) + " |", "|---" * (len(found) + 2) + "|"]
-    for name in next(iter(found.values())):
+    lines = ["| value | bound | " + " | ".join(by_model) + " |", "|---" * (len(by_model) + 2) + "|"]
+    for name in next(iter(by_model.values())):
         bound = BOUNDS.get(name.split()[-1])
-        cells = [f"{largest[name]:.2f}" for largest in found.values()]
+        cells = [f"{largest[name]:.2f}" for largest in by_model.values()]
         lines.append(f"| {name} | {'-' if bound is None else f'{bound:g}'} | {' | '.join(cells)} |")
     return lines
 
@@ -158,18 +158,18 @@ def main(
     paths = sorted(path for folder in photographs for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     if limit is not None and limit < len(paths):
         paths = random.Random(SEED).sample(paths, limit)
-    found = {}
+    by_model = {}
     for model in models or [entry.name for entry in manifest()]:
         images = track(crops(paths, side), model, total=len(paths), disable=not sys.stderr.isatty())
-        found[Path(model).stem] = measure(plain_model(model), iter(images), levels)
-    rooms = {model: room(largest) for model, largest in found.items()}
-    click.echo("\n".join(table(found)))
+        by_model[Path(model).stem] = measure(plain_model(model), iter(images), levels)
+    rooms = {model: room(largest) for model, largest in by_model.items()}
+    click.echo("\n".join(table(by_model)))
     for model, kinds in rooms.items():
         times = ", ".join(f"{kind} {value:.1f}" for kind, value in kinds.items())
         click.echo(f"{model}: bound over the largest value: {times}")
     save(out, {
         **header(), "photographs": len(paths), "side": side, "levels_each": levels,
-        "bounds": BOUNDS, "largest": found, "room": rooms,
+        "bounds": BOUNDS, "largest": by_model, "room": rooms,
     })  # fmt: skip
     sys.exit(0 if all(value >= LEAST_ROOM for kinds in rooms.values() for value in kinds.values()) else 1)
 
