@@ -77,8 +77,8 @@ def ascend(loaded: TorchModel, probe: Probe, x: Tensor, level: int, part: str, s
         x = x.detach().requires_grad_()
         run_model(loaded, probe, x, level)
         seen = probe.take()
-        wanted = [v for name, v in seen.items() if name.startswith(part) and name.split()[-1] in ("stream", "product")]
-        (gradient,) = torch.autograd.grad(torch.stack(wanted).log1p().sum(), x)
+        reached = [v for name, v in seen.items() if name.startswith(part) and name.split()[-1] in ("stream", "product")]
+        (gradient,) = torch.autograd.grad(torch.stack(reached).log1p().sum(), x)
         if not bool(gradient.isfinite().all()):
             break  # the values are beyond float32 themselves: what was to be shown
         with torch.no_grad():

@@ -114,18 +114,18 @@ def _lost(originals: Path, photos: Path, out: Path, model: str) -> tuple[list[st
 
     lost, both = [], 0
     for original in originals.rglob("*.jpg"):
-        photo, made = (
+        photo, file = (
             photos / original.relative_to(originals),
             out / original.relative_to(originals).with_suffix(".vaec"),
         )
         if photo.exists():
-            both += made.exists()
+            both += file.exists()
             if photo.read_bytes() != original.read_bytes():
                 lost.append(f"{photo.name} has changed")
             continue
         try:
             with Image.open(original) as image:
-                compare_pictures(to_picture(image), to_picture(shared_codec(model, "cpu").decode(made)))
+                compare_pictures(to_picture(image), to_picture(shared_codec(model, "cpu").decode(file)))
         except (VaecodecError, OSError) as error:
             lost.append(f"{photo.name} is lost: {error}")
     return lost, both

@@ -138,7 +138,7 @@ def native_convolutions() -> Iterator[None]:
 
 def variants() -> list[Variant]:
     """All that this machine can do."""
-    found = [
+    all_variants = [
         Variant("again"),
         Variant("1 thread", lambda: threads(1)),
         Variant("2 threads", lambda: threads(2)),
@@ -156,12 +156,12 @@ def variants() -> list[Variant]:
         Variant("dtype auto", dtype="auto", one_level=False),
     ]
     if torch.cuda.is_available():
-        found += [
+        all_variants += [
             Variant("GPU", device="cuda"),
             Variant("GPU, matmul precision medium", lambda: matmul_precision("medium"), device="cuda"),
             Variant("GPU, bfloat16", dtype="bfloat16", device="cuda", one_level=False),
         ]
-    return found
+    return all_variants
 
 
 # Measuring
@@ -213,8 +213,8 @@ def run_fresh_process(model: str, files: Sequence[File], setting: str = "this pr
         command = [sys.executable, "-m", "checks.determinism", "--decode", folder, "--model", model]
         subprocess.run(command, check=True, cwd=ROOT, env={**os.environ, **SETTINGS[setting]})
         for number, file in enumerate(files):
-            with np.load(Path(folder) / f"{number}.npz") as found:
-                result.add(file, Latents(int(found["level"]), found["z_hat"], found["r"]), found["pixels"])
+            with np.load(Path(folder) / f"{number}.npz") as arrays:
+                result.add(file, Latents(int(arrays["level"]), arrays["z_hat"], arrays["r"]), arrays["pixels"])
     return result
 
 
@@ -261,9 +261,9 @@ def table(results: Sequence[Result]) -> list[str]:
     ]
     for result in results:
         between = "equal" if result.psnr is None else f"{result.psnr:.1f} dB"
-        wanted = "" if result.one_level else " (half precision)"
+        note = "" if result.one_level else " (half precision)"
         lines.append(
-            f"| {result.variant} | {result.latents_equal} of {result.files} | {result.largest_difference}{wanted} "
+            f"| {result.variant} | {result.latents_equal} of {result.files} | {result.largest_difference}{note} "
             f"| {result.differing_share:.4%} | {between} |"
         )
     return lines

@@ -53,9 +53,9 @@ class Outcome:
 def main(photos: int, kills: int, jobs: int, model: str, seed: int, origin: Path, out: Path) -> None:
     """A folder run, killed at random moments and resumed: is everything there, whole, and made once?"""
     with tempfile.TemporaryDirectory() as folder:
-        source, made = Path(folder) / "photos", Path(folder) / "out"
+        source, out_folder = Path(folder) / "photos", Path(folder) / "out"
         make_photos(source, photos, seed, sorted(path for path in origin.iterdir() if path.suffix in SUFFIXES))
-        outcome = run_with_kills(source, made, kills=kills, jobs=jobs, model=model, seed=seed)
+        outcome = run_with_kills(source, out_folder, kills=kills, jobs=jobs, model=model, seed=seed)
     options = {"photos": photos, "kills": kills, "jobs": jobs, "model": model, "seed": seed}
     record = {"options": options, "sides": SIDES, **asdict(outcome)}
     records.save(out, records.header() | record)
@@ -88,22 +88,22 @@ def run_with_kills(source: Path, out: Path, *, kills: int, jobs: int, model: str
     total = sum(1 for _ in source.rglob("*.jpg"))
     command = ["compress", "-r", str(source), "-o", str(out), "-j", str(jobs), "--resume", "--model", model]
     done: dict[Path, tuple[int, int]] = {}
-    made: list[int] = []
+    counts: list[int] = []
     for kill in range(kills):
         more = rng.randint(1, max(1, 2 * (total - len(done)) // (kills - kill + 1)))
         _run_until(command, out, len(done) + more, rng.uniform(0, 0.05))
-        found = states(out)
-        problems += [f"{path.name} was made twice" for path, state in done.items() if found.get(path) != state]
-        made.append(len(found))
-        done = found
+        outputs = states(out)
+        problems += [f"{path.name} was made twice" for path, state in done.items() if outputs.get(path) != state]
+        counts.append(len(outputs))
+        done = outputs
     ended = subprocess.run([sys.executable, "-m", "vaecodec", *command], env=environment(), check=False)
     if ended.returncode:
         problems.append(f"the last run ended with {ended.returncode}")
-    found = states(out)
-    problems += [f"{path.name} was made twice" for path, state in done.items() if found.get(path) != state]
+    outputs = states(out)
+    problems += [f"{path.name} was made twice" for path, state in done.items() if outputs.get(path) != state]
     problems += [f"{path.name} stayed" for path in out.rglob("*.tmp")]
-    problems += _undecodable(found, model)
-    return Outcome(kills, len(found), round(time.perf_counter() - start, 1), problems, made)
+    problems += _undecodable(outputs, model)
+    return Outcome(kills, len(outputs), round(time.perf_counter() - start, 1), problems, counts)
 
 
 def _run_until(command: list[str], out: Path, count: int, seconds: float) -> None:

@@ -66,13 +66,13 @@ def main(folder: Path, models: tuple[str, ...], levels: tuple[str, ...], limit: 
         codec = Codec(name, device="cpu")
         for level in map(int, levels or auto.LIMIT_LEVELS):
             at = auto.LIMIT_LEVELS.index(level)
-            found = np.array([measure(codec, photo, level) for photo in photos])
-            largest = found.max(axis=0)
+            measures = np.array([measure(codec, photo, level) for photo in photos])
+            largest = measures.max(axis=0)
             limits = (auto.BLOCK_LIMITS[at], auto.IMAGE_LIMITS[at], auto.PHOTO_BPP[at], auto.PHOTO_OUTLIERS)
             beyond = bool((largest > limits).any())
             passed = passed and not beyond
-            told = ", ".join(f"{value:.4g} of {most:g}" for value, most in zip(largest, limits, strict=True))
-            click.echo(f"{name} level {level:2}: block, image, bpp, outliers {told}{'  BEYOND' if beyond else ''}")
+            figures = ", ".join(f"{value:.4g} of {most:g}" for value, most in zip(largest, limits, strict=True))
+            click.echo(f"{name} level {level:2}: block, image, bpp, outliers {figures}{'  BEYOND' if beyond else ''}")
     sys.exit(0 if passed else 1)
 
 

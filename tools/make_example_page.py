@@ -70,12 +70,12 @@ def _figure(element: str, codec: str, size: int, how: str, pixels: int) -> str:
 
 def jpeg_of(image: Image.Image, size: int) -> tuple[int, bytes]:
     """Quality and bytes of the JPEG file nearest to this size."""
-    made = []
+    files = []
     for quality in range(1, 96):
         buffer = io.BytesIO()
         image.save(buffer, "JPEG", quality=quality, subsampling="4:2:0", optimize=True)
-        made.append((quality, buffer.getvalue()))
-    return min(made, key=lambda each: abs(len(each[1]) - size))
+        files.append((quality, buffer.getvalue()))
+    return min(files, key=lambda each: abs(len(each[1]) - size))
 
 
 if __name__ == "__main__":

@@ -365,10 +365,10 @@ class Graphics:
         for corner in ((0, 0), (256, 0), (0, 256), (256, 256)):
             content = "".join(self.rng.choices(string.ascii_letters, k=self.rng.randrange(5, 120)))
             if self.rng.random() < 0.6:
-                made = qrcode.QRCode(box_size=self.rng.randrange(1, 9), border=1)
-                made.add_data(content)
-                made.make(fit=True)
-                tile = made.make_image().convert("RGB")
+                qr = qrcode.QRCode(box_size=self.rng.randrange(1, 9), border=1)
+                qr.add_data(content)
+                qr.make(fit=True)
+                tile = qr.make_image().convert("RGB")
             else:
                 bars = barcode.get("code128", content[:12], writer=ImageWriter())
                 tile = bars.render({"module_width": self.rng.uniform(0.1, 0.4)})

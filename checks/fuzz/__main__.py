@@ -58,12 +58,12 @@ def fuzz(target: str, seconds: int, out: Path) -> Run:
         done = _work(target, *options, str(corpus), seeds)
     stats = dict(re.findall(r"stat::(\w+):\s+(\d+)", done.stderr))
     paths = sorted(findings.iterdir())
-    found = tuple(str(path) for path in paths if not path.name.startswith("slow-unit-") or _is_slow(target, path))
+    failures = tuple(str(path) for path in paths if not path.name.startswith("slow-unit-") or _is_slow(target, path))
     if done.returncode or not stats:
         click.echo(done.stderr[-4000:], err=True)
-        found = found or (f"the process ended with {done.returncode}",)
+        failures = failures or (f"the process ended with {done.returncode}",)
     executed, peak = int(stats.get("number_of_executed_units", 0)), int(stats.get("peak_rss_mb", 0))
-    return Run(target, round(time.monotonic() - start, 1), executed, peak, found)
+    return Run(target, round(time.monotonic() - start, 1), executed, peak, failures)
 
 
 def _work(target: str, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -19,11 +19,11 @@ LARGEST = 1500
 def write_seeds(target: str, folder: Path) -> int:
     """Fill `folder`; returns the number of seeds."""
     folder.mkdir(parents=True, exist_ok=True)
-    made = {"rans": _streams, "pixels": _programs}.get(target, lambda: _files(target))()
-    found = [*made, *(path.read_bytes() for path in sorted((CORPUS / target).glob("*")))]
-    for number, data in enumerate(found):
+    generated = {"rans": _streams, "pixels": _programs}.get(target, lambda: _files(target))()
+    seeds = [*generated, *(path.read_bytes() for path in sorted((CORPUS / target).glob("*")))]
+    for number, data in enumerate(seeds):
         (folder / f"seed-{number:03}").write_bytes(data)
-    return len(found)
+    return len(seeds)
 
 
 def _files(target: str) -> Iterator[bytes]:

@@ -262,9 +262,9 @@ def _open(data: bytes) -> None:
     Image.MAX_IMAGE_PIXELS = MAX_PIXELS
     try:
         with Image.open(io.BytesIO(data), formats=["VAEC"]) as image:
-            said = image.size, image.mode
+            header = image.size, image.mode
             image.load()
-            require((image.size, image.mode) == said, f"{said} became {image.size, image.mode}")
+            require((image.size, image.mode) == header, f"{header} became {image.size, image.mode}")
             image.tobytes()
     except (OSError, Image.DecompressionBombError, Image.DecompressionBombWarning):
         return
@@ -292,9 +292,9 @@ def fuzz_pixels(data: bytes) -> None:
             pixels = decoder.decode(encoded.data, as_array=True)
     require(watch.finite, "a number is not finite")
     require(pixels.shape == drawing.pixels.shape, f"{drawing.pixels.shape} became {pixels.shape}")
-    found = decoder.decode_latents(encoded.data)
-    require(np.array_equal(found.z_hat, encoded.latents.z_hat), "z_hat differs")
-    require(np.array_equal(found.r, encoded.latents.r), "r differs")
+    latents = decoder.decode_latents(encoded.data)
+    require(np.array_equal(latents.z_hat, encoded.latents.z_hat), "z_hat differs")
+    require(np.array_equal(latents.r, encoded.latents.r), "r differs")
 
 
 @functools.cache

@@ -122,23 +122,23 @@ def words(rng: Random, count: int) -> list[str]:
 
 @functools.cache
 def _fonts() -> tuple[Path, ...]:
-    found = []
+    fonts = []
     for folder in FONT_FOLDERS:
         paths = sorted(path for path in Path(folder).rglob("*") if path.suffix in (".ttf", ".otf"))
-        found += [path for path in paths if not any(name in path.name for name in NO_LETTERS)]
+        fonts += [path for path in paths if not any(name in path.name for name in NO_LETTERS)]
         if not paths:
             message = f"no fonts in {folder}; install {PACKAGES}"
             raise MissingError(message)
-    return tuple(found)
+    return tuple(fonts)
 
 
 @functools.cache
 def _bitmap_fonts() -> tuple[Path, ...]:
-    found = tuple(sorted(Path(BITMAP_FONTS).glob("*.otb")))
-    if not found:
+    fonts = tuple(sorted(Path(BITMAP_FONTS).glob("*.otb")))
+    if not fonts:
         message = f"no fonts in {BITMAP_FONTS}; install {PACKAGES}"
         raise MissingError(message)
-    return found
+    return fonts
 
 
 def font(rng: Random, smallest: float = 7, largest: float = 48) -> ImageFont.FreeTypeFont:

@@ -139,7 +139,7 @@ def verdicts(rows: Sequence[Row]) -> dict[str, tuple[bool, str]]:
     held = 1 - _count(rows, "is_bad", failed=True) / max(1, len(rows))
     without = 1 - _count(rows, "is_bad_without_tables", failed=True) / max(1, len(rows))
     most = max((row.difference for row in good), default=0)
-    found = {
+    promises = {
         "decodable": (len(good) == len(rows), f"{len(rows) - len(good)} of {len(rows)} are not"),
         "finite": (all(row.finite for row in rows), f"{sum(not row.finite for row in rows)} of {len(rows)} are not"),
         f"float32 and bfloat16 within {LARGEST_DIFFERENCE} levels": (
@@ -153,15 +153,15 @@ def verdicts(rows: Sequence[Row]) -> dict[str, tuple[bool, str]]:
         ),
     }
     bad, large = _count(rows, "is_bad_in_auto", failed=True), _count(rows, "is_larger_than_webp")
-    found[f"auto at most {LARGEST_LOSS:g} dB below JPEG for all"] = (
+    promises[f"auto at most {LARGEST_LOSS:g} dB below JPEG for all"] = (
         bad == 0,
         f"{bad} of {len(rows)} are further below",
     )
-    found[f"auto at most {WEBP_ALLOWANCE} bytes above lossless WebP"] = (
+    promises[f"auto at most {WEBP_ALLOWANCE} bytes above lossless WebP"] = (
         large == 0,
         f"{large} of {len(rows)} are larger",
     )
-    return found
+    return promises
 
 
 def _count(rows: Sequence[Row], name: str, *, failed: bool = False) -> int:
@@ -209,14 +209,14 @@ def as_record(rows: Sequence[Row], options: dict[str, Any], files: int) -> Recor
 
     files: how many a whole run has; fewer did not pass.
     """
-    found, covered = verdicts(rows), coverage(rows, files)
+    promises, covered = verdicts(rows), coverage(rows, files)
     worst = sorted(rows, key=_badness)[:WORST_SHOWN]
     return {
         **header(),
         **options,
         "covered": covered,
-        "passed": covered["complete"] and all(holds for holds, _ in found.values()),
-        "verdicts": {name: {"holds": holds, "figures": figures} for name, (holds, figures) in found.items()},
+        "passed": covered["complete"] and all(holds for holds, _ in promises.values()),
+        "verdicts": {name: {"holds": holds, "figures": figures} for name, (holds, figures) in promises.items()},
         "by kind": table(rows, "kind"),
         "by model": table(rows, "model"),
         "by quality": table(rows, "quality"),
@@ -241,8 +241,8 @@ def contact_sheet(rows: Sequence[Row], tasks: Sequence[Task], path: Path) -> Non
         for column, pixels in enumerate((image, decoded.value)):
             if pixels is not None:
                 sheet.paste(PillowImage.fromarray(pixels), (left + column * CELL, top + 16))
-        said = row.failure or f"{row.psnr:.1f} dB, {row.margin if row.margin is not None else 0:+.1f} to JPEG"
-        draw.text((left, top), f"{row.number} {row.kind} {row.model} q{row.quality:g}: {said}"[:80])
+        caption = row.failure or f"{row.psnr:.1f} dB, {row.margin if row.margin is not None else 0:+.1f} to JPEG"
+        draw.text((left, top), f"{row.number} {row.kind} {row.model} q{row.quality:g}: {caption}"[:80])
     path.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(path)
 

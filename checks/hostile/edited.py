@@ -141,7 +141,7 @@ def upscaled(rng: Random, image: PillowImage.Image) -> Image:
 @functools.cache
 def filters() -> tuple[tuple[str, Edit], ...]:
     """ImageFilter, each at several strengths."""
-    made: list[tuple[str, ImageFilter.Filter]] = []
+    named_filters: list[tuple[str, ImageFilter.Filter]] = []
     plain = (
         "BLUR",
         "CONTOUR",
@@ -154,18 +154,18 @@ def filters() -> tuple[tuple[str, Edit], ...]:
         "SMOOTH",
         "SMOOTH_MORE",
     )
-    made += [(name, getattr(ImageFilter, name)()) for name in plain]
+    named_filters += [(name, getattr(ImageFilter, name)()) for name in plain]
     for radius in (1, 3, 10):
-        made += [
+        named_filters += [
             (f"GaussianBlur {radius}", ImageFilter.GaussianBlur(radius)),
             (f"BoxBlur {radius}", ImageFilter.BoxBlur(radius)),
         ]
     for radius, percent, threshold in ((2, 150, 3), (1, 80, 0), (2, 250, 0), (2, 500, 0), (5, 300, 0), (20, 1000, 0)):
-        made.append(
+        named_filters.append(
             (f"UnsharpMask {radius} {percent} {threshold}", ImageFilter.UnsharpMask(radius, percent, threshold))
         )
     for side in (3, 5, 9):
-        made += [
+        named_filters += [
             (f"MedianFilter {side}", ImageFilter.MedianFilter(side)),
             (f"MinFilter {side}", ImageFilter.MinFilter(side)),
             (f"MaxFilter {side}", ImageFilter.MaxFilter(side)),
@@ -174,11 +174,11 @@ def filters() -> tuple[tuple[str, Edit], ...]:
         ]
     for strength in (2, 5, 20):
         laplace = [-strength] * 4 + [1 + 8 * strength] + [-strength] * 4
-        made.append((f"Kernel {strength}", ImageFilter.Kernel((3, 3), laplace, 1)))
+        named_filters.append((f"Kernel {strength}", ImageFilter.Kernel((3, 3), laplace, 1)))
     swapped = ImageFilter.Color3DLUT.generate(5, lambda r, g, b: (b * b, 1 - r, min(1.0, 2 * g)))
     steep = ImageFilter.Color3DLUT.generate(9, lambda *rgb: tuple(round(value) for value in rgb))
-    made += [("Color3DLUT swapped", swapped), ("Color3DLUT steep", steep)]
-    return tuple((name, functools.partial(_filtered, filter_=filter_)) for name, filter_ in made)
+    named_filters += [("Color3DLUT swapped", swapped), ("Color3DLUT steep", steep)]
+    return tuple((name, functools.partial(_filtered, filter_=filter_)) for name, filter_ in named_filters)
 
 
 def _filtered(image: PillowImage.Image, filter_: ImageFilter.Filter) -> PillowImage.Image:

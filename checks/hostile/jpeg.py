@@ -46,7 +46,7 @@ class JpegLadder:
         return lossless_webp_bytes(self._image)
 
     def _best(self, most: int, size: Callable[[bytes], int]) -> float | None:
-        found = []
+        best = []
         for subsampling in self._subsamplings:
             low, high = 0, len(QUALITIES)  # sizes grow with the quality
             while low < high:
@@ -56,8 +56,8 @@ class JpegLadder:
                 else:
                     high = middle
             if low:
-                found.append(self._psnr(QUALITIES[low - 1], subsampling))
-        return max(found, default=None)
+                best.append(self._psnr(QUALITIES[low - 1], subsampling))
+        return max(best, default=None)
 
     def _encode(self, quality: int, subsampling: str) -> bytes:
         out, image = io.BytesIO(), PillowImage.fromarray(self._image)
