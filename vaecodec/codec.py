@@ -496,15 +496,15 @@ class Codec:
         Such a y_hat, a mean of several for example, need not be one that integers of a file lead to: for a file of it,
         encode the image. Raises InputError for a y_hat of another shape, or far from any that an encoder makes.
         """
-        given = latents.y_hat if y_hat is None else np.ascontiguousarray(y_hat, np.float32)
-        if given.shape != latents.y_hat.shape:
-            message = f"y_hat has shape {given.shape}; that of these latents is {latents.y_hat.shape}"
+        values = latents.y_hat if y_hat is None else np.ascontiguousarray(y_hat, np.float32)
+        if values.shape != latents.y_hat.shape:
+            message = f"y_hat has shape {values.shape}; that of these latents is {latents.y_hat.shape}"
             raise InputError(message)
-        if not np.abs(given).max() <= 2 * LATENT_MAX:
-            message = f"y_hat reaches {given.min()}..{given.max()}; it must be within {2 * LATENT_MAX:g} of 0"
+        if not np.abs(values).max() <= 2 * LATENT_MAX:
+            message = f"y_hat reaches {values.min()}..{values.max()}; it must be within {2 * LATENT_MAX:g} of 0"
             raise InputError(message)
         header = latents.header
-        rows = np.concatenate(list(self._pipeline(header).pixel_rows(given, header.level)))
+        rows = np.concatenate(list(self._pipeline(header).pixel_rows(values, header.level)))
         return Image.fromarray(np.ascontiguousarray(rows[: header.height, : header.width]))
 
     def from_latents(
@@ -522,9 +522,9 @@ class Codec:
         model.
         """
         model = self._engines.own.model
-        given = integers_of(latents, level, model.entropy)
-        header = header_of(given, size, model, self.model_id)
-        integers = given.integers if isinstance(given, ImageLatents) else given
+        content = integers_of(latents, level, model.entropy)
+        header = header_of(content, size, model, self.model_id)
+        integers = content.integers if isinstance(content, ImageLatents) else content
         index = checked_index(integers, header, model.entropy)
         return pack_latents(header, encode_latents(model.entropy, integers, index))
 

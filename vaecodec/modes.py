@@ -22,9 +22,9 @@ def chosen_mode(mode: str, *, lossless: bool, targets: Mapping[str, object]) -> 
         raise InputError(message)
     if not lossless and mode != "lossless":
         return mode  # type: ignore[return-value]
-    given = [name for name, value in targets.items() if value is not None] + ["mode='neural'"] * (mode == "neural")
-    if given:
-        message = f"{' and '.join(given)} cannot be combined with lossless"
+    conflicts = [name for name, value in targets.items() if value is not None] + ["mode='neural'"] * (mode == "neural")
+    if conflicts:
+        message = f"{' and '.join(conflicts)} cannot be combined with lossless"
         raise InputError(message)
     return "lossless"
 
@@ -37,11 +37,11 @@ def one_target(
     A quality of `DEFAULT_QUALITY` counts as not given.
     """
     named = {"target_bytes": target_bytes, "target_psnr": target_psnr, "target_bpp": target_bpp, "level": level}
-    given = [name for name, value in named.items() if value is not None]
+    stated = [name for name, value in named.items() if value is not None]
     if check_real("quality", quality) != DEFAULT_QUALITY:
-        given.insert(0, "quality")
-    if len(given) > 1:
-        message = f"{' and '.join(given)} cannot be combined; give one of them"
+        stated.insert(0, "quality")
+    if len(stated) > 1:
+        message = f"{' and '.join(stated)} cannot be combined; give one of them"
         raise InputError(message)
     return (
         None if target_bytes is None else check_integer("target_bytes", target_bytes),

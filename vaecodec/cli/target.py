@@ -49,11 +49,11 @@ class Target:
             "--target-psnr": target_psnr,
             "--target-bpp": target_bpp,
         }
-        given = [name for name, value in options.items() if value is not None]
+        named = [name for name, value in options.items() if value is not None]
         if mode == LOSSLESS and quality != LOSSLESS:
-            given.append("--mode lossless")
-        if len(given) > 1:
-            message = f"{' and '.join(given)} cannot be combined: give one of them."
+            named.append("--mode lossless")
+        if len(named) > 1:
+            message = f"{' and '.join(named)} cannot be combined: give one of them."
             raise click.UsageError(message)
         if quality == LOSSLESS and mode not in (None, LOSSLESS):
             message = f"--quality {LOSSLESS} and --mode {mode} cannot be combined."

@@ -93,7 +93,7 @@ def train(
     minutes: float | None,
     device: str,
     threads: int | None,
-    **given: Any,
+    **settings: Any,
 ) -> None:
     """Train a model on the photographs in DIR.
 
@@ -112,7 +112,7 @@ def train(
         message = "--resume goes on with the run's own weights: it cannot be combined with --init."
         raise click.UsageError(message)
     require_pytorch("train")
-    overrides = {name: value for name, value in {"config": config, **given}.items() if value is not None}
+    overrides = {name: value for name, value in {"config": config, **settings}.items() if value is not None}
     try:
         _train(folder, graphics, out, resume, init, heldout, minutes, device, threads, overrides)
     except (VaecodecError, *EXPECTED) as error:  # a diverging run is no error of the codec's kinds
