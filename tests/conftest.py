@@ -38,14 +38,14 @@ _REPORTED = ("torch", "numpy", "numba", "pillow", "triton", "safetensors", "clic
 
 def pytest_report_header(config: pytest.Config) -> str:
     """One line of versions: the first thing one asks about a report from another machine."""
-    found = []
+    versions = []
     for name in _REPORTED:
         try:
-            found.append(f"{name} {importlib.metadata.version(name)}")
+            versions.append(f"{name} {importlib.metadata.version(name)}")
         except importlib.metadata.PackageNotFoundError:
-            found.append(f"{name} absent")
+            versions.append(f"{name} absent")
     interpreted = os.environ.get("TRITON_INTERPRET", "0")
-    return f"versions: {', '.join(found)}; TRITON_INTERPRET={interpreted}"
+    return f"versions: {', '.join(versions)}; TRITON_INTERPRET={interpreted}"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

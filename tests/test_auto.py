@@ -293,10 +293,10 @@ def _networks_that_give(value: float, where: str, run: Callable[..., Any]) -> Ca
     """A method of the CPU's networks with one number replaced in what it gives: z, y_hat, or r in its argument y."""
 
     def replaced(self: Networks, *arguments: Any) -> Any:
-        found = run(self, *arguments)
-        changed = arguments[1] if where == "r" else found
+        output = run(self, *arguments)
+        changed = arguments[1] if where == "r" else output
         changed[-1, -1, -1] = value
-        return found
+        return output
 
     return replaced
 
@@ -329,8 +329,8 @@ def _check_that_it_is_refused(codec: Codec, photo: NDArray[np.uint8]) -> None:
     assert np.array_equal(codec.decode(data, as_array=True), photo)
     assert [vaecodec.inspect(data).lossless for data in codec.encode_batch([photo, photo])] == [True, True]
     assert vaecodec.inspect(codec.encode(photo, target_psnr=20.0)).lossless
-    [found] = codec.encode_batch([photo], mode="neural", on_error="collect")
-    assert isinstance(found, CodingError)
+    [error] = codec.encode_batch([photo], mode="neural", on_error="collect")
+    assert isinstance(error, CodingError)
 
 
 def test_the_coder_checks_before_it_packs(codec: Codec, photo: NDArray[np.uint8]) -> None:
@@ -348,13 +348,13 @@ def test_block_errors() -> None:
     rng = np.random.default_rng(2)
     for shape in ((33, 40, 3), (16, 16), (5, 7, 3), (32, 17)):
         first, second = rng.integers(0, 256, (2, *shape), dtype=np.uint8)
-        found = block_errors(first, second, 16)
-        assert found.shape == (-(-shape[0] // 16), -(-shape[1] // 16))
-        for row in range(found.shape[0]):
-            for column in range(found.shape[1]):
+        errors = block_errors(first, second, 16)
+        assert errors.shape == (-(-shape[0] // 16), -(-shape[1] // 16))
+        for row in range(errors.shape[0]):
+            for column in range(errors.shape[1]):
                 place = slice(16 * row, 16 * row + 16), slice(16 * column, 16 * column + 16)
                 expected = np.mean((first[place].astype(float) - second[place]) ** 2)
-                assert found[row, column] == pytest.approx(expected)
+                assert errors[row, column] == pytest.approx(expected)
 
 
 def test_limits_fall_with_the_level() -> None:

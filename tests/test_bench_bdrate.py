@@ -123,8 +123,8 @@ def test_a_measured_codec_keeps_its_row_beside_a_published_one_of_its_name() -> 
     paths = [RESULTS / f"{name}.json" for name in ("jpeg", "webp")]
     if not all(map(Path.exists, paths)):
         pytest.skip("bench/results has no Kodak run of WebP")
-    found = [records.load(path) for path in paths]
-    table = report.summarize(found, "jpeg", ["psnr"], {})["bd_rate"]["psnr"]
+    measured = [records.load(path) for path in paths]
+    table = report.summarize(measured, "jpeg", ["psnr"], {})["bd_rate"]["psnr"]
     assert table["webp"]["title"] == "WebP (method 6)"
     assert table["published:webp"]["title"] == "WebP, published"
     # What papers call -67.6 % is against a JPEG without optimized Huffman tables.

@@ -246,8 +246,8 @@ def test_light_and_dark(browser: Any) -> None:
 
     colours = {}
     for scheme in ("light", "dark"):
-        wanted = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", wanted)
+        emulation = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", emulation)
         colours[scheme] = background()
     assert colours["light"] != colours["dark"]
     find(browser, "#theme").click()

@@ -56,9 +56,9 @@ def large(photo: Pixels) -> Pixels:
 
 
 def page_data(page: str) -> dict[str, list[dict[str, object]]]:
-    found = re.search(r'<script id="data" type="application/json">(.*?)</script>', page, re.DOTALL)
-    assert found
-    data: dict[str, list[dict[str, object]]] = json.loads(found[1])
+    match = re.search(r'<script id="data" type="application/json">(.*?)</script>', page, re.DOTALL)
+    assert match
+    data: dict[str, list[dict[str, object]]] = json.loads(match[1])
     return data
 
 
@@ -89,15 +89,15 @@ def test_this_codec_comes_between_its_levels(large: Pixels, codec: vaecodec.Code
     peer = VaecodecPeer(codec)
     sizes = [len(peer.encode(large, level)) for level in range(20, 40)]
     low, high = max(pairwise(sizes), key=lambda pair: pair[1] / pair[0])
-    wanted = round((low * high) ** 0.5)
-    assert high / wanted > 1 + TOLERANCE
-    match = match_size(peer, large, wanted)
+    target = round((low * high) ** 0.5)
+    assert high / target > 1 + TOLERANCE
+    match = match_size(peer, large, target)
     assert match.matched
-    assert low < len(match.data) <= wanted
+    assert low < len(match.data) <= target
     assert peer.describe(match.setting).startswith("quality ")
     assert match_size(peer, large, low).data == peer.encode(large, match_size(peer, large, low).setting)
     assert not match_size(peer, large, 10**7).matched
-    version = make_version(peer, large, wanted)
+    version = make_version(peer, large, target)
     assert version.data == match.data
     assert version.psnr == psnr(large, peer.decode(match.data))
     assert common_size([peer, Stepped()], large, 140) == 146  # it goes where the others are
@@ -123,20 +123,20 @@ def test_codecs_of_coarse_steps_meet_where_they_can() -> None:
 def test_the_error_map_is_where_the_error_is(photo: Pixels) -> None:
     decoded = photo.copy()
     decoded[8:16, 16:24] ^= 1  # one gray level
-    found = error_map(photo, decoded)
-    assert found.shape == (8, 12)  # 61 x 90 in blocks of 8
-    assert found[1, 2] == pytest.approx(1)
-    assert np.count_nonzero(found) == 1
+    errors = error_map(photo, decoded)
+    assert errors.shape == (8, 12)  # 61 x 90 in blocks of 8
+    assert errors[1, 2] == pytest.approx(1)
+    assert np.count_nonzero(errors) == 1
 
 
 def test_the_bits_map_adds_up_to_the_file(large: Pixels, codec: vaecodec.Codec) -> None:
     padded = np.ascontiguousarray(np.pad(large, ((0, 9), (0, 12), (0, 0)), mode="edge"))  # 192 x 192
     data = codec.encode(padded, 70, mode="neural")
-    found = bits_map(data, codec)
-    assert found is not None
-    assert found.shape == (12, 12)
+    bits = bits_map(data, codec)
+    assert bits is not None
+    assert bits.shape == (12, 12)
     coded = 8 * vaecodec.inspect(data).sections["latents"]
-    assert found.sum() * 16**2 == pytest.approx(coded, rel=0.03)  # the lanes' states are not in the map
+    assert bits.sum() * 16**2 == pytest.approx(coded, rel=0.03)  # the lanes' states are not in the map
     whole = bits_map(codec.encode(large, 70, mode="neural"), codec)
     assert whole is not None
     assert whole.shape == (12, 12)
@@ -167,8 +167,8 @@ def test_the_published_page_is_small_and_at_equal_bytes() -> None:
 
 
 def test_maps_keep_their_scale() -> None:
-    found = map_data(np.array([[0, 2], [4, 1]], np.float32), 8)
-    assert (found["rows"], found["columns"], found["max"]) == (2, 2, 4.0)
+    data = map_data(np.array([[0, 2], [4, 1]], np.float32), 8)
+    assert (data["rows"], data["columns"], data["max"]) == (2, 2, 4.0)
     assert map_data(np.zeros((1, 1), np.float32), 8)["max"] == 0
 
 

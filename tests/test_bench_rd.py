@@ -225,10 +225,10 @@ def test_an_interrupted_run_goes_on(tmp_path: Path) -> None:
         while not path.exists() and time.monotonic() < deadline:
             time.sleep(0.05)
         os.killpg(run.pid, signal.SIGINT)
-        _, told = run.communicate(timeout=60)
+        _, messages = run.communicate(timeout=60)
     assert run.returncode == 1
-    assert b"the same command goes on" in told
-    assert b"Traceback" not in told
+    assert b"the same command goes on" in messages
+    assert b"Traceback" not in messages
     rows = json.loads(path.read_text())["rows"]
     done = {name: columns for name, columns in rows.items() if columns}
     assert 0 < len(done) < 14

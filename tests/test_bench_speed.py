@@ -38,8 +38,8 @@ def large(photo: Pixels) -> Pixels:
 def test_the_quality_is_the_one_nearest_to_the_rate(large: Pixels) -> None:
     codec = make("jpeg")
     timing = speed.prepare(codec, large, 1.5)
-    wanted = 1.5 * large.shape[0] * large.shape[1] / 8
-    errors = {quality: abs(len(codec.encode(large, quality)) - wanted) for quality in codec.qualities}
+    target = 1.5 * large.shape[0] * large.shape[1] / 8
+    errors = {quality: abs(len(codec.encode(large, quality)) - target) for quality in codec.qualities}
     assert errors[timing.quality] == min(errors.values())
     assert timing.size == len(codec.encode(large, timing.quality))
 
@@ -72,8 +72,8 @@ def test_a_codec_that_fails_drops_out_by_name(large: Pixels) -> None:
 def test_peak_memory_is_what_the_picture_costs() -> None:
     noise = np.random.default_rng(1).integers(0, 256, (1500, 2000, 3), np.uint8)
     with closing(workers.Worker(make("jpeg"))) as fresh:
-        found = fresh.run(speed.peak_memory, noise, 50)
-    assert 3000 * 2000 / 2**20 < found < 300  # at least the decoded picture
+        peak = fresh.run(speed.peak_memory, noise, 50)
+    assert 3000 * 2000 / 2**20 < peak < 300  # at least the decoded picture
 
 
 def thread_places(codec: Codec) -> tuple[int, list[set[int]]]:
@@ -104,9 +104,9 @@ def test_only_openmp_codecs_are_bound() -> None:
     with closing(workers.Worker(make("avif", 2))) as worker:
         assert "OMP_PROC_BIND" not in worker.run(environment_of)
     with closing(workers.Worker(make("vaecodec:base", 1))) as worker:
-        found = worker.run(environment_of)
-        assert found["OMP_NUM_THREADS"] == "1"
-        assert "OMP_PROC_BIND" not in found  # one thread is free to leave a busy core
+        variables = worker.run(environment_of)
+        assert variables["OMP_NUM_THREADS"] == "1"
+        assert "OMP_PROC_BIND" not in variables  # one thread is free to leave a busy core
     assert openmp.variables(2)["OMP_PROC_BIND"] == "true"
     assert dict(os.environ) == before
 
@@ -177,8 +177,8 @@ def test_the_command(large: Pixels, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_an_untrained_model_codes(tmp_path: Path) -> None:
     """Large files and few decibels, but whole pictures: enough to measure the time of its networks."""
     path = tmp_path / "tiny.safetensors"
-    told = CliRunner().invoke(untrained, ["tiny", str(path)])
-    assert told.exit_code == 0, told.output
+    result = CliRunner().invoke(untrained, ["tiny", str(path)])
+    assert result.exit_code == 0, result.output
     picture = next(sample_crops()).permute(1, 2, 0).numpy()
     model = Model(path, device="cpu")
     check_decoded(picture, model.decode(model.encode(picture, mode="neural"), as_array=True))

@@ -92,11 +92,11 @@ def test_gates_beyond_float16_stay_numbers(sign: float) -> None:
     exact = block(x.clone())
     half = block.half()
     with torch.inference_mode():
-        found = half(x.clone())
-    assert found.dtype == torch.float32
-    assert bool(found.isfinite().all())
-    assert torch.equal(found, exact)
-    assert float(found.abs().max()) == STREAM_MAX
+        output = half(x.clone())
+    assert output.dtype == torch.float32
+    assert bool(output.isfinite().all())
+    assert torch.equal(output, exact)
+    assert float(output.abs().max()) == STREAM_MAX
 
 
 def _levels(table: nn.Module) -> float:
@@ -162,11 +162,11 @@ def test_photographs_stay_far_below_the_bounds(loaded: TorchModel) -> None:
 def test_an_adversary_breaks_no_bound() -> None:
     """Twenty steps of ascent from noise; the values reach the bounds, and no more."""
     loaded = plain_model("fast-perceptual")
-    found = adversary.attack("fast-perceptual", loaded, "g_s", "noise", 3, side=64, steps=20)
-    assert found.faults == []
-    assert found.after["product"] > 4 * found.before["product"]
-    assert found.bounded["stream"] <= STREAM_MAX
-    assert found.bounded["product"] <= PRODUCT_MAX
+    attack = adversary.attack("fast-perceptual", loaded, "g_s", "noise", 3, side=64, steps=20)
+    assert attack.faults == []
+    assert attack.after["product"] > 4 * attack.before["product"]
+    assert attack.bounded["stream"] <= STREAM_MAX
+    assert attack.bounded["product"] <= PRODUCT_MAX
 
 
 @pytest.mark.slow
@@ -174,17 +174,17 @@ def test_an_adversary_breaks_no_bound() -> None:
 def test_a_patient_adversary_breaks_no_bound(loaded: TorchModel, part: str) -> None:
     """200 steps for every part of every model; the largest values are the bounds themselves."""
     [model] = [name for name in MODELS if plain_model(name).wire_hash == loaded.wire_hash]
-    found = adversary.attack(model, loaded, part, "extremes", 1, side=64, steps=adversary.STEPS)
-    assert found.faults == []
-    assert found.after["stream"] > STREAM_MAX
+    attack = adversary.attack(model, loaded, part, "extremes", 1, side=64, steps=adversary.STEPS)
+    assert attack.faults == []
+    assert attack.after["stream"] > STREAM_MAX
 
 
 def test_an_adversary_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A network without bounds is a fault: what is not finite shows, and so does an error."""
     monkeypatch.setattr("vaecodec.networks.layers.STREAM_MAX", float("inf"))
     monkeypatch.setattr("vaecodec.networks.layers.PRODUCT_MAX", float("inf"))
-    found = adversary.attack("fast-perceptual", plain_model("fast-perceptual"), "g_s", "noise", 3, side=64, steps=20)
-    assert any("the bound is" in fault for fault in found.faults)
+    attack = adversary.attack("fast-perceptual", plain_model("fast-perceptual"), "g_s", "noise", 3, side=64, steps=20)
+    assert any("the bound is" in fault for fault in attack.faults)
 
 
 def test_what_is_not_finite_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -99,10 +99,10 @@ def test_a_plan_is_not_changed() -> None:
 
 def test_pickling_keeps_a_plan_that_was_given_and_chooses_again_otherwise(photo: NDArray[np.uint8]) -> None:
     plan = dataclasses.replace(choose("cpu", "float32"), networks="plain", loops="plain")
-    given, chosen = Codec(MODEL, plan=plan), Codec(MODEL, device="cpu", dtype="float32")
-    again = pickle.loads(pickle.dumps(given))  # noqa: S301  (our own)
+    planned, chosen = Codec(MODEL, plan=plan), Codec(MODEL, device="cpu", dtype="float32")
+    again = pickle.loads(pickle.dumps(planned))  # noqa: S301  (our own)
     assert again.plan == plan
-    assert again.encode(photo) == given.encode(photo)
+    assert again.encode(photo) == planned.encode(photo)
     assert pickle.loads(pickle.dumps(chosen))._given_plan is None  # noqa: S301
 
 

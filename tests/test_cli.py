@@ -171,8 +171,8 @@ def test_folders_are_mirrored(run: Run, jpeg: bytes, vaec: bytes) -> None:
         Path(name).write_bytes(jpeg)
     done = run("compress", "-r", "in", "-o", "out")
     assert done.code == 0
-    made = sorted(str(path) for path in Path("out").rglob("*.*"))
-    assert made == ["out/a.vaec", "out/deep/er/B.vaec"]
+    outputs = sorted(str(path) for path in Path("out").rglob("*.*"))
+    assert outputs == ["out/a.vaec", "out/deep/er/B.vaec"]
     assert "2 files: " in done.out
     assert run("decompress", "-r", "out", "-o", "back/").code == 0
     assert sorted(str(path) for path in Path("back").rglob("*.*")) == ["back/a.png", "back/deep/er/B.png"]
@@ -262,14 +262,14 @@ def test_json_of_compress(run: Run, jpeg: bytes) -> None:
     Path("photo.jpg").write_bytes(jpeg)
     done = run("compress", "photo.jpg", "nope.jpg", "-o", "out", "--json")
     assert done.code == 5
-    told = json.loads(done.out)
-    (record,) = told["files"]
+    document = json.loads(done.out)
+    (record,) = document["files"]
     assert record["source"] == "photo.jpg"
     assert record["output"] == "out/photo.vaec"
     assert record["source_bytes"] == len(jpeg)
     assert record["bytes"] == Path("out/photo.vaec").stat().st_size
     assert (record["width"], record["height"]) == (90, 61)
-    (failure,) = told["failed"]
+    (failure,) = document["failed"]
     assert failure["source"] == "nope.jpg"
     assert failure["error"]["kind"] == "file_system"
     assert failure["error"]["exit_code"] == 5
@@ -277,14 +277,14 @@ def test_json_of_compress(run: Run, jpeg: bytes) -> None:
 
 def test_json_of_info_verify_and_decompress(run: Run, vaec: bytes) -> None:
     Path("a.vaec").write_bytes(vaec)
-    (told,) = json.loads(run("info", "a.vaec", "--json").out)["files"]
-    assert (told["width"], told["height"], told["mode"]) == (50, 40, "RGB")
-    assert told["file_size"] == len(vaec)
-    assert told["bpp"] == pytest.approx(8 * len(vaec) / 2000)
+    (info,) = json.loads(run("info", "a.vaec", "--json").out)["files"]
+    assert (info["width"], info["height"], info["mode"]) == (50, 40, "RGB")
+    assert info["file_size"] == len(vaec)
+    assert info["bpp"] == pytest.approx(8 * len(vaec) / 2000)
     (checked,) = json.loads(run("verify", "a.vaec", "--json").out)["files"]
     assert checked["ok"] is True
-    (made,) = json.loads(run("decompress", "a.vaec", "--json").out)["files"]
-    assert made["output"] == "a.png"
+    (decoded,) = json.loads(run("decompress", "a.vaec", "--json").out)["files"]
+    assert decoded["output"] == "a.png"
 
 
 def test_info_for_people(run: Run, vaec: bytes) -> None:
@@ -428,10 +428,10 @@ def _environment() -> dict[str, str]:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_report_that_cannot_be_written_is_an_error_in_one_line(tmp_path: Path) -> None:
-    made = tmp_path / "a.vaec"
-    made.write_bytes(vaecodec.encode(np.zeros((8, 8, 3), np.uint8)))
+    file = tmp_path / "a.vaec"
+    file.write_bytes(vaecodec.encode(np.zeros((8, 8, 3), np.uint8)))
     with Path("/dev/full").open("wb") as full:
-        command = [sys.executable, "-m", "vaecodec", "info", "--json", str(made)]
+        command = [sys.executable, "-m", "vaecodec", "info", "--json", str(file)]
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, timeout=120)
     assert done.returncode == Exit.FILE_SYSTEM
     assert done.stderr.decode().count("\n") == 1

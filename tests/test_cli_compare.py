@@ -42,9 +42,9 @@ def run(*arguments: str, data: bytes | None = None) -> Result:
 
 
 def content(page: str) -> dict[str, Any]:
-    found = re.search(r'<script id="data" type="application/json">(.*?)</script>', Path(page).read_text(), re.DOTALL)
-    assert found
-    data: dict[str, Any] = json.loads(found[1])
+    match = re.search(r'<script id="data" type="application/json">(.*?)</script>', Path(page).read_text(), re.DOTALL)
+    assert match
+    data: dict[str, Any] = json.loads(match[1])
     return data
 
 
@@ -71,11 +71,11 @@ def test_the_bytes_are_those_of_the_quality(folder: Path) -> None:
 
 def test_json_names_the_page() -> None:
     done = run("a.png", "--html", "page.html", "--json")
-    told = json.loads(done.stdout)
-    assert [record["source"] for record in told["files"]] == ["a.png"]
-    assert told["page"]["output"] == "page.html"
-    assert told["page"]["bytes"] == Path("page.html").stat().st_size
-    assert told["page"]["photos"] == ["a.png"]
+    document = json.loads(done.stdout)
+    assert [record["source"] for record in document["files"]] == ["a.png"]
+    assert document["page"]["output"] == "page.html"
+    assert document["page"]["bytes"] == Path("page.html").stat().st_size
+    assert document["page"]["photos"] == ["a.png"]
     assert "page" not in json.loads(run("a.png", "--json").stdout)
 
 
@@ -94,8 +94,8 @@ def test_a_photo_that_cannot_be_read_is_named_and_the_others_are_shown() -> None
     Path("broken.jpg").write_bytes(b"no picture")
     done = run("broken.jpg", "a.png", "--html", "page.html", "--json")
     assert done.exit_code == Exit.BAD_IMAGE
-    told = json.loads(done.stdout)
-    assert [failure["source"] for failure in told["failed"]] == ["broken.jpg"]
+    document = json.loads(done.stdout)
+    assert [failure["source"] for failure in document["failed"]] == ["broken.jpg"]
     assert [shown["name"] for shown in content("page.html")["scenes"]] == ["a.png"]
 
 
@@ -157,17 +157,17 @@ def test_a_codec_that_fails_fails_alone(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_panorama_wider_than_webp() -> None:
     wide = np.random.default_rng(5).integers(0, 256, (2, 16_400, 3), np.uint8)
     with Image.fromarray(wide) as picture:
-        made = scene.make_scene("wide", np.asarray(picture), [peers.JpegPeer(), peers.WebpPeer()], 9000)
-    assert [version.name for version in made.versions] == ["jpeg"]
-    [line] = made.failures
+        wide_scene = scene.make_scene("wide", np.asarray(picture), [peers.JpegPeer(), peers.WebpPeer()], 9000)
+    assert [version.name for version in wide_scene.versions] == ["jpeg"]
+    [line] = wide_scene.failures
     assert line.startswith("WebP failed on this picture")
 
 
 def test_steps_are_counted(photo: Pixels) -> None:
-    told: list[str] = []
+    steps: list[str] = []
     codec = vaecodec.Codec("base", device="cpu")
-    photos.compare_photos([("a", photo), ("b", photo)], codec, 40, advance=told.append)
-    assert len(told) == photos.steps(2)
+    photos.compare_photos([("a", photo), ("b", photo)], codec, 40, advance=steps.append)
+    assert len(steps) == photos.steps(2)
 
 
 def test_the_command_line_starts_without_the_page(folder: Path) -> None:

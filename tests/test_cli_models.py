@@ -75,8 +75,8 @@ def test_the_library_takes_the_weights_file(own: Path) -> None:
     for model in ("mine.safetensors", Path("mine.safetensors")):
         assert vaecodec.decode(data, model=model).size == (90, 61)
         assert vaecodec.verify(data, model=model).model == "unknown"
-    made = vaecodec.encode(Image.open("photo.png"), model=Path("mine.safetensors"))
-    assert vaecodec.inspect(made).model_id == vaecodec.inspect(data).model_id
+    encoded = vaecodec.encode(Image.open("photo.png"), model=Path("mine.safetensors"))
+    assert vaecodec.inspect(encoded).model_id == vaecodec.inspect(data).model_id
 
 
 def test_a_folder_of_models_is_searched_by_hash(command: Command, own: Path, monkeypatch: pytest.MonkeyPatch) -> None:

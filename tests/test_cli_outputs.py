@@ -156,10 +156,10 @@ def test_names_of_all_kinds(command: Command, png: Path, name: str) -> None:
     assert done.code == (5 if len(os.fsencode(name)) > 250 else 0), done
     assert len(done.out.splitlines()) == 1
     assert "\x1b" not in done.out
-    (made,) = [path for path in Path("in").iterdir() if path.suffix == ".vaec"]
-    vaecodec.verify(made)
-    leftover = write_leftover(made)
-    discard_leftovers(made)
+    (file,) = [path for path in Path("in").iterdir() if path.suffix == ".vaec"]
+    vaecodec.verify(file)
+    leftover = write_leftover(file)
+    discard_leftovers(file)
     assert not leftover.exists()
 
 

@@ -143,10 +143,10 @@ def test_stripped_photos_stand_upright(command: Command, photo: NDArray[np.uint8
     exif[0x0112] = orientation
     Image.fromarray(photo).save("a.png", exif=exif)
     assert command("compress", "a.png", "--strip", "-q", "95").code == 0
-    made = vaecodec.decode("a.vaec")
+    decoded = vaecodec.decode("a.vaec")
     expected = ImageOps.exif_transpose(Image.open("a.png"))
-    assert (made.size, made.info) == (expected.size, {})
-    assert np.abs(np.asarray(made).astype(int) - np.asarray(expected)).mean() < 6
+    assert (decoded.size, decoded.info) == (expected.size, {})
+    assert np.abs(np.asarray(decoded).astype(int) - np.asarray(expected)).mean() < 6
 
 
 @pytest.mark.parametrize("form", ["png", "jpg", "bmp"])

@@ -96,11 +96,13 @@ def test_an_interrupted_run_says_where_it_stands(
         _, err = program.communicate(timeout=60)
     assert program.returncode == code
     lines = (tmp_path / "log").read_text().splitlines()
-    said = [line for line in lines if " -> " in line and line.startswith("in/")]
-    made = len(list((tmp_path / "out").rglob("*.vaec")))
-    assert len(said) == made
+    output_lines = [line for line in lines if " -> " in line and line.startswith("in/")]
+    count = len(list((tmp_path / "out").rglob("*.vaec")))
+    assert len(output_lines) == count
     last = err.decode().splitlines()[-1]
-    assert last == f"vaecodec: {word}: {made} done, 1 failed, {60 - made} left; the same command with --resume goes on"
+    assert (
+        last == f"vaecodec: {word}: {count} done, 1 failed, {60 - count} left; the same command with --resume goes on"
+    )
 
 
 def test_json_of_a_stopped_run(command: Command, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

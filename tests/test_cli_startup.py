@@ -79,8 +79,8 @@ def test_doctor_compiles_all_that_an_image_takes(tmp_path: Path) -> None:
     assert run("-c", STARTED).stdout.split() == ["False", "False"]
     run("-m", "vaecodec", "doctor")
     assert run("-c", STARTED).stdout.split() == ["True", "True"]
-    photo, made = str(root / "samples" / "mountain-lake.jpg"), str(tmp_path / "photo.vaec")
-    for command in (["compress", photo, "-o", made], ["decompress", made]):
+    photo, file = str(root / "samples" / "mountain-lake.jpg"), str(tmp_path / "photo.vaec")
+    for command in (["compress", photo, "-o", file], ["decompress", file]):
         imported = run("-X", "importtime", "-m", "vaecodec", *command).stderr.splitlines()
         assert not any(line.endswith(" numba") for line in imported)
 

@@ -197,11 +197,11 @@ def test_metadata_survives(codec: Codec, lake: Image.Image) -> None:
 def test_other_inputs(codec: Codec, lake: Image.Image) -> None:
     """Arrays and tensors give the file that the picture gives."""
     pixels = np.asarray(lake)
-    wanted = codec.encode(lake, mode="neural")
-    assert codec.encode(pixels, mode="neural") == wanted
-    assert codec.encode(torch.from_numpy(pixels.copy()).permute(2, 0, 1), mode="neural") == wanted
-    assert codec.decode(bytearray(wanted), as_array=True).shape == pixels.shape
-    assert codec.decode(memoryview(wanted), as_array=True).shape == pixels.shape
+    expected = codec.encode(lake, mode="neural")
+    assert codec.encode(pixels, mode="neural") == expected
+    assert codec.encode(torch.from_numpy(pixels.copy()).permute(2, 0, 1), mode="neural") == expected
+    assert codec.decode(bytearray(expected), as_array=True).shape == pixels.shape
+    assert codec.decode(memoryview(expected), as_array=True).shape == pixels.shape
 
 
 # Batches
@@ -265,17 +265,19 @@ def test_threads_share_a_codec(codec: Codec, lake: Image.Image) -> None:
     """400 encodes and decodes in random order; `python -m bench practical` does the same with a shipped model."""
     rng = random.Random(4)
     work = [(lake.crop((0, 0, rng.randint(1, 90), rng.randint(1, 90))), rng.randint(1, 100)) for _ in range(40)] * 5
-    files = [codec.encode(*given, mode="neural") for given in work[:40]] * 5
+    files = [codec.encode(*arguments, mode="neural") for arguments in work[:40]] * 5
     shown = [codec.decode(data, as_array=True) for data in files[:40]] * 5
-    tasks = [(partial(codec.encode, mode="neural"), given, file) for given, file in zip(work, files, strict=True)]
+    tasks = [
+        (partial(codec.encode, mode="neural"), arguments, file) for arguments, file in zip(work, files, strict=True)
+    ]
     tasks += [
         (partial(codec.decode, as_array=True), (file,), pixels) for file, pixels in zip(files, shown, strict=True)
     ]
     rng.shuffle(tasks)
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda task: task[0](*task[1]), tasks))
-    assert len(found) == 400
-    for one, (_, _, alone) in zip(found, tasks, strict=True):
+        results = list(pool.map(lambda task: task[0](*task[1]), tasks))
+    assert len(results) == 400
+    for one, (_, _, alone) in zip(results, tasks, strict=True):
         assert one == alone if isinstance(alone, bytes) else np.array_equal(one, alone)
 
 
@@ -409,9 +411,9 @@ def test_extreme_latents_decode(codec: Codec, loaded: TorchModel, z: int, r: int
     header = Header(model_id=1000, model_hash=loaded.wire_hash, level=level, mode=Mode.RGB, width=130, height=67)
     sections = [(Tag.LATENTS, coded.payload), (Tag.OUTLIERS, coded.outliers)]
     data = container.pack(header, [(tag, content) for tag, content in sections if content])
-    found = codec.decode_latents(data)
-    assert np.array_equal(found.z_hat, latents.z_hat)
-    assert np.array_equal(found.r, latents.r)
+    decoded = codec.decode_latents(data)
+    assert np.array_equal(decoded.z_hat, latents.z_hat)
+    assert np.array_equal(decoded.r, latents.r)
     assert codec.decode(data, as_array=True).shape == (67, 130, 3)
 
 
@@ -449,12 +451,12 @@ def test_dtypes_decode_alike(codec: Codec, lake: Image.Image) -> None:
 def test_torch_settings_change_nothing(codec: Codec, lake: Image.Image) -> None:
     """Threads, batch size, deterministic flags, convolutions: integers equal, pixels within one level."""
     encoded = codec.encode_with_latents(lake, 80)
-    wanted = codec.decode(encoded.data, as_array=True).astype(int)
+    expected = codec.decode(encoded.data, as_array=True).astype(int)
 
     def check() -> None:
         _assert_latents_equal(codec, encoded)
         for decoded in (codec.decode(encoded.data), *codec.decode_batch([encoded.data] * 4)):
-            assert np.abs(np.asarray(decoded) - wanted).max() <= 1
+            assert np.abs(np.asarray(decoded) - expected).max() <= 1
 
     try:
         for count in (1, 2):
@@ -510,10 +512,10 @@ def test_fresh_process_finds_the_same(codec: Codec, lake: Image.Image, tmp_path:
         check=True,
         cwd=Path(__file__).parents[1],
     )
-    with np.load(output) as found:
-        assert np.array_equal(found["z_hat"], encoded.latents.z_hat)
-        assert np.array_equal(found["r"], encoded.latents.r)
-        assert np.abs(found["pixels"].astype(int) - codec.decode(encoded.data, as_array=True)).max() <= 1
+    with np.load(output) as arrays:
+        assert np.array_equal(arrays["z_hat"], encoded.latents.z_hat)
+        assert np.array_equal(arrays["r"], encoded.latents.r)
+        assert np.abs(arrays["pixels"].astype(int) - codec.decode(encoded.data, as_array=True)).max() <= 1
 
 
 def test_a_file_is_decoded_without_loading_another_model(monkeypatch: pytest.MonkeyPatch, lake: Image.Image) -> None:

@@ -104,8 +104,8 @@ def test_command_of_a_machine_that_differs(monkeypatch: pytest.MonkeyPatch) -> N
     assert done.exit_code == 8
     assert "does NOT decode exactly (cpu, float32): 1 of 1 files differ" in done.output
     assert "size-1x1: integers hash to" in done.output
-    told = json.loads(CliRunner().invoke(cli, ["verify", "--conformance", "--device", "cpu", "--json"]).stdout)
-    assert told["conformance"][0]["ok"] is False
+    document = json.loads(CliRunner().invoke(cli, ["verify", "--conformance", "--device", "cpu", "--json"]).stdout)
+    assert document["conformance"][0]["ok"] is False
 
 
 @pytest.mark.parametrize("arguments", [[], ["--conformance", "a.vaec"]])

@@ -48,12 +48,12 @@ def test_targets_find_what_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_seal_makes_checksums_right() -> None:
     data = bytearray(next(expected.data for expected in expectations() if expected.name == "section-all"))
     assert seal(bytes(data)) == data
-    wanted = bytes(data)
+    original = bytes(data)
     data[-1] ^= 1
     data[12] ^= 1  # the level
     sealed = seal(bytes(data))
     assert sealed != bytes(data)
-    assert zlib.crc32(sealed[-300:]) == struct.unpack_from("<I", sealed, _header_end(wanted) - 8)[0]
+    assert zlib.crc32(sealed[-300:]) == struct.unpack_from("<I", sealed, _header_end(original) - 8)[0]
     assert seal(b"") == b""
     assert seal(bytes(data[:20])) == bytes(data[:20])
 

@@ -104,22 +104,22 @@ def test_blocks_are_those_of_pytorch(kernels: Kernels, channels: int, ratio: int
     with torch.inference_mode():
         expected = layer(torch.from_numpy(x.transpose(2, 0, 1)[None].copy()))[0].permute(1, 2, 0).numpy()
     before = x.copy()
-    found = kernels.block(x, weights, 0, size[0], narrow=False)
+    output = kernels.block(x, weights, 0, size[0], narrow=False)
     assert np.array_equal(x, before)
-    assert np.allclose(found, expected, atol=2e-4 * float(np.abs(expected).max()))
+    assert np.allclose(output, expected, atol=2e-4 * float(np.abs(expected).max()))
     for start, stop in ((0, 1), (size[0] - 1, size[0]), (1, size[0] - 1)):
         if start < stop:
-            assert np.array_equal(kernels.block(x, weights, start, stop, narrow=False), found[start:stop])
+            assert np.array_equal(kernels.block(x, weights, start, stop, narrow=False), output[start:stop])
 
 
 @BOTH
 def test_blocks_are_bounded_whatever_comes(kernels: Kernels) -> None:
     _, weights = _block(16, 2)
     x = _random(6, 8, 16, scale=1e12)
-    found = kernels.block(x, weights, 0, 6, narrow=False)
-    assert np.abs(found).max() == np.float32(STREAM_MAX)
+    output = kernels.block(x, weights, 0, 6, narrow=False)
+    assert np.abs(output).max() == np.float32(STREAM_MAX)
     assert PRODUCT_MAX < 1e12
-    assert np.isfinite(found).all()
+    assert np.isfinite(output).all()
 
 
 @BOTH
@@ -152,8 +152,8 @@ def test_narrow_products_round_what_they_multiply_and_add_in_float32() -> None:
     assert np.allclose(COMPILED.product(x, matrix, narrow=True), expected, atol=1e-5)
     _, weights = _block(48, 2)
     x = _random(5, 9, 48)
-    exact, found = (COMPILED.block(x, weights, 0, 5, narrow=narrow) for narrow in (False, True))
-    assert 0 < np.abs(found - exact).max() < 0.02 * np.abs(exact).max()
+    exact, narrow_output = (COMPILED.block(x, weights, 0, 5, narrow=narrow) for narrow in (False, True))
+    assert 0 < np.abs(narrow_output - exact).max() < 0.02 * np.abs(exact).max()
 
 
 def test_bfloat16_is_rounded_to_even() -> None:
@@ -275,8 +275,8 @@ def test_results_do_not_depend_on_the_number_of_threads(threads: int) -> None:
     expected = COMPILED.block(x, weights, 1, 5, narrow=False)
     assert np.array_equal(several.block(x, weights, 1, 5, narrow=False), expected)
     with ThreadPoolExecutor(4) as pool:
-        for found in pool.map(lambda _: several.block(x, weights, 1, 5, narrow=False), range(20)):
-            assert np.array_equal(found, expected)
+        for output in pool.map(lambda _: several.block(x, weights, 1, 5, narrow=False), range(20)):
+            assert np.array_equal(output, expected)
 
 
 def test_errors_of_threads_are_raised() -> None:
@@ -292,11 +292,11 @@ def test_errors_of_threads_are_raised() -> None:
 
 
 def test_the_number_of_threads_is_that_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for told, expected in (("3", 3), ("2,1", 2)):
-        monkeypatch.setenv("OMP_NUM_THREADS", told)
+    for setting, expected in (("3", 3), ("2,1", 2)):
+        monkeypatch.setenv("OMP_NUM_THREADS", setting)
         assert thread_count() == expected
-    for told in ("0", "many", ""):
-        monkeypatch.setenv("OMP_NUM_THREADS", told)
+    for setting in ("0", "many", ""):
+        monkeypatch.setenv("OMP_NUM_THREADS", setting)
         assert thread_count() >= 1
 
 

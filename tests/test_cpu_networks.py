@@ -86,9 +86,9 @@ def test_bands_give_what_the_whole_gives(monkeypatch: pytest.MonkeyPatch, name: 
         images = [pipeline.synthesize(of, window, reduction=n).astype(int) for of in latents for n, window in windows]
         everything.append((latents, images))
     (latents, images), (banded_latents, banded_images) = everything
-    for expected, found in zip(latents, banded_latents, strict=True):
-        assert np.array_equal(expected.z_hat, found.z_hat)
-        assert np.array_equal(expected.r, found.r)
+    for expected, banded in zip(latents, banded_latents, strict=True):
+        assert np.array_equal(expected.z_hat, banded.z_hat)
+        assert np.array_equal(expected.r, banded.r)
     for whole, parts in zip(images, banded_images, strict=True):
         # BLAS adds up products of other shapes in another order.
         assert np.abs(whole - parts).max() <= (name == "plain" or len(whole) == 38)
@@ -190,14 +190,14 @@ def test_only_what_is_near_a_large_product_is_decoded_again(monkeypatch: pytest.
     wide, narrow = _both("tiny")
     noise = np.random.default_rng(5).integers(0, 256, (700, 512, 3), dtype=np.uint8)
     latents, window = wide.quantize([noise], 40).latents_of(0), Window(0, 700, 0, 512)
-    found: list[Window] = []
+    windows: list[Window] = []
     squares = np.zeros((11, 8), np.float32)
     squares[0, 7] = squares[7, 2] = squares[8, 5] = NARROW_PRODUCT + 1
 
     def untrusted(networks: Networks) -> list[Window]:
         networks.peaks.squares[:] = squares
-        found[:] = original(networks)
-        return found
+        windows[:] = original(networks)
+        return windows
 
     original = Networks.untrusted
     exact = wide.synthesize(latents, window)
@@ -205,9 +205,9 @@ def test_only_what_is_near_a_large_product_is_decoded_again(monkeypatch: pytest.
     rounded = narrow.synthesize(latents, window)
     monkeypatch.setattr(Networks, "untrusted", untrusted)
     mended = narrow.synthesize(latents, window)
-    assert found == [Window(0, 128, 384, 512), Window(384, 640, 64, 448)]
+    assert windows == [Window(0, 128, 384, 512), Window(384, 640, 64, 448)]
     expected = rounded.copy()
-    for part in found:
+    for part in windows:
         rows, columns = slice(part.top, part.bottom), slice(part.left, part.right)
         expected[rows, columns] = exact[rows, columns]
     assert np.array_equal(mended, expected)

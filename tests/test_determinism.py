@@ -217,8 +217,8 @@ def _run(python: str, code: str, *arguments: str, **environment: str) -> str:
 def test_processes(coder: str, environment: dict[str, str], names: list[str]) -> None:
     """A fresh process, without torch. It would code its first symbols, all of these files, in plain Python."""
     code = "import sys; sys.modules['torch'] = None\n" + _INTEGERS
-    found = json.loads(_run(sys.executable, code, coder, *names, **environment))
-    assert found == {expected.name: expected.latents for expected in GOOD if expected.name in names}
+    digests = json.loads(_run(sys.executable, code, coder, *names, **environment))
+    assert digests == {expected.name: expected.latents for expected in GOOD if expected.name in names}
 
 
 def _interpreter(version: str) -> str | None:
@@ -239,8 +239,8 @@ def test_interpreters(version: str) -> None:
     assert _run(python, _CONTAINER) == _run(sys.executable, _CONTAINER)
     for rans, needed in (("plain", "import numpy, safetensors"), ("numba", "import numpy, numba, safetensors")):
         if subprocess.run([python, "-c", needed], capture_output=True, check=False).returncode == 0:
-            found = json.loads(_run(python, _INTEGERS, rans, *(expected.name for expected in GOOD)))
-            assert found == {expected.name: expected.latents for expected in GOOD}, rans
+            digests = json.loads(_run(python, _INTEGERS, rans, *(expected.name for expected in GOOD)))
+            assert digests == {expected.name: expected.latents for expected in GOOD}, rans
 
 
 # Byte order

@@ -47,10 +47,10 @@ def test_the_readme_states_no_other_measured_figure() -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(RESULTS)))
 def test_every_record_has_one_kind_of_header(path: Path) -> None:
-    for made in _headers(load(path)):
-        assert {"commit", "machine", "versions", "date"} <= set(made)
-        assert made["commit"].removesuffix(CHANGED).isalnum()
-        assert not made["commit"].endswith(CHANGED) or made["date"] < CHANGES_ARE_REFUSED_SINCE
+    for header in _headers(load(path)):
+        assert {"commit", "machine", "versions", "date"} <= set(header)
+        assert header["commit"].removesuffix(CHANGED).isalnum()
+        assert not header["commit"].endswith(CHANGED) or header["date"] < CHANGES_ARE_REFUSED_SINCE
 
 
 def test_records_are_of_weights_that_are_shipped() -> None:
@@ -58,8 +58,8 @@ def test_records_are_of_weights_that_are_shipped() -> None:
     for path in FILES:
         for version in re.findall(r"model [\w-]+ [0-9a-f]{8}", path.read_text(encoding="utf-8")):
             assert version in shipped, path
-        for made in _headers(load(path)):
-            for name, sha256 in made.get("weights", {}).items():
+        for header in _headers(load(path)):
+            for name, sha256 in header.get("weights", {}).items():
                 assert f"model {name} {sha256}" in shipped, path
 
 

@@ -126,11 +126,11 @@ def test_report(run: Run) -> None:
     assert len(rows) == 10
     status = [rows[name]["status"] for name in ("photos/album0/0000.jpg", "photos/album1/0001.jpg", "photos/bad.jpg")]
     assert status == ["skipped", "made", "failed"]
-    made = rows["photos/album1/0001.jpg"]
-    told = vaecodec.inspect(Path(made["output"]).read_bytes())
-    assert (int(made["bytes"]), int(made["width"]), int(made["height"])) == (told.file_size, told.width, told.height)
-    assert int(made["source_bytes"]) == Path("photos/album1/0001.jpg").stat().st_size
-    assert float(made["seconds"]) > 0
+    row = rows["photos/album1/0001.jpg"]
+    info = vaecodec.inspect(Path(row["output"]).read_bytes())
+    assert (int(row["bytes"]), int(row["width"]), int(row["height"])) == (info.file_size, info.width, info.height)
+    assert int(row["source_bytes"]) == Path("photos/album1/0001.jpg").stat().st_size
+    assert float(row["seconds"]) > 0
     assert rows["photos/bad.jpg"]["error"] == "not an image that Pillow can read"
     assert run("-r", "photos", "-o", "out", "--resume", "--report", "no/folder.csv").code == 5
 
@@ -203,13 +203,13 @@ def test_interruption_finishes_what_is_under_way(tmp_path: Path, number: signal.
     _, err = program.communicate(timeout=60)
     assert program.returncode == code
     assert b"Traceback" not in err
-    made = states(tmp_path / "out")
-    assert 3 <= len(made) < 60
+    outputs = states(tmp_path / "out")
+    assert 3 <= len(outputs) < 60
     assert not list((tmp_path / "out").rglob("*.tmp"))
     codec = Codec(TINY, device="cpu")
-    for path in made:
+    for path in outputs:
         codec.decode_latents(path.read_bytes())
-    assert (tmp_path / "table.csv").read_text(encoding="utf-8").count(",made,") == len(made)
+    assert (tmp_path / "table.csv").read_text(encoding="utf-8").count(",made,") == len(outputs)
 
 
 @pytest.mark.slow

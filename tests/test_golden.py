@@ -77,8 +77,8 @@ def test_picture(codec: Codec, name: str) -> None:
     """Pixels within one level of those of the machine that made the file; alpha and metadata exactly."""
     decoded, expected = codec.decode(_data(name)), FILES[name]
     assert (decoded.mode, list(decoded.size)) == (expected["mode"], expected["size"])
-    with Image.open(FOLDER / f"{name}-v1.png") as made:
-        pixels, pixels_made = np.asarray(decoded).astype(int), np.asarray(made).astype(int)
+    with Image.open(FOLDER / f"{name}-v1.png") as image:
+        pixels, pixels_made = np.asarray(decoded).astype(int), np.asarray(image).astype(int)
     assert pixels.shape == pixels_made.shape
     assert np.abs(pixels - pixels_made).max() <= 1
     if decoded.mode in ("RGBA", "LA"):

@@ -124,11 +124,11 @@ def _jpeg_psnr(pixels: NDArray[np.uint8], quality: int, subsampling: str) -> tup
 
 def test_the_ladder_finds_the_best_jpeg(photo: NDArray[np.uint8]) -> None:
     ladder = JpegLadder(photo)
-    made = [_jpeg_psnr(photo, quality, subsampling) for quality in range(1, 101) for subsampling in ("4:2:0", "4:4:4")]
+    jpegs = [_jpeg_psnr(photo, quality, subsampling) for quality in range(1, 101) for subsampling in ("4:2:0", "4:4:4")]
     for most in (700, 1500, 4000):
-        best = max(psnr for size, psnr in made if size <= most)
+        best = max(psnr for size, psnr in jpegs if size <= most)
         assert ladder.psnr_within(most) == pytest.approx(best, abs=0.35)  # sizes grow with the quality, but for a few
-    smallest = min(size for size, _ in made)
+    smallest = min(size for size, _ in jpegs)
     assert ladder.psnr_within(smallest - 1) is None
     free = ladder.psnr_of_scan_within(smallest - 1)
     assert free is not None
@@ -164,8 +164,8 @@ def test_rows_and_verdicts(gallery: Gallery) -> None:
         "neural alone at most 1 dB below JPEG for 95%": replace(good[0], margin=-1.1),
     }
     for name, row in broken.items():
-        found = command.verdicts([row, *good[1:]])
-        assert not found[name][0]
+        verdicts = command.verdicts([row, *good[1:]])
+        assert not verdicts[name][0]
     assert len(command.table(rows, "kind")) == len(NO_TOOLS) + 2
 
 
@@ -205,9 +205,9 @@ def test_one_bad_image_does_not_hide_the_others() -> None:
             raise RuntimeWarning(message)
         return items
 
-    found = measure.each(work, list(range(9)))
-    assert [result.value for result in found] == [0, 1, 2, 3, 4, None, 6, 7, 8]
-    assert found[5].failure == "RuntimeWarning: overflow"
+    results = measure.each(work, list(range(9)))
+    assert [result.value for result in results] == [0, 1, 2, 3, 4, None, 6, 7, 8]
+    assert results[5].failure == "RuntimeWarning: overflow"
 
 
 def test_the_worst_block() -> None:

@@ -78,10 +78,10 @@ def test_the_largest_sums_are_exact(run: RunLayer, sign: int) -> None:
     check_bounds([layer, layer])
     x = np.full((65_000, 1, 5), 255, np.uint8)
     x[:, 0, 3] = np.arange(65_000) % 256
-    found = run(x, layer, 0)
-    assert np.array_equal(found, NORMATIVE(x, layer, 0))
-    assert found.max() == (63 if sign > 0 else 0)
-    assert len(np.unique(found)) == (2 if sign > 0 else 1)
+    output = run(x, layer, 0)
+    assert np.array_equal(output, NORMATIVE(x, layer, 0))
+    assert output.max() == (63 if sign > 0 else 0)
+    assert len(np.unique(output)) == (2 if sign > 0 else 1)
 
 
 @pytest.mark.parametrize("shape", [(65, 33), (32, 34), (1, 70)])

@@ -275,8 +275,8 @@ def test_nothing_catches_everything(path: Path) -> None:
 def test_torch_load_reads_weights_only(path: Path) -> None:
     for node in ast.walk(_tree(path)):
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
-            given = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
-            assert given.get("weights_only") == "True", f"{path}:{node.lineno}: torch.load without weights_only=True"
+            keywords = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+            assert keywords.get("weights_only") == "True", f"{path}:{node.lineno}: torch.load without weights_only=True"
 
 
 @pytest.mark.parametrize("path", [*PACKAGE, *KERNELS], ids=_name)

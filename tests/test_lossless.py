@@ -84,9 +84,9 @@ def test_modes_and_metadata_come_back(mode: str) -> None:
     exif[0x0112] = 6
     picture.info.update(icc_profile=b"profile", exif=exif.tobytes(), xmp=b"<x/>")
     data = vaecodec.encode(picture, mode="lossless")
-    found = vaecodec.decode(data)
-    assert (found.mode, found.size, found.info) == (mode, picture.size, picture.info)
-    assert np.array_equal(np.asarray(found), np.asarray(picture))
+    decoded = vaecodec.decode(data)
+    assert (decoded.mode, decoded.size, decoded.info) == (mode, picture.size, picture.info)
+    assert np.array_equal(np.asarray(decoded), np.asarray(picture))
     with pytest.warns(UserWarning, match="profile cannot be used"):
         bare = vaecodec.encode(picture, lossless=True, strip=True)
     assert vaecodec.decode(bare).info == {}
@@ -135,13 +135,13 @@ def test_crops_over_tiles() -> None:
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 def test_previews_are_exact_means(reduction: int, channels: int) -> None:
     pixels = _noise(61, 90, channels)
-    found = vaecodec.decode(vaecodec.encode(pixels, lossless=True), as_array=True, reduction=reduction)
-    found = found[..., None] if channels == 1 else found
-    assert found.shape == (-(-61 // reduction), -(-90 // reduction), channels)
-    for row, column in ((0, 0), (3, 5), (found.shape[0] - 1, found.shape[1] - 1), (2, found.shape[1] - 1)):
+    preview = vaecodec.decode(vaecodec.encode(pixels, lossless=True), as_array=True, reduction=reduction)
+    preview = preview[..., None] if channels == 1 else preview
+    assert preview.shape == (-(-61 // reduction), -(-90 // reduction), channels)
+    for row, column in ((0, 0), (3, 5), (preview.shape[0] - 1, preview.shape[1] - 1), (2, preview.shape[1] - 1)):
         box = pixels[row * reduction : (row + 1) * reduction, column * reduction : (column + 1) * reduction]
         mean = box.reshape(-1, channels).mean(0)
-        assert np.array_equal(found[row, column], np.floor(mean + 0.5))
+        assert np.array_equal(preview[row, column], np.floor(mean + 0.5))
 
 
 def test_limits_of_memory_make_tiles_or_are_named() -> None:
@@ -166,11 +166,11 @@ def test_the_pixel_limit_holds() -> None:
 def test_codecs_decode_lossless_files_of_a_batch(codec: Codec, photo: NDArray[np.uint8]) -> None:
     flat = np.full((20, 30, 3), 7, np.uint8)
     files = [vaecodec.encode(flat, lossless=True), codec.encode(photo, 40, mode="neural"), b"x"]
-    found = codec.decode_batch([*files, files[0]], as_array=True, on_error="collect")
-    assert np.array_equal(found[0], flat)
-    assert np.array_equal(found[3], flat)
-    assert isinstance(found[2], FormatError)
-    assert np.array_equal(found[1], codec.decode(files[1], as_array=True))
+    decoded = codec.decode_batch([*files, files[0]], as_array=True, on_error="collect")
+    assert np.array_equal(decoded[0], flat)
+    assert np.array_equal(decoded[3], flat)
+    assert isinstance(decoded[2], FormatError)
+    assert np.array_equal(decoded[1], codec.decode(files[1], as_array=True))
     assert codec.encode(flat, lossless=True) == files[0]
     with pytest.raises(InputError, match="a lossless file has no latents"):
         codec.decode_latents(files[0])
@@ -320,9 +320,9 @@ def test_without_its_pixels_nothing_is_salvaged() -> None:
     picture = Image.fromarray(_noise(6, 5, 4))
     picture.info["xmp"] = b"<x/>"
     data = vaecodec.encode(picture, lossless=True)
-    found = container.salvage(data[:-1] + b"!")
-    assert np.array_equal(vaecodec.decode(found.data, as_array=True), np.asarray(picture))
-    assert found.lost[0].endswith("XMP is left out")
+    salvaged = container.salvage(data[:-1] + b"!")
+    assert np.array_equal(vaecodec.decode(salvaged.data, as_array=True), np.asarray(picture))
+    assert salvaged.lost[0].endswith("XMP is left out")
     at = container.parse(data).sections[Tag.LOSSLESS].offset
     with pytest.raises(ChecksumMismatch, match="LOSSLESS"):
         container.salvage(data[:at] + b"!" + data[at + 1 :])

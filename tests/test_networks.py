@@ -92,9 +92,9 @@ def test_blocks_give_the_same_with_and_without_gradients() -> None:
     for parameter in block.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     x = torch.randn(2, 8, 5, 7)
-    wanted = block(x).detach()
+    expected = block(x).detach()
     with torch.inference_mode():
-        assert torch.allclose(block(x.clone()), wanted, atol=1e-5)
+        assert torch.allclose(block(x.clone()), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["tiny", "fast", "base", "large"])
@@ -203,7 +203,7 @@ def test_initialization_is_a_linear_codec(photo: Tensor) -> None:
     network = CodecNetwork(ModelConfig("test", C=96, blocks_a=1, blocks_s=1, M=128, N=8, P=16, H1=16, H2=8)).eval()
     initialize(network, _crops(photo))
     x = photo[None].float() / 255
-    found = []
+    psnrs = []
     with torch.no_grad():
         for level in (0, 32, 63):
             t = level_position(torch.tensor([level]))
@@ -211,10 +211,10 @@ def test_initialization_is_a_linear_codec(photo: Tensor) -> None:
             gain = network.log_gain(t).exp()
             y_hat = (gain * y).round() / gain
             mse = (network.synthesize(y_hat, t).clamp(0, 1) - x).square().mean()
-            found.append(-10 * math.log10(mse))
-    assert found == sorted(found)
-    assert found[1] > 25
-    assert found[2] > 30
+            psnrs.append(-10 * math.log10(mse))
+    assert psnrs == sorted(psnrs)
+    assert psnrs[1] > 25
+    assert psnrs[2] > 30
 
 
 def test_initial_scales_follow_the_signal(photo: Tensor) -> None:

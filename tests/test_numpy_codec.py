@@ -32,12 +32,12 @@ def exact(request: pytest.FixtureRequest) -> Codec:
 @pytest.mark.parametrize("level", [0, 31, LEVELS - 1])
 def test_images_equal_the_compiled_ones(exact: Codec, photo: NDArray[np.uint8], level: int) -> None:
     data = exact.encode(photo, level=level, mode="neural")
-    found = np.asarray(numpy_codec.decode(data)).astype(int)
+    pixels = np.asarray(numpy_codec.decode(data)).astype(int)
     expected = exact.decode(data, as_array=True)
-    assert found.shape == photo.shape
-    assert np.abs(found - expected).max() <= 1
-    assert (found != expected).mean() < 1e-3
-    assert len(np.unique(found)) > 50
+    assert pixels.shape == photo.shape
+    assert np.abs(pixels - expected).max() <= 1
+    assert (pixels != expected).mean() < 1e-3
+    assert len(np.unique(pixels)) > 50
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "RGBA"])
@@ -51,11 +51,11 @@ def test_all_that_rides_along(mode: str, size: tuple[int, int]) -> None:
     picture.save(stored, "PNG", exif=exif, icc_profile=b"a profile of colours")
     codec = Codec("fast-perceptual", device="cpu", dtype="float32")
     data = codec.encode(Image.open(stored), 30, mode="neural")
-    found, expected = numpy_codec.decode(data), codec.decode(data)
-    assert (found.mode, found.size) == (expected.mode, expected.size) == (mode, size)
-    assert found.info["icc_profile"] == b"a profile of colours"
-    assert found.getexif()[0x010E] == "a note"
-    difference = np.abs(np.asarray(found).astype(int) - np.asarray(expected))
+    decoded, expected = numpy_codec.decode(data), codec.decode(data)
+    assert (decoded.mode, decoded.size) == (expected.mode, expected.size) == (mode, size)
+    assert decoded.info["icc_profile"] == b"a profile of colours"
+    assert decoded.getexif()[0x010E] == "a note"
+    difference = np.abs(np.asarray(decoded).astype(int) - np.asarray(expected))
     assert difference.max() <= 1
     if mode != "L":
         assert difference[..., -1].max() == 0
@@ -94,9 +94,9 @@ def test_files_hold_all_that_rides_along(size: tuple[int, int]) -> None:
     values = np.random.default_rng(4).integers(0, 256, (size[1], size[0], 4), dtype=np.uint8)
     data = numpy_codec.encode(Image.fromarray(values), 80, model="fast-perceptual", mode="neural")
     assert vaecodec.inspect(data).model == "fast-perceptual"
-    found = vaecodec.decode(data)
-    assert (found.mode, found.size) == ("RGBA", size)
-    assert np.array_equal(np.asarray(found)[..., 3], values[..., 3])
+    decoded = vaecodec.decode(data)
+    assert (decoded.mode, decoded.size) == ("RGBA", size)
+    assert np.array_equal(np.asarray(decoded)[..., 3], values[..., 3])
 
 
 def test_what_cannot_be_encoded() -> None:
@@ -124,8 +124,8 @@ def test_where_nothing_is_compiled_the_first_picture_is_not_waited_for(
     small = tmp_path / "small.vaec"
     small.write_bytes(vaecodec.encode(photo, 40, model="fast-perceptual", mode="neural"))
     assert not _loads_numba(tmp_path, "decompress", small)
-    with Image.open(tmp_path / "small.png") as made:
-        assert np.array_equal(np.asarray(made), np.asarray(numpy_codec.decode(small.read_bytes())))
+    with Image.open(tmp_path / "small.png") as image:
+        assert np.array_equal(np.asarray(image), np.asarray(numpy_codec.decode(small.read_bytes())))
     assert not _loads_numba(tmp_path, "decompress", small, "--crop", "0,0,9,9")
     assert not _loads_numba(tmp_path, "compress", tmp_path / "small.png")
     assert small.read_bytes() == numpy_codec.encode(

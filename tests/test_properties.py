@@ -148,9 +148,9 @@ def test_any_array(codec: Codec, pixels: NDArray[np.uint8], quality: int) -> Non
 def test_any_metadata(codec: Codec, icc: bytes | None, exif: bytes | None, xmp: bytes | None) -> None:
     picture = Picture(np.zeros((3, 4, 3), np.uint8), None, "RGB", icc, exif, xmp)
     info = codec.decode(codec.encode(picture, mode="neural")).info
-    found = (info.get("icc_profile"), info.get("exif"), info.get("xmp"))
-    assert (found[0], found[2]) == (icc, xmp)
-    assert found[1] == (None if exif is None else b"Exif\0\0" + exif)
+    metadata = (info.get("icc_profile"), info.get("exif"), info.get("xmp"))
+    assert (metadata[0], metadata[2]) == (icc, xmp)
+    assert metadata[1] == (None if exif is None else b"Exif\0\0" + exif)
 
 
 # Damage
@@ -190,11 +190,11 @@ def test_every_flipped_bit_of_the_payload_with_a_right_checksum(codec: Codec) ->
         damaged = bytearray(payload)
         damaged[bit // 8] ^= 1 << bit % 8
         try:
-            found = codec.decode_latents(container.pack(file.header, [(Tag.LATENTS, bytes(damaged))]))
+            latents = codec.decode_latents(container.pack(file.header, [(Tag.LATENTS, bytes(damaged))]))
         except FormatError:
             errors += 1
         else:
-            assert not (np.array_equal(found.z_hat, whole.z_hat) and np.array_equal(found.r, whole.r))
+            assert not (np.array_equal(latents.z_hat, whole.z_hat) and np.array_equal(latents.r, whole.r))
     assert errors > 0.99 * 8 * (len(payload) - 1)
 
 

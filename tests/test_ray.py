@@ -99,8 +99,8 @@ def test_a_folder_has_the_bytes_and_the_report_of_the_local_command(
     assert (local.code, done.code) == (1, 1), done
     assert _files("ray") == _files("local")
     assert len(_files("ray")) == 24
-    told = [{**row, "output": row["output"].replace("ray/", "local/", 1)} for row in _rows("ray.csv")]
-    assert [{**row, "error": row["error"].replace("ray/", "local/", 1)} for row in told] == _rows("local.csv")
+    rows = [{**row, "output": row["output"].replace("ray/", "local/", 1)} for row in _rows("ray.csv")]
+    assert [{**row, "error": row["error"].replace("ray/", "local/", 1)} for row in rows] == _rows("local.csv")
     before = {path: path.stat().st_mtime_ns for path in Path("ray").rglob("*.vaec")}
     resumed = ("compress", "-r", "photos", "-o", "ray", "--report", "ray.csv", "--resume", "--engine", "ray", *MODEL)
     again = command(*resumed)

@@ -69,10 +69,10 @@ def test_the_python_examples_run_in_order(folder: Path, capsys: pytest.CaptureFi
     namespace: dict[str, object] = {}
     for block in blocks:
         exec(compile(block, "README.md", "exec"), namespace)  # noqa: S102
-    told = capsys.readouterr().out
-    assert "90 x 61" in told
-    assert "BadMagic" in told
-    assert "VAEC (90, 61) RGB" in told
+    output = capsys.readouterr().out
+    assert "90 x 61" in output
+    assert "BadMagic" in output
+    assert "VAEC (90, 61) RGB" in output
     assert (folder / "thumbnail.png").exists()
 
 
@@ -96,8 +96,8 @@ def test_the_shell_examples_run(folder: Path, block: str) -> None:
 def test_the_exit_codes_are_those_of_the_program() -> None:
     table = CLI.partition("| exit code | meaning |\n|---|---|\n")[2].partition("\n\n")[0]
     assert table.splitlines() == [f"| {int(code)} | {meaning} |" for code, meaning in MEANINGS.items()]
-    told = re.findall(r"^ +(\d+)  ", str(cli.epilog), flags=re.MULTILINE)
-    assert {int(number) for number in told} == {int(code) for code in Exit} == set(map(int, MEANINGS))
+    listed = re.findall(r"^ +(\d+)  ", str(cli.epilog), flags=re.MULTILINE)
+    assert {int(number) for number in listed} == {int(code) for code in Exit} == set(map(int, MEANINGS))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

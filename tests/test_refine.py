@@ -111,9 +111,9 @@ def test_the_proximal_step_finds_the_least_of_a_fine_grid(plain: TorchModel) -> 
     def cost(v: Tensor) -> Tensor:
         return 0.5 * stiffness * (v - w).square() + penalized(rates, index, v, pull)
 
-    found = cost(proximal(rates, index, w, stiffness, pull))
+    least = cost(proximal(rates, index, w, stiffness, pull))
     for offset in torch.linspace(-1, 1, 401):
-        assert bool((found <= cost(w + offset) + 1e-3).all())
+        assert bool((least <= cost(w + offset) + 1e-3).all())
 
 
 # Gradient
@@ -213,7 +213,7 @@ def test_windows_gain_about_what_the_whole_image_gains(
 def test_less_memory_means_smaller_windows_and_too_little_is_refused(
     plain: TorchModel, lake: Pixels, start: Latents
 ) -> None:
-    told: list[tuple[int, int]] = []
+    calls: list[tuple[int, int]] = []
     three_cells = round(bytes_per_pixel(plain.config) * 64**2 * 9)
     r = Refiner(plain, CPU).refine(
         lake,
@@ -221,9 +221,9 @@ def test_less_memory_means_smaller_windows_and_too_little_is_refused(
         _index(plain, start),
         2,
         max_memory=three_cells + 1,
-        progress=lambda done, total: told.append((done, total)),
+        progress=lambda done, total: calls.append((done, total)),
     )
-    assert told == [(done, 4) for done in range(1, 5)]
+    assert calls == [(done, 4) for done in range(1, 5)]
     assert r.shape == start.r.shape
     with pytest.raises(InputError, match=r"max_memory leaves .* raise it"):
         Refiner(plain, CPU).refine(lake, start, _index(plain, start), 2, max_memory=three_cells // 2)
@@ -346,9 +346,9 @@ def test_pillow_saves_with_an_effort(lake: Pixels) -> None:
 
 
 def test_progress_is_told_of_each_pass(codec: Codec, lake: Pixels) -> None:
-    told: list[tuple[int, int]] = []
-    codec.encode(lake, effort=5, progress=lambda done, total: told.append((done, total)))
-    assert told == [(done, PASSES[5]) for done in range(1, PASSES[5] + 1)]
+    calls: list[tuple[int, int]] = []
+    codec.encode(lake, effort=5, progress=lambda done, total: calls.append((done, total)))
+    assert calls == [(done, PASSES[5]) for done in range(1, PASSES[5] + 1)]
 
 
 def test_the_command_takes_an_effort_and_refuses_what_is_none(lake: Pixels, tmp_path: Path) -> None:

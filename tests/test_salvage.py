@@ -35,18 +35,18 @@ def test_an_intact_file_is_not_touched() -> None:
 
 @pytest.mark.parametrize("tag", [Tag.ICC, Tag.EXIF, Tag.XMP])
 def test_damaged_metadata_is_left_out(tag: Tag) -> None:
-    found = salvage(_flipped(tag))
-    assert set(container.parse(found.data).sections) == set(FILE.sections) - {tag}
-    assert found.lost[0].startswith(f"section {tag.name} CRC is")
-    assert found.lost[0].endswith(f"{tag.name} is left out")
+    salvaged = salvage(_flipped(tag))
+    assert set(container.parse(salvaged.data).sections) == set(FILE.sections) - {tag}
+    assert salvaged.lost[0].startswith(f"section {tag.name} CRC is")
+    assert salvaged.lost[0].endswith(f"{tag.name} is left out")
 
 
 def test_damaged_alpha_gives_an_opaque_picture() -> None:
-    found = salvage(_flipped(Tag.ALPHA))
-    assert container.parse(found.data).header.mode is Mode.RGB
-    assert found.lost[0].endswith("the picture is opaque")
+    salvaged = salvage(_flipped(Tag.ALPHA))
+    assert container.parse(salvaged.data).header.mode is Mode.RGB
+    assert salvaged.lost[0].endswith("the picture is opaque")
     codec = Codec(MODEL, device="cpu", dtype="float32")
-    whole, part = codec.decode(ALL, as_array=True), codec.decode(found.data, as_array=True)
+    whole, part = codec.decode(ALL, as_array=True), codec.decode(salvaged.data, as_array=True)
     assert np.array_equal(whole[..., :3], part)
 
 
@@ -68,16 +68,16 @@ def test_every_cut_is_told_and_gives_a_legal_file_or_an_error() -> None:
             with pytest.raises(FormatError):
                 salvage(ALL[:size])
         else:
-            found = salvage(ALL[:size])
-            assert f"the file is cut: {size} of {len(ALL)} bytes are there" in found.lost
-            file = container.parse(found.data)
-            assert container.read_all(found.data, file)[Tag.LATENTS] == container.read_section(ALL, FILE, Tag.LATENTS)
+            rescued = salvage(ALL[:size])
+            assert f"the file is cut: {size} of {len(ALL)} bytes are there" in rescued.lost
+            file = container.parse(rescued.data)
+            assert container.read_all(rescued.data, file)[Tag.LATENTS] == container.read_section(ALL, FILE, Tag.LATENTS)
 
 
 def test_bytes_behind_the_file() -> None:
-    found = salvage(DATA["level-00"] + b"junk")
-    assert found.data == DATA["level-00"]
-    assert found.lost == ("4 bytes behind the end of the file are ignored",)
+    salvaged = salvage(DATA["level-00"] + b"junk")
+    assert salvaged.data == DATA["level-00"]
+    assert salvaged.lost == ("4 bytes behind the end of the file are ignored",)
 
 
 def test_command(tmp_path: Path) -> None:

@@ -38,9 +38,9 @@ def test_sizes_are_met_from_below(curve: dict[str, float], share: float) -> None
     low, high = math.log(_size(0, 1, **curve)), math.log(_size(63, 0, **curve))
     target = math.ceil(math.exp(low + share * (high - low)))
     search = Search(lambda *knobs: Trial(math.log(size := _size(*knobs, **curve)), size), Goal.of_bytes(target), LEVELS)
-    found = search.run(32)
-    assert found is not None
-    assert 0.985 * target - 1 <= found.content <= target
+    trial = search.run(32)
+    assert trial is not None
+    assert 0.985 * target - 1 <= trial.content <= target
     assert len(search.seen) <= 13
 
 
@@ -53,9 +53,9 @@ def test_psnr_is_met_from_above(start: float, growth: float, take: float, share:
     low, high = start - take, start + growth * 63
     target = low + share * (high - low)
     search = Search(measure, Goal.of_psnr(target), LEVELS)
-    found = search.run(32)
-    assert found is not None
-    assert target <= found.value <= target + 0.05
+    trial = search.run(32)
+    assert trial is not None
+    assert target <= trial.value <= target + 0.05
     assert len(search.seen) <= 13
 
 
@@ -74,8 +74,8 @@ def test_a_ladder_that_runs_up_and_down_breaks_no_promise(seed: int) -> None:
     sizes = np.random.default_rng(seed).integers(1000, 5000, LEVELS)
     goal = Goal.of_bytes(2500)
     search = Search(lambda level, s: Trial(math.log(sizes[level] * (1 - 0.3 * s)), int(sizes[level])), goal, LEVELS)
-    found = search.run(32)
-    assert found is None or found.value <= goal.high
+    trial = search.run(32)
+    assert trial is None or trial.value <= goal.high
     assert len(search.seen) <= MOST_TRIALS
 
 

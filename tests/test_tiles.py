@@ -55,13 +55,13 @@ def lake() -> NDArray[np.uint8]:
 def network() -> CodecNetwork:
     """The networks of `base` with weights that make every layer count."""
     generator = torch.Generator().manual_seed(1)
-    made = CodecNetwork(CONFIGS["base"]).eval().requires_grad_(False)
-    for name, parameter in made.named_parameters():
+    random_network = CodecNetwork(CONFIGS["base"]).eval().requires_grad_(False)
+    for name, parameter in random_network.named_parameters():
         if not name.startswith("log_"):
             fan_in = parameter[0].numel() if parameter.ndim > 1 else 50
             parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.4 * fan_in**-0.5)
-    made.log_z_gain.anchors.fill_(4.0)  # so that z_hat isn't 0 everywhere
-    return made.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    random_network.log_z_gain.anchors.fill_(4.0)  # so that z_hat isn't 0 everywhere
+    return random_network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
 def _randomized(layers: nn.Sequential) -> nn.Sequential:
@@ -85,13 +85,13 @@ def test_a_stream_gives_the_rows_of_the_whole(kind: str, heights: list[int]) -> 
     chain = _randomized(chains[kind])
     x = torch.randn(2, 4, 8, 12)
     whole = chain(x.clone())
-    stream, found, top = RowStream(chain), [], 0
+    stream, bands, top = RowStream(chain), [], 0
     for height in heights:
         rows = stream.push(x[:, :, top : top + height].clone(), last=top + height == 8)
         top += height
         if rows is not None:
-            found.append(rows)
-    assert torch.allclose(torch.cat(found, 2), whole, rtol=1e-5, atol=1e-5)
+            bands.append(rows)
+    assert torch.allclose(torch.cat(bands, 2), whole, rtol=1e-5, atol=1e-5)
 
 
 def test_a_window_keeps_the_rows_that_are_needed() -> None:
@@ -100,9 +100,9 @@ def test_a_window_keeps_the_rows_that_are_needed() -> None:
     window.drop(2)
     assert window.push(picture[:, :, 4:5]) == slice(4, 5)
     assert torch.equal(window.rows(slice(2, 5)), picture[:, :, 2:5])
-    for wanted in (slice(1, 3), slice(4, 6)):
+    for outside in (slice(1, 3), slice(4, 6)):
         with pytest.raises(IndexError, match=r"of a window of rows 2\.\.5"):
-            window.rows(wanted)
+            window.rows(outside)
     window.drop(5)
     assert window.push(picture[:, :, 5:]) == slice(5, 10)
     assert torch.equal(window.rows(slice(5, 10)), picture[:, :, 5:])
@@ -251,9 +251,9 @@ def test_crops_through_deep_networks(network: CodecNetwork, lake: NDArray[np.uin
     assert region.prior.height * region.prior.width < 0.7 * z.shape[2] * z.shape[3]
     context = region.context.finer(4)
     p = cut_rows(passes.prior(region.prior.cut(round_z(z)), t), context.relative_to(region.prior.finer(4)))
-    found = region.y.relative_to(context).cut(passes.reconstruct(p, context.cut(r.int()), t))
-    assert (found - region.y.cut(y_hat)).abs().max() < 1e-3
-    rows = torch.cat(list(passes.synthesize(found, t)), 1).permute(0, 3, 1, 2)
+    y_hat_part = region.y.relative_to(context).cut(passes.reconstruct(p, context.cut(r.int()), t))
+    assert (y_hat_part - region.y.cut(y_hat)).abs().max() < 1e-3
+    rows = torch.cat(list(passes.synthesize(y_hat_part, t)), 1).permute(0, 3, 1, 2)
     part = region.pixels.relative_to(region.y.finer(16)).cut(rows).permute(0, 2, 3, 1).numpy()
     assert np.abs(part.astype(int) - to_pixels(region.pixels.cut(x_hat))).max() <= 1
 
@@ -399,9 +399,9 @@ def test_regions_of_previews(lake: NDArray[np.uint8]) -> None:
     region = passes.region(Window(64, 192, 160, 320), 384, 512, 8)
     assert region.y == Window(3, 13, 9, 21)
     part = torch.cat(list(passes.synthesize(region.y.cut(y_hat), t, 8)), 1).permute(0, 3, 1, 2)
-    wanted = Window(8, 24, 20, 40)
-    found = wanted.relative_to(region.y.finer(2)).cut(part)
-    assert (found.int() - wanted.cut(whole).int()).abs().max() <= 1
+    window = Window(8, 24, 20, 40)
+    preview = window.relative_to(region.y.finer(2)).cut(part)
+    assert (preview.int() - window.cut(whole).int()).abs().max() <= 1
 
 
 def _watched(monkeypatch: pytest.MonkeyPatch, decode: Callable[..., object]) -> list[int]:

@@ -172,7 +172,7 @@ def test_a_diverging_run_ends_with_a_reason(photos: Path, tmp_path: Path, monkey
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "complaint"),
     [
         (("--config", "huge"), "one of tiny, fast, base, large"),
         (("--crop", "100"), "a positive multiple of 64"),
@@ -180,10 +180,10 @@ def test_a_diverging_run_ends_with_a_reason(photos: Path, tmp_path: Path, monkey
         (("--resume", "--init", str(SAMPLES)), "cannot be combined"),
     ],
 )
-def test_wrong_options_are_named(options: tuple[str, ...], told: str, photos: Path, tmp_path: Path) -> None:
+def test_wrong_options_are_named(options: tuple[str, ...], complaint: str, photos: Path, tmp_path: Path) -> None:
     result = train(tmp_path, photos, *options)
     assert result.exit_code == Exit.USAGE
-    assert told in result.stderr
+    assert complaint in result.stderr
 
 
 def test_a_finished_run_is_not_overwritten(photos: Path, finished: Path) -> None:
@@ -285,9 +285,9 @@ def test_integers_survive_the_way_back(finished: Path, exported: Path, tmp_path:
     write_snapshot(read_weights(finished), tmp_path / "ema.safetensors")
     tensors = read_model(exported).tensors
     for source in (exported, tmp_path / "ema.safetensors"):
-        found = read_weights(source)
-        network = CodecNetwork(CONFIGS[found.config])
-        network.load_state_dict(found.weights)
+        trained = read_weights(source)
+        network = CodecNetwork(CONFIGS[trained.config])
+        network.load_state_dict(trained.weights)
         for number, weight in enumerate(export_layers(network)[0]):
             np.testing.assert_array_equal(weight, tensors[f"int.h_scale.{number}.weight"])
         indices = network.z_index(torch.arange(LEVELS) / MAX_LEVEL).flatten(1)
@@ -399,11 +399,11 @@ def test_one_gather_cuts_what_slices_cut(photos: Path) -> None:
 @pytest.mark.gpu
 def test_crops_on_a_gpu_are_those_of_the_cpu(photos: Path) -> None:
     corpus = load_corpus(photos, 64)
-    here, there = (
+    on_cpu, on_gpu = (
         Sampler(bank, 64, torch.Generator().manual_seed(5), 0.5).batch(64)
         for bank in (corpus, corpus.to(torch.device("cuda")))
     )
-    assert (here.int() - there.cpu().int()).abs().max() <= 1
+    assert (on_cpu.int() - on_gpu.cpu().int()).abs().max() <= 1
 
 
 @pytest.mark.gpu
@@ -476,8 +476,8 @@ def test_background_training_is_carried_away(photos: Path, tmp_path: Path) -> No
 
     home, out = tmp_path / "home", tmp_path / "out"
     command("start", photos, "--home", home, "--", *SMALL, "--steps", 20)
-    told = command("collect", "--home", home, "--out", out, "--seconds", 120)
-    assert "ended, step 20" in told, told
+    report = command("collect", "--home", home, "--out", out, "--seconds", 120)
+    assert "ended, step 20" in report, report
     assert read_weights(out / "ema.safetensors").step == 20
     assert {"ema.safetensors", "log.jsonl", "train.txt"} <= set(os.listdir(out))
 

@@ -209,11 +209,11 @@ def test_balanced_loss_is_the_formula() -> None:
     t = torch.tensor([0.0, 1.0])
     terms = Terms(torch.tensor([0.15, 2.0]), torch.tensor([0.05, 0.2]), torch.ones(2), torch.tensor([1e-3, 1e-4]))
     lambdas = lambda_of(t)
-    wanted = [
+    expected = [
         (rate + lmbda * 65025 * mse) * math.sqrt(LAMBDA_MIN / lmbda)
         for rate, lmbda, mse in zip([0.2, 2.2], lambdas.tolist(), [1e-3, 1e-4], strict=True)
     ]
-    assert balanced_loss(terms, t).item() == pytest.approx(10 * sum(wanted) / 2, rel=1e-5)
+    assert balanced_loss(terms, t).item() == pytest.approx(10 * sum(expected) / 2, rel=1e-5)
 
 
 def test_terms_are_per_image(corpus: Corpus) -> None:
@@ -272,15 +272,15 @@ def test_same_seed_same_curve(corpus: Corpus, tmp_path: Path) -> None:
 def test_resuming_changes_nothing(corpus: Corpus, tmp_path: Path) -> None:
     """Eight steps in one go, or in two processes with a checkpoint between them: the same losses and weights."""
     whole = Trainer(SETTINGS, corpus, tmp_path)
-    wanted = _losses(whole, 8)
+    expected = _losses(whole, 8)
     begun = Trainer(SETTINGS, corpus, tmp_path)
-    found = _losses(begun, 3)
+    losses = _losses(begun, 3)
     begun.save()
     torch.rand(17)  # what happens between two processes
     resumed = Trainer(SETTINGS, corpus, tmp_path)
     resumed.resume()
     assert resumed.steps_done == 3
-    assert found + _losses(resumed, 5) == wanted
+    assert losses + _losses(resumed, 5) == expected
     for kind in ("network", "ema"):
         ours, theirs = getattr(whole, kind).state_dict(), getattr(resumed, kind).state_dict()
         assert all(torch.equal(ours[name], theirs[name]) for name in ours)

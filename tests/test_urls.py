@@ -160,20 +160,20 @@ def test_throttled_failing_and_lost_requests_lose_nothing(
     assert {row["status"] for row in rows} == {"made"}
 
 
-@pytest.mark.parametrize(("key", "said"), [("wrong", "access denied"), (None, "NoCredentialsError")])
+@pytest.mark.parametrize(("key", "complaint"), [("wrong", "access denied"), (None, "NoCredentialsError")])
 def test_wrong_credentials_are_one_line(
     command: Command,
     s3: FaultyStore,
     server: tuple[FaultyStore, str],
     monkeypatch: pytest.MonkeyPatch,
     key: str | None,
-    said: str,
+    complaint: str,
 ) -> None:
     credentials(monkeypatch, server[1], key)
     done = command("compress", "-r", "s3://photos/in", "-o", "out")
     assert (done.code, done.out, len(done.err.splitlines())) == (5, "", 1)
     assert done.err.startswith("vaecodec: s3://photos/in: ")
-    assert said in done.err
+    assert complaint in done.err
     assert not Path("out").exists()
 
 

@@ -64,11 +64,11 @@ def parts(fast: Codec, lake: Image.Image) -> tuple[bytes, Any, Any]:
 
 def _check(fast: Codec, parts: tuple[bytes, Any, Any], **changed: Any) -> None:
     data, source, latents = parts
-    given: dict[str, Any] = {
+    arguments: dict[str, Any] = {
         "data": data, "source": source, "decode": lambda data: fast.decode(data, as_array=True),
         "decode_latents": fast.decode_latents, "latents": latents,
     }  # fmt: skip
-    check_file(**(given | changed))
+    check_file(**(arguments | changed))
 
 
 def test_other_integers_are_named_with_their_place(fast: Codec, parts: tuple[bytes, Any, Any]) -> None:
@@ -145,9 +145,9 @@ def test_another_y_hat_is_named_with_its_place(lake: Image.Image, monkeypatch: p
     y_hat = pipeline.y_hat
 
     def changed(self: Any, latents: Any) -> Any:
-        found = y_hat(self, latents).copy()
-        found[1, 2, 3] += 5
-        return found
+        values = y_hat(self, latents).copy()
+        values[1, 2, 3] += 5
+        return values
 
     monkeypatch.setattr(pipeline, "y_hat", changed)
     codec.encode(lake, 60)

@@ -54,7 +54,7 @@ class Scripts(HTMLParser):
 
     def __init__(self, page: str) -> None:
         super().__init__()
-        self.found: list[tuple[dict[str, str | None], str]] = []
+        self.scripts: list[tuple[dict[str, str | None], str]] = []
         self.policy = ""
         self._open = False
         self.feed(page)
@@ -63,7 +63,7 @@ class Scripts(HTMLParser):
         attributes = dict(attrs)
         self._open = tag == "script"
         if self._open:
-            self.found.append((attributes, ""))
+            self.scripts.append((attributes, ""))
         if attributes.get("http-equiv") == "Content-Security-Policy":
             self.policy = str(attributes["content"])
 
@@ -72,8 +72,8 @@ class Scripts(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if self._open:
-            attributes, content = self.found[-1]
-            self.found[-1] = attributes, content + data
+            attributes, content = self.scripts[-1]
+            self.scripts[-1] = attributes, content + data
 
 
 def test_the_assets_are_built_from_the_sources(build: ModuleType) -> None:
@@ -113,9 +113,9 @@ def test_nothing_is_installed_for_the_tests_of_node() -> None:
 
 def constant(module: str, pattern: str) -> str:
     """The group of a pattern in a source."""
-    found = re.search(pattern, (WEB / "src" / f"{module}.js").read_text(encoding="utf-8"))
-    assert found is not None, pattern
-    return found[1]
+    match = re.search(pattern, (WEB / "src" / f"{module}.js").read_text(encoding="utf-8"))
+    assert match is not None, pattern
+    return match[1]
 
 
 def test_the_encoder_has_the_constants_of_python() -> None:
@@ -210,17 +210,17 @@ def test_a_site_has_viewer_module_and_weights() -> None:
     entry = entry_by_name("fast-perceptual")
     name = browser_weights(entry).name
     encoder = "fast-perceptual.encoder"
-    made = site_files([entry])
+    files = site_files([entry])
     decoding = {"viewer.html", "vaecodec.js", f"weights/{name}.safetensors", f"weights/{name}.js"}
-    assert set(made) == decoding | {f"weights/{encoder}.safetensors", f"weights/{encoder}.js"}
+    assert set(files) == decoding | {f"weights/{encoder}.safetensors", f"weights/{encoder}.js"}
     assert set(site_files([entry], with_scripts=False)) == {
-        file for file in made if file == "vaecodec.js" or ".js" not in file
+        file for file in files if file == "vaecodec.js" or ".js" not in file
     }
     assert set(site_files([entry], with_encoders=False)) == decoding
-    assert b"import.meta" not in made["viewer.html"]
-    assert b"import.meta" in made["vaecodec.js"]
+    assert b"import.meta" not in files["viewer.html"]
+    assert b"import.meta" in files["vaecodec.js"]
     element = '<script type="application/json" id="encoders">["fast-perceptual"]</script>'
-    assert element in made["viewer.html"].decode()
+    assert element in files["viewer.html"].decode()
     assert element not in site_files([entry], with_encoders=False)["viewer.html"].decode()
 
 

@@ -106,21 +106,23 @@ def smooth(width: int, height: int) -> Image.Image:
 
 @pytest.mark.parametrize("expected", [e for e in expectations() if e.latents], ids=lambda expected: expected.name)
 def test_integers(page: Any, expected: Expected) -> None:
-    found = call(page, "integers(arguments[0])", f"{expected.name}.vaec")
-    shapes = [f"({', '.join(map(str, found[key]))})" for key in ("zShape", "rShape")]
-    sha = hashlib.sha256(f"level {found['level']} z_hat {shapes[0]} r {shapes[1]}\n".encode())
-    sha.update(base64.b64decode(found["z"]))
-    sha.update(base64.b64decode(found["r"]))
+    latents = call(page, "integers(arguments[0])", f"{expected.name}.vaec")
+    shapes = [f"({', '.join(map(str, latents[key]))})" for key in ("zShape", "rShape")]
+    sha = hashlib.sha256(f"level {latents['level']} z_hat {shapes[0]} r {shapes[1]}\n".encode())
+    sha.update(base64.b64decode(latents["z"]))
+    sha.update(base64.b64decode(latents["r"]))
     assert sha.hexdigest() == expected.latents
 
 
 @pytest.mark.parametrize("expected", [e for e in expectations() if e.peak is not None], ids=lambda e: e.name)
 def test_pixels(page: Any, expected: Expected) -> None:
     """Within a level of 8 bits, in float32 from weights of float16, as everywhere; lossless ones and alpha exactly."""
-    wanted = rgba_of(Image.fromarray(expected.pixels))
-    found = pixels_of(call(page, "decoded(arguments[0])", f"{expected.name}.vaec"), (wanted.shape[1], wanted.shape[0]))
-    assert np.array_equal(found[..., 3], wanted[..., 3])
-    peak, rms = errors_of(found[..., :3], wanted[..., :3])
+    picture = rgba_of(Image.fromarray(expected.pixels))
+    pixels = pixels_of(
+        call(page, "decoded(arguments[0])", f"{expected.name}.vaec"), (picture.shape[1], picture.shape[0])
+    )
+    assert np.array_equal(pixels[..., 3], picture[..., 3])
+    peak, rms = errors_of(pixels[..., :3], picture[..., :3])
     assert peak <= (expected.peak or 0)
     assert rms <= (expected.rms or 0)
 
@@ -157,10 +159,10 @@ def test_a_photograph_of_a_shipped_model(page: Any, site: Site, model: str) -> N
     photo = Image.open(ROOT / "samples" / "osprey.jpg").convert("RGB").resize((640, 420))
     site.files["photo.vaec"] = vaecodec.encode(photo, model=model, device="cpu", mode="neural")
     codec = vaecodec.Codec(model, device="cpu", dtype="float32")
-    found = call(page, "decoded(arguments[0])", "photo.vaec")
-    pixels = pixels_of(found, photo.size)
+    decoded = call(page, "decoded(arguments[0])", "photo.vaec")
+    pixels = pixels_of(decoded, photo.size)
     assert errors_of(pixels[..., :3], codec.decode(site.files["photo.vaec"], as_array=True))[0] <= 1
-    assert found["preview"] == [80, 53]
+    assert decoded["preview"] == [80, 53]
     assert f"weights/{browser_weights(entry_by_name(model)).name}.safetensors" in site.asked
 
 
@@ -192,11 +194,11 @@ def test_the_canvas_has_the_pixels(page: Any, site: Site) -> None:
     image = smooth(120, 90)
     site.files["small.vaec"] = vaecodec.encode(image, model="fast-perceptual", device="cpu", mode="neural")
     call(page, "shown({ src: 'small.vaec' })")
-    found = page.execute_script("return onCanvas()")
-    wanted = vaecodec.Codec("fast-perceptual", device="cpu", dtype="float32").decode(
+    canvas = page.execute_script("return onCanvas()")
+    expected = vaecodec.Codec("fast-perceptual", device="cpu", dtype="float32").decode(
         site.files["small.vaec"], as_array=True
     )
-    assert errors_of(pixels_of(found, image.size)[..., :3], wanted)[0] <= 1
+    assert errors_of(pixels_of(canvas, image.size)[..., :3], expected)[0] <= 1
 
 
 def test_errors_are_events(page: Any, site: Site) -> None:
@@ -243,9 +245,9 @@ def test_exif_turns_the_image(page: Any, site: Site, orientation: int) -> None:
     site.files["turned.vaec"] = vaecodec.encode(image, lossless=True)
     upright = rgba_of(ImageOps.exif_transpose(vaecodec.decode(site.files["turned.vaec"])))
     call(page, "shown({ src: 'turned.vaec' })")
-    found = page.execute_script("return onCanvas()")
-    assert found["size"] == [upright.shape[1], upright.shape[0]]
-    assert np.array_equal(pixels_of(found, (upright.shape[1], upright.shape[0])), upright)
+    canvas = page.execute_script("return onCanvas()")
+    assert canvas["size"] == [upright.shape[1], upright.shape[0]]
+    assert np.array_equal(pixels_of(canvas, (upright.shape[1], upright.shape[0])), upright)
 
 
 def _profile(name: str) -> ImageCms.ImageCmsProfile:
@@ -259,14 +261,14 @@ def test_a_profile_is_obeyed(page: Any, site: Site) -> None:
     image.info["icc_profile"] = icc
     site.files["wide.vaec"] = vaecodec.encode(image, lossless=True)
     source = ImageCms.ImageCmsProfile(io.BytesIO(icc))
-    wanted = ImageCms.profileToProfile(
+    expected = ImageCms.profileToProfile(
         image, source, _profile("sRGB"), renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC
     )
-    assert wanted is not None
+    assert expected is not None
     call(page, "shown({ src: 'wide.vaec' })")
-    found = pixels_of(page.execute_script("return onCanvas()"), image.size)
-    assert errors_of(found[..., :3], np.asarray(wanted))[0] <= 3
-    assert errors_of(np.asarray(image), np.asarray(wanted))[0] > 20  # it does matter
+    pixels = pixels_of(page.execute_script("return onCanvas()"), image.size)
+    assert errors_of(pixels[..., :3], np.asarray(expected))[0] <= 3
+    assert errors_of(np.asarray(image), np.asarray(expected))[0] > 20  # it does matter
 
 
 @cache
@@ -298,14 +300,14 @@ def test_a_png_has_the_exact_pixels(page: Any, site: Site, lossless: bool) -> No
         assert png.mode == "RGBA"
         assert png.info["icc_profile"] == wide_profile()
         assert png.getexif()[0x0112] == 6
-        found = np.asarray(png)
-    wanted = (
+        pixels = np.asarray(png)
+    expected = (
         np.asarray(image)
         if lossless
         else vaecodec.Codec("fast-perceptual", device="cpu", dtype="float32").decode(data, as_array=True)
     )
-    assert np.array_equal(found[..., 3], wanted[..., 3])
-    assert errors_of(found, wanted)[0] <= (0 if lossless else 1)
+    assert np.array_equal(pixels[..., 3], expected[..., 3])
+    assert errors_of(pixels, expected)[0] <= (0 if lossless else 1)
 
 
 def test_other_types_come_from_the_canvas(page: Any) -> None:
@@ -332,8 +334,8 @@ def test_the_policy_is_the_one_of_the_manual() -> None:
 
 
 def test_the_policy_was_never_hurt(page: Any) -> None:
-    said = [entry["message"] for entry in page.get_log("browser")]
-    assert not [line for line in said if "Content Security Policy" in line]
+    messages = [entry["message"] for entry in page.get_log("browser")]
+    assert not [line for line in messages if "Content Security Policy" in line]
 
 
 # The viewer page
@@ -357,19 +359,19 @@ def viewer(chromium: Any, tmp_path: Path) -> Iterator[Any]:
 
 
 def tabs(viewer: Any) -> list[Any]:
-    found: list[Any] = viewer.find_elements(By.CSS_SELECTOR, "#tabs button")
-    return found
+    buttons: list[Any] = viewer.find_elements(By.CSS_SELECTOR, "#tabs button")
+    return buttons
 
 
 def text(viewer: Any, name: str) -> str:
-    found: str = viewer.find_element(By.ID, name).text
-    return found
+    content: str = viewer.find_element(By.ID, name).text
+    return content
 
 
 def transform(viewer: Any) -> str:
     script = "return document.querySelector('vaec-image:not([hidden])').style.transform"
-    found: str = viewer.execute_script(script)
-    return found
+    style: str = viewer.execute_script(script)
+    return style
 
 
 def test_the_viewer_shows_what_is_embedded(viewer: Any, tmp_path: Path) -> None:
@@ -446,8 +448,8 @@ def test_the_viewer_fits_a_phone(viewer: Any, width: int) -> None:
 def test_light_and_dark(viewer: Any) -> None:
     colours = set()
     for scheme in ("light", "dark"):
-        wanted = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-        viewer.execute_cdp_cmd("Emulation.setEmulatedMedia", wanted)
+        emulation = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+        viewer.execute_cdp_cmd("Emulation.setEmulatedMedia", emulation)
         colours.add(viewer.execute_script("return getComputedStyle(document.body).backgroundColor"))
     viewer.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
     assert len(colours) == 2

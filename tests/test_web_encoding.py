@@ -235,8 +235,8 @@ def test_encoding_can_be_stopped(page: Any, site: Site) -> None:
 
 
 def test_the_policy_was_never_hurt(page: Any) -> None:
-    said = [entry["message"] for entry in page.get_log("browser")]
-    assert not [line for line in said if "Content Security Policy" in line]
+    messages = [entry["message"] for entry in page.get_log("browser")]
+    assert not [line for line in messages if "Content Security Policy" in line]
 
 
 # The viewer page

@@ -72,11 +72,11 @@ def test_entries_are_found_by_name_and_by_wire() -> None:
 def test_hash_is_pinned() -> None:
     """It stands in files: neither the order of the tensors nor the byte order of a machine may change it."""
     tensors = _tensors()
-    wanted = "45689bcdf2ebc589eb5982e80f724dc0a3f391229999db5c9a121715622b8102"
-    assert tensor_hash(tensors) == wanted
-    assert tensor_hash(dict(reversed(tensors.items()))) == wanted
-    assert tensor_hash(tensors | {"b": tensors["b"].astype(">i4")}) == wanted
-    assert tensor_hash(tensors | {"b": np.asfortranarray(tensors["b"])}) == wanted
+    expected = "45689bcdf2ebc589eb5982e80f724dc0a3f391229999db5c9a121715622b8102"
+    assert tensor_hash(tensors) == expected
+    assert tensor_hash(dict(reversed(tensors.items()))) == expected
+    assert tensor_hash(tensors | {"b": tensors["b"].astype(">i4")}) == expected
+    assert tensor_hash(tensors | {"b": np.asfortranarray(tensors["b"])}) == expected
 
 
 @pytest.mark.parametrize(

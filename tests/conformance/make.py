@@ -134,12 +134,12 @@ def pictures(maker: Maker) -> list[Made]:
     """Sizes, levels, modes."""
     encode, photo = partial(maker.codec.encode, mode="neural"), maker.photo
     sizes = ((1, 1), (1, 70), (70, 1), (63, 65), (64, 64), (65, 63), (130, 61), (2, 257))
-    found = [Made(f"size-{w}x{h}", f"{w} x {h} pixels", encode(photo(w, h), level=35)) for w, h in sizes]
-    found += [
+    files = [Made(f"size-{w}x{h}", f"{w} x {h} pixels", encode(photo(w, h), level=35)) for w, h in sizes]
+    files += [
         Made(f"level-{level:02}", f"quality level {level}", encode(photo(72, 48), level=level))
         for level in (0, 1, 31, 62, 63)
     ]
-    found.append(Made("mode-l", "mode L", encode(photo(50, 40, mode="L"), level=45)))
+    files.append(Made("mode-l", "mode L", encode(photo(50, 40, mode="L"), level=45)))
     for mode, kind, size in (
         ("RGBA", Filter.NONE, (40, 30)),
         ("RGBA", Filter.SUB, (41, 64)),
@@ -148,12 +148,12 @@ def pictures(maker: Maker) -> list[Made]:
         ("LA", Filter.UP, (1, 1)),
     ):
         name = f"mode-{mode}-{kind.name}-{size[0]}x{size[1]}".lower()
-        found.append(Made(name, f"mode {mode}, alpha filter {kind.name}", see_through(maker, mode, kind, size)))
+        files.append(Made(name, f"mode {mode}, alpha filter {kind.name}", see_through(maker, mode, kind, size)))
     flat = Image.new("RGB", (192, 128), (128, 128, 128))
-    found.append(Made("flat", "nearly nothing is coded: most scale indices are 0", encode(flat, level=5)))
+    files.append(Made("flat", "nearly nothing is coded: most scale indices are 0", encode(flat, level=5)))
     noise = np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8)
-    found.append(Made("noise", "noise at the best level", encode(noise, level=63)))
-    return found
+    files.append(Made("noise", "noise at the best level", encode(noise, level=63)))
+    return files
 
 
 def extras(maker: Maker) -> list[Made]:
@@ -163,25 +163,25 @@ def extras(maker: Maker) -> list[Made]:
     exif = Image.Exif()
     exif[0x0112] = 6  # Orientation: pixels stay as they are
     tags = {Tag.ICC: b"conformance profile", Tag.EXIF: exif.tobytes().removeprefix(b"Exif\0\0"), Tag.XMP: b"<x/>"}
-    found = [
+    files = [
         Made(f"section-{tag.name.lower()}", f"section {tag.name}", with_section(plain, tag, content))
         for tag, content in tags.items()
     ]
     everything = see_through(maker, "RGBA", Filter.UP, (48, 32))
     for tag, content in (*tags.items(), (0x80, b"from the future"), (0xFF, bytes(300))):
         everything = with_section(everything, tag, content)
-    found.append(Made("section-all", "every section, two unknown optional ones", everything))
-    return found
+    files.append(Made("section-all", "every section, two unknown optional ones", everything))
+    return files
 
 
 def streams(maker: Maker) -> list[Made]:
     """Lanes, outliers, extreme integers."""
     photo = maker.photo(80, 72)
-    found = [
+    files = [
         Made(f"lanes-{lanes:04}", f"{lanes} lanes", maker.with_lanes(photo, 40, lanes), compare=lanes == 64)
         for lanes in (1, 2, 16, 32, 64, 256, 1024)
     ]
-    found += [
+    files += [
         Made("lanes-8192", "8192 lanes, most of them idle", maker.with_lanes(maker.photo(9, 9), 3, 8192)),
         Made("outliers", "outliers of r", maker.with_outliers(photo, 30, (200, -150, 90, -60))),
         Made(
@@ -203,13 +203,13 @@ def streams(maker: Maker) -> list[Made]:
             maker.synthetic(64, 192, 0, z_top=3, r_top=2, seed=4, lanes=4), compare=False,
         ),
     ]  # fmt: skip
-    return found
+    return files
 
 
 def lossless(maker: Maker) -> list[Made]:
     """Lossless files: modes, tiles, metadata."""
     photo = maker.photo
-    found = [
+    files = [
         Made(f"lossless-{mode.lower()}", f"lossless, mode {mode}", encode_lossless(image))
         for mode, image in (
             ("L", photo(33, 20, mode="L")),
@@ -218,11 +218,11 @@ def lossless(maker: Maker) -> list[Made]:
             ("RGBA", with_soft_alpha(photo(28, 31))),
         )
     ]
-    found.append(Made("lossless-1x1", "lossless, 1 x 1 pixel", encode_lossless(photo(1, 1))))
+    files.append(Made("lossless-1x1", "lossless, 1 x 1 pixel", encode_lossless(photo(1, 1))))
     opaque = photo(20, 10).convert("RGBA")
-    found.append(Made("lossless-opaque", "lossless, mode RGBA, no alpha in the WebP file", encode_lossless(opaque)))
+    files.append(Made("lossless-opaque", "lossless, mode RGBA, no alpha in the WebP file", encode_lossless(opaque)))
     tall = Image.fromarray(np.arange(16_384, dtype=np.uint16).astype(np.uint8)[:, None])
-    found.append(Made("lossless-tall", "lossless, a side beyond that of a WebP file: two tiles", encode_lossless(tall)))
+    files.append(Made("lossless-tall", "lossless, a side beyond that of a WebP file: two tiles", encode_lossless(tall)))
     steps = Image.fromarray((np.add.outer(np.arange(300) // 9, np.arange(520) // 7) % 5 * 60).astype(np.uint8))
     tiles = container.Header.of_lossless(container.Mode.L, 520, 300)
     places = [
@@ -230,12 +230,12 @@ def lossless(maker: Maker) -> list[Made]:
         for left, top, width, height in container.tile_places(520, 300, 256, 257)
     ]
     content = container.pack_tiles(256, 257, places)
-    found.append(Made("lossless-tiles", "lossless, 3 x 2 tiles", container.pack(tiles, [(Tag.LOSSLESS, content)])))
+    files.append(Made("lossless-tiles", "lossless, 3 x 2 tiles", container.pack(tiles, [(Tag.LOSSLESS, content)])))
     everything = encode_lossless(photo(24, 16))
     for tag, content in ((Tag.ICC, b"profile"), (Tag.EXIF, b"II*\0"), (Tag.XMP, b"<x/>"), (0x80, b"future")):
         everything = with_section(everything, tag, content)
-    found.append(Made("lossless-all", "lossless, every section, an unknown optional one", everything))
-    return found
+    files.append(Made("lossless-all", "lossless, every section, an unknown optional one", everything))
+    return files
 
 
 def encode_lossless(image: Image.Image) -> bytes:
@@ -272,7 +272,7 @@ def refused_lossless(maker: Maker) -> list[Made]:
         "pixels": (head + counted(webp[:25] + bytes(len(webp) - 25)), "no pixels in the WebP file"),
     }
     file = container.parse(good)
-    found = [
+    files = [
         Made(f"refuse-lossless-{name}", f"lossless: {covers}", container.pack(file.header, [(Tag.LOSSLESS, content)]))
         for name, (content, covers) in contents.items()
     ]
@@ -283,7 +283,7 @@ def refused_lossless(maker: Maker) -> list[Made]:
         "version-1": (resealed(maker.codec.encode(photo, level=10, mode="neural"), 17, 4), "LOSSLESS in version 1"),
         "version-255": (good[:4] + b"\xff" + good[5:], "version 255"),
     }
-    return found + [Made(f"refuse-lossless-{name}", covers, data) for name, (data, covers) in cases.items()]
+    return files + [Made(f"refuse-lossless-{name}", covers, data) for name, (data, covers) in cases.items()]
 
 
 def counted(webp: bytes) -> bytes:
@@ -324,40 +324,40 @@ def refused(maker: Maker) -> list[Made]:
     return [Made(f"refuse-{name}", covers, data) for name, (data, covers) in cases.items()]
 
 
-def describe(made: Made, maker: Maker) -> Expected:
+def describe(file: Made, maker: Maker) -> Expected:
     """Decode in float32 and bfloat16; write the file and its picture."""
-    (FOLDER / f"{made.name}.vaec").write_bytes(made.data)
+    (FOLDER / f"{file.name}.vaec").write_bytes(file.data)
     try:
-        is_lossless = container.parse(made.data).header.is_lossless
-        latents = None if is_lossless else digest(maker.codec.decode_latents(made.data))
-        pixels = maker.codec.decode(made.data, as_array=True)
+        is_lossless = container.parse(file.data).header.is_lossless
+        latents = None if is_lossless else digest(maker.codec.decode_latents(file.data))
+        pixels = maker.codec.decode(file.data, as_array=True)
     except FormatError as error:
-        return Expected(made.name, made.covers, error=type(error).__name__)
+        return Expected(file.name, file.covers, error=type(error).__name__)
     if is_lossless:
-        Image.fromarray(pixels).save(FOLDER / f"{made.name}.png", optimize=True)
-        return Expected(made.name, made.covers, None, 0, 0.0, 0, 0.0)
-    if not made.compare:
-        return Expected(made.name, made.covers, latents)
-    Image.fromarray(pixels).save(FOLDER / f"{made.name}.png", optimize=True)
-    peak, rms = errors_of(maker.half.decode(made.data, as_array=True), pixels)
+        Image.fromarray(pixels).save(FOLDER / f"{file.name}.png", optimize=True)
+        return Expected(file.name, file.covers, None, 0, 0.0, 0, 0.0)
+    if not file.compare:
+        return Expected(file.name, file.covers, latents)
+    Image.fromarray(pixels).save(FOLDER / f"{file.name}.png", optimize=True)
+    peak, rms = errors_of(maker.half.decode(file.data, as_array=True), pixels)
     room = round(HALF_ROOM * rms + RMS, 2)
-    return Expected(made.name, made.covers, latents, PEAK, RMS, max(HALF_PEAK, round(HALF_ROOM * peak)), room)
+    return Expected(file.name, file.covers, latents, PEAK, RMS, max(HALF_PEAK, round(HALF_ROOM * peak)), room)
 
 
 def main() -> None:
     maker = Maker()
     known = {expected.name: expected for expected in expectations()}
-    found = []
+    entries = []
     parts = (pictures, extras, streams, lossless, refused, refused_lossless)
-    for made in (made for part in parts for made in part(maker)):
-        expected = known.get(made.name) or describe(made, maker)
-        if made.name.startswith("refuse-") != (expected.error is not None):
-            message = f"{made.name}: {expected.error}"
+    for file in (file for part in parts for file in part(maker)):
+        expected = known.get(file.name) or describe(file, maker)
+        if file.name.startswith("refuse-") != (expected.error is not None):
+            message = f"{file.name}: {expected.error}"
             raise SystemExit(message)
-        found.append({key: value for key, value in dataclasses.asdict(expected).items() if value is not None})
-        click.echo(f"{made.name}: {'kept' if made.name in known else f'{len(made.data)} bytes'} {expected.error or ''}")
+        entries.append({key: value for key, value in dataclasses.asdict(expected).items() if value is not None})
+        click.echo(f"{file.name}: {'kept' if file.name in known else f'{len(file.data)} bytes'} {expected.error or ''}")
     model = hashlib.sha256(MODEL.read_bytes()).hexdigest()
-    lines = ",\n".join("  " + json.dumps(entry) for entry in found)
+    lines = ",\n".join("  " + json.dumps(entry) for entry in entries)
     MANIFEST.write_text(f'{{\n "version": 1,\n "model": "{model}",\n "files": [\n{lines}\n ]\n}}\n', encoding="utf-8")
 
 

@@ -143,7 +143,7 @@ def make_lossless() -> None:
     """A file of version 2 for each mode, its pixels as PNG; golden-lossless.json has the digests."""
     bird = crop("osprey.jpg", 480, 180, 70, 50)
     soft = Image.fromarray((np.add.outer(np.arange(50), np.arange(70)) * 2 % 256).astype(np.uint8))
-    found = {}
+    files = {}
     for mode in ("L", "RGB", "LA", "RGBA"):
         picture = bird.convert(mode)
         if mode in ("LA", "RGBA"):
@@ -153,8 +153,8 @@ def make_lossless() -> None:
         data = vaecodec.encode(picture, lossless=True)
         (HERE / f"{name}-v2.vaec").write_bytes(data)
         Image.fromarray(vaecodec.decode(data, as_array=True)).save(HERE / f"{name}-v2.png", optimize=True)
-        found[name] = {"mode": mode, "sha256": hashlib.sha256(data).hexdigest(), "pixels": digest(np.asarray(picture))}
-    text = json.dumps({"version": 2, "files": found}, indent=1)
+        files[name] = {"mode": mode, "sha256": hashlib.sha256(data).hexdigest(), "pixels": digest(np.asarray(picture))}
+    text = json.dumps({"version": 2, "files": files}, indent=1)
     (HERE / "golden-lossless.json").write_text(text + "\n", encoding="utf-8")
 
 
@@ -165,15 +165,15 @@ def main() -> None:
     if "--keep-model" not in sys.argv[1:]:
         make_model()
     codec, model = Codec(MODEL, device="cpu", dtype="float32"), load_model(read_model(MODEL))
-    found = {}
+    files = {}
     for golden in goldens():
         data = make_file(golden, codec, model)
         (HERE / f"{golden.name}-v1.vaec").write_bytes(data)
         pixels = Image.fromarray(codec.decode(data, as_array=True))
         pixels.save(HERE / f"{golden.name}-v1.png", optimize=True)
-        found[golden.name] = describe(golden, data, codec)
-        click.echo(f"{golden.name}: {len(data)} bytes, {found[golden.name]['lanes']} lanes")
-    (HERE / "golden.json").write_text(json.dumps({"version": 1, "files": found}, indent=1) + "\n", encoding="utf-8")
+        files[golden.name] = describe(golden, data, codec)
+        click.echo(f"{golden.name}: {len(data)} bytes, {files[golden.name]['lanes']} lanes")
+    (HERE / "golden.json").write_text(json.dumps({"version": 1, "files": files}, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

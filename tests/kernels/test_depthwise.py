@@ -47,9 +47,9 @@ def _integers(shape: tuple[int, ...], seed: int) -> tuple[torch.Tensor, ...]:
 def _run(
     x: torch.Tensor, weight: torch.Tensor, before: torch.Tensor, after: torch.Tensor, device: torch.device, silu: bool
 ) -> torch.Tensor:
-    there = x.to(device).contiguous(memory_format=torch.channels_last)
-    out = torch.full_like(there, float("nan"))
-    depthwise(there, make_weights(weight.to(device), before.to(device), after.to(device)), out, silu=silu)
+    x_on_device = x.to(device).contiguous(memory_format=torch.channels_last)
+    out = torch.full_like(x_on_device, float("nan"))
+    depthwise(x_on_device, make_weights(weight.to(device), before.to(device), after.to(device)), out, silu=silu)
     return out.cpu()
 
 
@@ -57,10 +57,10 @@ def _run(
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_integers_are_exact(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> None:
     x, *rest = _integers(shape, 1)
-    found = _run(x.to(dtype), *rest, device, silu=False)
+    output = _run(x.to(dtype), *rest, device, silu=False)
     expected = reference(x.numpy(), *(t.numpy() for t in rest), silu=False)
-    assert found.dtype == dtype
-    assert torch.equal(found, torch.from_numpy(expected).to(dtype))
+    assert output.dtype == dtype
+    assert torch.equal(output, torch.from_numpy(expected).to(dtype))
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -68,15 +68,15 @@ def test_silu_before_the_padding(shape: tuple[int, ...], device: torch.device) -
     generator = torch.Generator().manual_seed(2)
     x = 4 * torch.randn(shape, generator=generator)
     weight, before, after = (torch.randn(s, generator=generator) for s in ((shape[1], 1, 3, 3), shape[1:2], shape[1:2]))
-    found = _run(x, weight, before, after, device, silu=True)
+    output = _run(x, weight, before, after, device, silu=True)
     expected = reference(x.numpy(), weight.numpy(), before.numpy(), after.numpy(), silu=True)
-    assert np.allclose(found.numpy(), expected, rtol=1e-5, atol=1e-4)
+    assert np.allclose(output.numpy(), expected, rtol=1e-5, atol=1e-4)
     entered = F.silu(x + before[:, None, None])
     eager = F.conv2d(entered, weight, after, padding=1, groups=shape[1])
-    assert torch.allclose(found, eager, rtol=1e-5, atol=1e-4)
+    assert torch.allclose(output, eager, rtol=1e-5, atol=1e-4)
     half = _run(x.half(), weight, before, after, device, silu=True)
     assert half.dtype == torch.float16
-    assert (half.float() - found).abs().max() < 0.05
+    assert (half.float() - output).abs().max() < 0.05
 
 
 def test_arguments_are_checked(device: torch.device) -> None:

@@ -34,7 +34,7 @@ def test_bits_of_a_batch(
     values, index = _latents(tables, share)
     bounds = np.cumsum([0, *SIZES])
     offsets = torch.from_numpy(bounds).to(device)
-    found = estimate_bits(
+    costs = estimate_bits(
         torch.from_numpy(values).to(device),
         torch.from_numpy(index).to(device),
         offsets,
@@ -51,7 +51,7 @@ def test_bits_of_a_batch(
         clipped = np.clip(v, -largest, largest)
         symbols = to_symbols(clipped).astype(np.uint16)
         outliers = int((clipped != v).sum())
-        assert found[number] == total_cost(symbols, i, tables) + (40 * outliers << COST_BITS)
+        assert costs[number] == total_cost(symbols, i, tables) + (40 * outliers << COST_BITS)
 
 
 def _at_the_border(tables: CdfTables, bits: int) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
@@ -73,14 +73,16 @@ def test_both_sides_choose_the_same_lanes_at_a_border(device: torch.device) -> N
     rows = [np.array(row, np.uint32) for row in ([0, 1 << PROB_BITS], [0, 3 << 14, 7 << 13, 8 << 13])]
     tables = CdfTables.from_rows(rows)
     cdf = torch.from_numpy(tables.quantized_cdf.astype(np.int32))
-    there = make_tables(cdf, *(torch.from_numpy(t.copy()) for t in (tables.sizes, tables.costs)), PROB_BITS, device)
+    tables_on_device = make_tables(
+        cdf, *(torch.from_numpy(t.copy()) for t in (tables.sizes, tables.costs)), PROB_BITS, device
+    )
     values, index = _at_the_border(tables, 40_000)
     offsets = torch.tensor([0, len(values)], device=device)
     on_device = (torch.from_numpy(values).to(device), torch.from_numpy(index).to(device), offsets)
-    found = estimate_bits(*on_device, there, most=len(values)).tolist()
+    costs = estimate_bits(*on_device, tables_on_device, most=len(values)).tolist()
     symbols = to_symbols(values).astype(np.uint16)
-    assert found == [total_cost(symbols, index, tables)]
-    assert choose_lanes(found[0]) == 2
+    assert costs == [total_cost(symbols, index, tables)]
+    assert choose_lanes(costs[0]) == 2
     of_floats = float(tables.bits[index, symbols].sum())
     assert of_floats < 40_000
     assert choose_lanes(int(of_floats * (1 << COST_BITS))) == 1

@@ -55,10 +55,10 @@ def test_a_block_equals_the_plain_one(shape: tuple[int, ...], dtype: torch.dtype
     x = torch.randn(shape, generator=torch.Generator().manual_seed(2)).to(device)
     x = x.contiguous(memory_format=torch.channels_last)
     with torch.inference_mode():
-        expected, found = plain(x.clone()), block(x.clone())
-        assert found.dtype == torch.float32
-        assert (found - expected).abs().max() < CLOSE[dtype]
-        assert (found - x).abs().max() > 0.1
+        expected, output = plain(x.clone()), block(x.clone())
+        assert output.dtype == torch.float32
+        assert (output - expected).abs().max() < CLOSE[dtype]
+        assert (output - x).abs().max() > 0.1
         stream, parts = RowStream([block]), []
         for row in range(shape[2]):  # bands of one row each
             part = stream.push(x[:, :, row : row + 1].clone(), last=row + 1 == shape[2])
@@ -95,10 +95,10 @@ def test_all_passes_equal_the_plain_ones(
     fitted = copy.deepcopy(network)
     fit_to_gpu(fitted)
     assert any(isinstance(module, GpuBlock) for module in fitted.modules())
-    expected, found = (_run(_passes(each, band), photo, device) for each in (network, fitted))
+    expected, actual = (_run(_passes(each, band), photo, device) for each in (network, fitted))
     # A residual at a tie may be rounded the other way.
-    assert ((expected[0] - found[0]).abs() > 1e-3).float().mean() < 0.01
-    assert (expected[1] - found[1]).abs().mean() < 0.25
+    assert ((expected[0] - actual[0]).abs() > 1e-3).float().mean() < 0.01
+    assert (expected[1] - actual[1]).abs().mean() < 0.25
 
 
 @pytest.mark.usefixtures("plain_float32")
@@ -108,10 +108,10 @@ def test_without_the_kernel_the_layers_are_exact_all_the_same(
     fitted = copy.deepcopy(network)
     fit(fitted, replace(choose(str(device), "float32", "cpu"), networks="exact"))
     assert not any(isinstance(module, GpuBlock) for module in fitted.modules())
-    expected, found = (_run(Passes(each, 10**9), photo, device) for each in (network, fitted))
-    assert ((expected[0] - found[0]).abs() > 1e-3).float().mean() < 0.01
+    expected, actual = (_run(Passes(each, 10**9), photo, device) for each in (network, fitted))
+    assert ((expected[0] - actual[0]).abs() > 1e-3).float().mean() < 0.01
     if device.type == "cpu":
-        assert torch.equal(expected[1], found[1])  # the very same convolutions
+        assert torch.equal(expected[1], actual[1])  # the very same convolutions
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])

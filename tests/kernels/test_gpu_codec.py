@@ -88,10 +88,10 @@ def _coded_on_the_cpu(model: EntropyModel, latents: Latents) -> CodedLatents:
     return encode_latents(model, latents, scale_index(latents.z_hat, latents.level, model.layers))
 
 
-def _assert_equal_latents(found: Latents, expected: Latents) -> None:
-    assert found.level == expected.level
+def _assert_equal_latents(actual: Latents, expected: Latents) -> None:
+    assert actual.level == expected.level
     for name in ("z_hat", "r"):
-        ours, theirs = getattr(found, name), getattr(expected, name)
+        ours, theirs = getattr(actual, name), getattr(expected, name)
         assert ours.dtype == theirs.dtype
         assert np.array_equal(ours, theirs)
 
@@ -199,15 +199,15 @@ def test_a_damaged_stream_is_the_only_loss(triton: Codec, numba: Codec, photo: N
         _resealed(data, OUTLIERS=container.pack_outliers([1], [R_LIMIT])),
         data[:-1],
     ]
-    found = triton.decode_batch([data, *bad, data], as_array=True, on_error="collect")
+    decoded = triton.decode_batch([data, *bad, data], as_array=True, on_error="collect")
     expected = numba.decode_batch([data, *bad, data], as_array=True, on_error="collect")
-    for ours, theirs in zip(found, expected, strict=True):
+    for ours, theirs in zip(decoded, expected, strict=True):
         assert isinstance(ours, FormatError) == isinstance(theirs, VaecodecError)
         if isinstance(ours, np.ndarray) and isinstance(theirs, np.ndarray):
             _assert_near(ours, theirs)
-    assert isinstance(found[3], CorruptStream)
-    assert isinstance(found[0], np.ndarray)
-    assert isinstance(found[-1], np.ndarray)
+    assert isinstance(decoded[3], CorruptStream)
+    assert isinstance(decoded[0], np.ndarray)
+    assert isinstance(decoded[-1], np.ndarray)
     with pytest.raises(FormatError, match="rANS"):
         triton.decode_batch([data, bad[0]])
     with pytest.raises(FormatError, match="rANS"):
@@ -224,8 +224,8 @@ def _batch(model: EntropyModel, level: int, z: int, r: int, count: int, device: 
     z_hat = np.full((count, model.N, 1, 2), z, np.int8)
     index = scale_index(z_hat[0], level, model.layers)
     one = np.where(index > 0, r, 0).astype(np.int32)
-    there = torch.from_numpy(np.stack([one] * count)).to(device).contiguous(memory_format=torch.channels_last)
-    return LatentBatch([level] * count, torch.from_numpy(z_hat).to(device), there)
+    r_on_device = torch.from_numpy(np.stack([one] * count)).to(device).contiguous(memory_format=torch.channels_last)
+    return LatentBatch([level] * count, torch.from_numpy(z_hat).to(device), r_on_device)
 
 
 @pytest.mark.parametrize(("level", "z", "r"), [(63, 127, R_LIMIT - 1), (0, -128, 1 - R_LIMIT), (31, 3, -700)])
@@ -241,9 +241,9 @@ def test_outliers_everywhere(
     assert bool((index > 0).any()) == bool(coded[0][0].outliers)
     stored = [StoredLatents(level, (1, 2), part.payload, part.outliers) for part in coded[0]]
     for coder in coders:
-        found = coder.decode(stored).checked()
-        assert torch.equal(found.r, batch.r)
-        assert torch.equal(found.z_hat, batch.z_hat)
+        decoded = coder.decode(stored).checked()
+        assert torch.equal(decoded.r, batch.r)
+        assert torch.equal(decoded.z_hat, batch.z_hat)
 
 
 def test_nothing_but_zeros_is_coded(coders: tuple[LatentCoder, LatentCoder], device: torch.device) -> None:
@@ -321,7 +321,7 @@ def test_few_lanes_are_coded_on_the_cpu(
     note(CpuLatents, "encode"), note(CpuLatents, "decode")
     note(gpu_coder.GpuCoder, "write"), note(gpu_coder.GpuCoder, "decode")
     batch = _batch(loaded.entropy, 31, 3, -2, 2, device)
-    found = []
+    streams = []
     for least in (0, 128, 129):
         coder = GpuLatents(loaded.entropy, replace(_plan(device, "gpu"), least_gpu_lanes=least))
         index = coder.scale_index(batch.z_hat, batch.levels)
@@ -329,8 +329,8 @@ def test_few_lanes_are_coded_on_the_cpu(
         decoded = coder.decode([StoredLatents(31, (1, 2), part.payload, part.outliers) for part in coded]).checked()
         assert torch.equal(decoded.r, batch.r)
         assert torch.equal(decoded.z_hat, batch.z_hat)
-        found.append([(part.payload, part.outliers) for part in coded])
-    assert found[0] == found[1] == found[2]
+        streams.append([(part.payload, part.outliers) for part in coded])
+    assert streams[0] == streams[1] == streams[2]
     assert used == ["GpuCoder"] * 4 + ["CpuLatents"] * 2
 
 

@@ -95,11 +95,11 @@ def test_bytes_equal_the_cpu_coder(
     r = torch.from_numpy(np.stack([x.r for x in case.latents])).to(device).contiguous(memory_format=layout)
     index = gpu.scale_index(z_hat, case.levels)
     assert np.array_equal(index.cpu().numpy(), np.stack([case.index(x) for x in case.latents]))
-    for found, expected, reference in zip(
+    for image, expected, reference in zip(
         gpu.encode(z_hat, r, index, case.levels), case.images(), case.coded, strict=True
     ):
-        assert dataclasses.replace(found, information=0.0) == expected
-        assert found.information == pytest.approx(reference.information, abs=1e-3)
+        assert dataclasses.replace(image, information=0.0) == expected
+        assert image.information == pytest.approx(reference.information, abs=1e-3)
     assert case.images()[1].outlier_positions[0] < N * SHAPE[0] * SHAPE[1]
     assert case.images()[1].outlier_positions[-1] >= N * SHAPE[0] * SHAPE[1]
 

@@ -151,9 +151,9 @@ def test_damaged_streams_end_in_a_status(tables: CdfTables, device_tables: Devic
     count = len(damaged)
     decoder = _decoder(damaged, [32] * count, device)
     outputs = _decode(decoder, [_segment([(symbols, index)] * count, device_tables, device)])[0]
-    found = [KINDS[Status(status)] for status in decoder.status.tolist()]
-    assert found == [_reference_status(data, 32, index, tables) for data in damaged]
-    assert found[:5] == ["OK", "Truncated", "Truncated", "CorruptStream", "Truncated"]
+    kinds = [KINDS[Status(status)] for status in decoder.status.tolist()]
+    assert kinds == [_reference_status(data, 32, index, tables) for data in damaged]
+    assert kinds[:5] == ["OK", "Truncated", "Truncated", "CorruptStream", "Truncated"]
     assert torch.equal(outputs[:200], segments[0].symbols)
     assert int(outputs.min()) >= 0  # everything was written, and is a symbol
     assert int(outputs.max()) < int(tables.sizes.max())
