@@ -54,6 +54,8 @@ HEADLINE = {
     "jxl-slow": "JPEG XL (effort 9)",
 }
 """What people choose between. Those that have not been measured are left out."""
+LESSER = ("avif", "avif-psnr", "avif-ssimulacra2", "jxl")
+"""The same codecs with less effort: docs/performance.md has them, too, README.md the best setting of each."""
 
 
 def percent(value: float | None) -> str:
@@ -70,8 +72,19 @@ def _bd_rate(codec: str, metric: str) -> float | None:
 
 
 def kodak() -> str:
-    """BD-rates of the codecs that people choose between; a codec tuned for one metric stands with that one only."""
-    cells = {title: [percent(_bd_rate(codec, metric)) for metric in METRICS] for codec, title in HEADLINE.items()}
+    """BD-rates of the codecs that people choose between, each at its best effort."""
+    return _kodak([codec for codec in HEADLINE if codec not in LESSER])
+
+
+def kodak_efforts() -> str:
+    """BD-rates of the same codecs at all efforts."""
+    return _kodak(list(HEADLINE))
+
+
+def _kodak(codecs: Sequence[str]) -> str:
+    """A codec tuned for one metric stands with that one only."""
+    shown = {codec: HEADLINE[codec] for codec in codecs}
+    cells = {title: [percent(_bd_rate(codec, metric)) for metric in METRICS] for codec, title in shown.items()}
     rows = [(title, *row) for title, row in cells.items() if any(row)]
     return table(["Kodak, 24 images, BD-rate against Pillow JPEG (4:2:0, optimize)", *METRICS.values()], rows)
 
@@ -298,6 +311,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     function.__name__: function
     for function in (
         kodak,
+        kodak_efforts,
         models,
         speed,
         practical,

@@ -22,6 +22,7 @@ from vaecodec.cli.program import cli
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CLI = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+PYTHON = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
 PAGES = [ROOT / name for name in ("README.md", "SECURITY.md", "CONTRIBUTING.md")] + sorted((ROOT / "docs").glob("*.md"))
 
 
@@ -63,17 +64,36 @@ def _shell(folder: Path, script: str) -> None:
     assert done.returncode == 0, done.stderr.decode()
 
 
-def test_the_python_examples_run_in_order(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    blocks = _blocks("python")
-    assert len(blocks) >= 3
+def _run_python(page: str) -> int:
+    """Run the Python blocks of a page one after the other; returns how many there are."""
     namespace: dict[str, object] = {}
-    for block in blocks:
-        exec(compile(block, "README.md", "exec"), namespace)  # noqa: S102
+    for number, block in enumerate(_blocks("python", page)):
+        exec(compile(block, f"block {number}", "exec"), namespace)  # noqa: S102
+    return number + 1
+
+
+def test_the_python_examples_run_in_order(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run_python(README) >= 3
     output = capsys.readouterr().out
     assert "90 x 61" in output
     assert "BadMagic" in output
     assert "VAEC (90, 61) RGB" in output
     assert (folder / "thumbnail.png").exists()
+
+
+def test_the_page_for_python_runs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run_python(PYTHON) == 3
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ["True True", "(40, 30) (12, 8) base-perceptual"]
+    assert lines[2].startswith("Codec('base-perceptual': device cpu, ")
+    assert lines[3:] == ["['ndarray', 'ndarray', 'BadMagic']", "int8 int32", "Truncated"]
+
+
+def test_the_page_for_python_has_every_extra_that_users_take() -> None:
+    extras = set(re.findall(r"vaecodec\[(\w+)\]", PYTHON))
+    declared = (ROOT / "pyproject.toml").read_text(encoding="utf-8").partition("[project.optional-dependencies]")[2]
+    names = set(re.findall(r"^([\w-]+) = \[", declared.partition("\n[")[0], re.MULTILINE))
+    assert extras == names - {"bench", "bench-peers", "browser", "dev", "fuzz"}
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the examples are written for a POSIX shell")

@@ -4,8 +4,8 @@
     image = vaecodec.decode(data)               # bytes -> PIL.Image
     info = vaecodec.inspect(data)               # the header only: no torch, no numpy
 
-``import vaecodec`` is cheap: a name is fetched from its module when it is first used, and torch comes in with the
-first picture that a network encodes or decodes.
+``import vaecodec`` is cheap: a name is fetched from its module when it is first used, and PyTorch is loaded for a GPU,
+for training and for refinement only.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`vaecodec.encode` and `vaecodec.decode`: a codec is made, and PyTorch loaded, where an image needs one."""
+"""`vaecodec.encode` and `vaecodec.decode`: a codec is made where an image needs one, and shared."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def encode(
     effort: int = DEFAULT_EFFORT,
     progress: Progress | None = None,
 ) -> bytes:
-    """An image -> the bytes of a .vaec file; see `Codec.encode`. A lossless one is made without PyTorch."""
+    """An image -> the bytes of a .vaec file; see `Codec.encode`. A lossless one is made without a codec."""
     passes_of(effort)
     targets = {"target_bytes": target_bytes, "target_psnr": target_psnr, "target_bpp": target_bpp}
     if chosen_mode(mode, lossless=lossless, targets=targets) == "lossless":
@@ -93,7 +93,7 @@ def decode(
     reduction: int = 1,
     max_memory: int | None = None,
 ) -> Result:
-    """A .vaec file (bytes, path or open file) -> image; see `Codec.decode`. A lossless one is read without PyTorch.
+    """A .vaec file (bytes, path or open file) -> image; see `Codec.decode`. A lossless one is read without a codec.
 
     model: the weights file of an own model; those of shipped models, and of models in the folder that the environment
     variable VAECODEC_MODELS names, are found without.
