@@ -54,7 +54,7 @@ class Scripts(HTMLParser):
 
     def __init__(self, page: str) -> None:
         super().__init__()
-        self.scripts: list[tuple[dict[str, str | None], str]] = []
+        self.elements: list[tuple[dict[str, str | None], str]] = []
         self.policy = ""
         self._open = False
         self.feed(page)
@@ -63,7 +63,7 @@ class Scripts(HTMLParser):
         attributes = dict(attrs)
         self._open = tag == "script"
         if self._open:
-            self.scripts.append((attributes, ""))
+            self.elements.append((attributes, ""))
         if attributes.get("http-equiv") == "Content-Security-Policy":
             self.policy = str(attributes["content"])
 
@@ -72,8 +72,8 @@ class Scripts(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if self._open:
-            attributes, content = self.scripts[-1]
-            self.scripts[-1] = attributes, content + data
+            attributes, content = self.elements[-1]
+            self.elements[-1] = attributes, content + data
 
 
 def test_the_assets_are_built_from_the_sources(build: ModuleType) -> None:
@@ -178,7 +178,7 @@ def test_decoder_and_encoder_together_are_a_model(name: str) -> None:
 def test_a_page_allows_its_own_script_and_style_and_nothing_else() -> None:
     page = viewer_page([("a.vaec", LOSSLESS)])
     scripts = Scripts(page)
-    [code] = [content for attributes, content in scripts.found if attributes.get("id") == "vaecodec-code"]
+    [code] = [content for attributes, content in scripts.elements if attributes.get("id") == "vaecodec-code"]
     style = page.partition("<style>")[2].partition("</style>")[0]
     for text in (code, style):
         assert base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() in scripts.policy
@@ -191,14 +191,14 @@ def test_a_page_allows_its_own_script_and_style_and_nothing_else() -> None:
 def test_a_page_holds_its_files_under_any_name() -> None:
     name = '"><script>alert(1)</script>&.vaec'
     scripts = Scripts(viewer_page([(name, LOSSLESS)]))
-    files = {a["data-vaec-file"]: content for a, content in scripts.found if "data-vaec-file" in a}
+    files = {a["data-vaec-file"]: content for a, content in scripts.elements if "data-vaec-file" in a}
     assert {key: base64.b64decode(content) for key, content in files.items()} == {name: LOSSLESS}
-    assert len(scripts.found) == 2
+    assert len(scripts.elements) == 2
 
 
 def test_a_page_holds_the_weights_that_its_files_need(tmp_path: Path, base_file: bytes) -> None:
     scripts = Scripts(viewer_page([("a.vaec", LOSSLESS)], [entry_by_name("fast-perceptual")]))
-    [weights] = [content for attributes, content in scripts.found if "data-vaec-weights" in attributes]
+    [weights] = [content for attributes, content in scripts.elements if "data-vaec-weights" in attributes]
     assert base64.b64decode(weights) == browser_weights(entry_by_name("fast-perceptual")).data
     with pytest.raises(UnknownModel):
         viewer_page([("golden.vaec", base_file)])
