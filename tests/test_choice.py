@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import pickle
 import subprocess
 import sys
@@ -51,6 +52,19 @@ def test_without_pytorch_it_is_told_what_to_install(monkeypatch: pytest.MonkeyPa
             BackendError, match=r"needs PyTorch, which is not installed: pip install 'vaecodec\[torch\]'"
         ):
             choose(*arguments)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("version", "problem"), [("3.1.0", "triton is 3.1.0; it must be 3.2 or newer"), ("3.2.0", None)]
+)
+def test_an_old_triton_counts_as_none(monkeypatch: pytest.MonkeyPatch, version: str, problem: str | None) -> None:
+    pytest.importorskip("triton")
+    torch = pytest.importorskip("torch")
+    from vaecodec.gpu import kernels_missing
+
+    monkeypatch.setattr("triton.__version__", version)
+    device = "cpu" if os.environ.get("TRITON_INTERPRET") == "1" else "cuda"
+    assert kernels_missing(torch.device(device)) == problem
 
 
 @pytest.mark.parametrize("missing", [None, "triton is not installed"])

@@ -32,6 +32,13 @@ def _without_spaces(requirements: list[str]) -> list[str]:
     return sorted(requirement.replace(" ", "") for requirement in requirements)
 
 
+def test_the_least_triton_is_the_one_that_the_kernels_ask_for() -> None:
+    source = (ROOT / "kernels" / "vaecodec_kernels" / "launch.py").read_text(encoding="utf-8")
+    numbers = re.findall(r"^LEAST_TRITON = \((\d+), (\d+)\)$", source, re.MULTILINE)
+    [requirement] = [each for each in METADATA["optional-dependencies"]["torch"] if each.startswith("triton")]
+    assert [requirement.partition(";")[0]] == [f"triton>={'.'.join(pair)}" for pair in numbers]
+
+
 def test_the_recipe_requires_what_the_package_requires(recipe: dict[str, Any]) -> None:
     run = [each for each in recipe["requirements"]["run"] if not each.startswith("python ")]
     assert _without_spaces(run) == _without_spaces(METADATA["dependencies"])

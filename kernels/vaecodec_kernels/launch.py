@@ -16,6 +16,10 @@ MAX_ELEMENTS = 2**31 - 1
 """Elements of one image: positions inside an image are int32, all offsets between images are int64."""
 
 
+LEAST_TRITON = (3, 2)
+"""Triton 3.0 and 3.1 do not compile the integer network for a Hopper GPU: sums of int8 products are added as floats."""
+
+
 EXACT = {"enable_fp_fusion": False}
 """Launch option: no fused multiply-add, so float32 rounds as eager PyTorch does."""
 
@@ -27,6 +31,13 @@ def _probe_kernel():
 
 INTERPRETED = not isinstance(_probe_kernel, triton.JITFunction)
 """True where triton was imported with TRITON_INTERPRET=1: kernels then run on the CPU, slowly, for tests."""
+
+
+def triton_too_old() -> str | None:
+    """Why the kernels don't run with the Triton that is installed, or None where they do."""
+    if tuple(int(part) for part in triton.__version__.split(".")[:2]) >= LEAST_TRITON:
+        return None
+    return f"triton is {triton.__version__}; it must be {'.'.join(map(str, LEAST_TRITON))} or newer"
 
 
 def check_tensor(

@@ -144,7 +144,7 @@ def main(capability: int) -> None:
     for kernel, types, constants, warps in VARIANTS:
         names = kernel.arg_names
         signature = {name: "constexpr" if name in constants else types.get(name, "i32") for name in names}
-        source = ASTSource(fn=kernel, signature=signature, constexprs=constants)
+        source = ASTSource(kernel, signature, constants)
         start = time.perf_counter()
         compiled = compile(source, target=target, options={"num_warps": warps, **EXACT})
         ptx = compiled.asm["ptx"]

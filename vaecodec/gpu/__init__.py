@@ -18,8 +18,8 @@ def kernels_missing(device: torch.device) -> str | None:
     for package in ("triton", "vaecodec_kernels"):
         if importlib.util.find_spec(package) is None:
             return f"{package} is not installed"
-    from vaecodec_kernels.launch import INTERPRETED  # imports Triton, which only this question needs
+    from vaecodec_kernels.launch import INTERPRETED, triton_too_old  # imports Triton, which only this question needs
 
     if (device.type == "cpu") != INTERPRETED:
         return f"the kernels cannot run on {device}" + (" while TRITON_INTERPRET is set" if INTERPRETED else "")
-    return None
+    return triton_too_old()
