@@ -6,7 +6,11 @@ import click
 
 from bench.lazy import LazyGroup
 
-COMMANDS = {"search": "bench.latents.search:main", "morphs": "bench.latents.morphs:main"}
+COMMANDS = {
+    "search": "bench.latents.search:main",
+    "morphs": "bench.latents.morphs:main",
+    "anomalies": "bench.latents.anomalies:main",
+}
 
 
 @click.command(cls=LazyGroup, lazy=COMMANDS)
@@ -16,4 +20,5 @@ def main() -> None:
     \b
     python -m bench latents search OTHERS PHOTOS    edited copies found again among other photographs
     python -m bench latents morphs PHOTOS           what a mean of latents keeps of two photographs
+    python -m bench latents anomalies TEXTURES      defects on textures, or on a folder laid out as MVTec AD
     """

@@ -80,7 +80,7 @@ def aligned(items: Sequence[object], codec: Codec) -> list[ImageLatents]:
 
 def _latents(item: object, codec: Codec, size: tuple[int, int] | None) -> ImageLatents:
     """size: what the image is brought to; None: its own."""
-    content = _content(item)
+    content = opened(item)
     if isinstance(content, Content):
         header = container.parse_header(content).header
         fits = size is None or (header.width, header.height) == size
@@ -93,8 +93,8 @@ def _latents(item: object, codec: Codec, size: tuple[int, int] | None) -> ImageL
     return codec.latents(rgb if size is None else ImageOps.fit(rgb, size, Image.Resampling.LANCZOS), DEFAULT_QUALITY)
 
 
-def _content(item: object) -> object:
-    """The bytes of a .vaec file, or an image. A path may name either."""
+def opened(item: object) -> object:
+    """The bytes of a .vaec file, or an image, upright. A path may name either."""
     if not is_file(item):
         return item
     content = read_data(item)  # type: ignore[arg-type]
