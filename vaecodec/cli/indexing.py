@@ -22,6 +22,8 @@ from vaecodec.latents.mapping import Place, features_of
 from vaecodec.levels import DEFAULT_QUALITY
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from vaecodec import Codec
     from vaecodec.image_latents import ImageLatents
 
@@ -61,6 +63,12 @@ def opened_latents(
         return codec.latents(data)
     image = codec.decode(data) if is_vaec(data) else ImageOps.exif_transpose(open_photo(data))
     return codec.latents(scaled_down(image, longest), quality)
+
+
+def opened(job: Job) -> bytes | Image.Image:
+    """The bytes of a .vaec file, or an image, upright. Raises what its decoder raises."""
+    data = job.read()
+    return data if is_vaec(data) else ImageOps.exif_transpose(open_photo(data))
 
 
 def is_vaec(data: bytes) -> bool:

@@ -12,8 +12,7 @@ import click
 from vaecodec.cli import options
 from vaecodec.cli.console import Console
 from vaecodec.cli.help import Command
-from vaecodec.cli.image_files import open_photo
-from vaecodec.cli.indexing import is_vaec
+from vaecodec.cli.indexing import opened
 from vaecodec.cli.jobs import Job
 from vaecodec.cli.machine import Machine
 from vaecodec.cli.paths import extra_job
@@ -75,7 +74,7 @@ def morph(
     make_codec = codec_maker(own_model or DEFAULT_MODEL, machine)
 
     def work(_: Job) -> Record:
-        frames = _frames(_opened(Job(first)), _opened(Job(second)), steps, curve, make_codec(), beside=beside)
+        frames = _frames(opened(Job(first)), opened(Job(second)), steps, curve, make_codec(), beside=beside)
         if is_folder:
             contents: Iterable[bytes] = (_png(frame) for frame in frames)
         else:
@@ -103,14 +102,6 @@ def _frames(start: object, end: object, steps: int, curve: str, codec: Codec, *,
     ends = [codec.synthesize(latents) for latents in aligned([start, end], codec)]
     pairs = zip(frames, cross_fade(ends[0], ends[1], steps, curve=curve), strict=True)
     return (_joined(left, right) for left, right in pairs)
-
-
-def _opened(job: Job) -> object:
-    """The bytes of a .vaec file, or an image, upright."""
-    from PIL import ImageOps
-
-    data = job.read()
-    return data if is_vaec(data) else ImageOps.exif_transpose(open_photo(data))
 
 
 def _joined(left: Image.Image, right: Image.Image) -> Image.Image:

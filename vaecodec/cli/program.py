@@ -30,7 +30,7 @@ COMMANDS = (
     "compress", "decompress", "info", "verify", "view", "compare", "web", "train", "export", "pack", "doctor",
 )  # fmt: skip
 """Each in the module of its name, in the order of the help page."""
-LATENT_COMMANDS = ("index", "search", "duplicates", "map", "morph", "sample")
+LATENT_COMMANDS = ("index", "search", "duplicates", "anomaly", "map", "morph", "sample")
 """Those that work with the latent space: the help page names them in one row."""
 SHORT = ("compress", "decompress", "info", "verify")
 """Those that are often done after one file, without the garbage collector."""

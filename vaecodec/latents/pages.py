@@ -33,14 +33,14 @@ def hits_page(title: str, note: str, groups: Sequence[tuple[str, Sequence[Hit]]]
 
 
 def _section(heading: str, hits: Sequence[Hit]) -> str:
-    title = f"<h2>{html.escape(_shown(heading))}</h2>\n" if heading else ""
+    title = f"<h2>{html.escape(shown(heading))}</h2>\n" if heading else ""
     cards = "\n".join(_card(hit) for hit in hits)
     return f'<section>{title}<ul class="hits">\n{cards}\n</ul></section>'
 
 
 def _card(hit: Hit) -> str:
     entry = hit.entry
-    path = _shown(entry.path)
+    path = shown(entry.path)
     name = html.escape(Path(path).name)
     return (
         f'<li><a href="{html.escape(uri_of(entry.path), quote=True)}" title="{html.escape(path, quote=True)}">'
@@ -65,7 +65,7 @@ def script_data(value: Any) -> str:
     return json.dumps(value, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
-def _shown(path: str) -> str:
+def shown(path: str) -> str:
     """A path as text: bytes that are no UTF-8 are escaped."""
     return path.encode("utf-8", "backslashreplace").decode()
 
@@ -89,7 +89,7 @@ def map_page(title: str, note: str, places: Sequence[Place]) -> str:
             round(float(x), 4),
             round(float(y), 4),
             *sizes[number],
-            _shown(place.name),
+            shown(place.name),
             place.width,
             place.height,
             near[number].tolist(),

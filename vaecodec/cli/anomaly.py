@@ -1,0 +1,258 @@
+"""`vaecodec anomaly`: what is unlike the normal images of a part or surface, and where."""
+
+from __future__ import annotations
+
+import dataclasses
+import heapq
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from vaecodec.cli import options, report
+from vaecodec.cli.console import Console
+from vaecodec.cli.exits import EXPECTED, Fatal
+from vaecodec.cli.help import Command
+from vaecodec.cli.jobs import Job
+from vaecodec.cli.machine import Machine
+from vaecodec.cli.paths import extra_job, find_jobs
+from vaecodec.cli.results import Record
+from vaecodec.cli.run import Task, finish, run
+from vaecodec.cli.sources import Selection
+from vaecodec.cli.startup import codec_maker, limit_threads
+from vaecodec.levels import DEFAULT_QUALITY, QUALITY_MAX, QUALITY_MIN, quality_to_level
+from vaecodec.weights.manifest import DEFAULT_MODEL, manifest
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from vaecodec import Codec
+    from vaecodec.latents.anomalies import AnomalyModel
+    from vaecodec.latents.anomaly_page import Scored
+
+
+@click.command(cls=Command)
+@click.argument("action", type=click.Choice(["fit", "score"]), metavar="fit|score")
+@options.selection("FILE")
+@click.option("-o", "--output", metavar="MODEL", help="fit: the model of what is normal, a new file.")
+@click.option("--model", "model_name", metavar="MODEL", help="score: the model that fit has made.")
+@click.option("--html", metavar="PAGE", help="score: write a page of the images, with maps over them.")
+@click.option(
+    "--false-alarms", type=options.Number(0, 0.5, closed=True), metavar="R",
+    help="fit: the share of normal images that may be above the threshold; 0.05 by default.",
+)  # fmt: skip
+@click.option(
+    "--method", type=click.Choice(["combined", "distance", "bits", "error"]), metavar="NAME",
+    help="fit: combined (default), distance, bits or error; see docs/latents.md.",
+)  # fmt: skip
+@options.rare(
+    "-q", "--quality", type=options.Number(QUALITY_MIN, QUALITY_MAX, closed=True), metavar="Q",
+    help=f"fit: at which photos are encoded, {DEFAULT_QUALITY} by default; .vaec files have their own.",
+)  # fmt: skip
+@options.rare("--weights", metavar="FILE", type=click.Path(path_type=Path), help="Weights of your own, of the codec.")
+@options.combined(options.overwrite, options.jobs, options.machine, options.console)
+def anomaly(
+    action: str,
+    selection: Selection,
+    output: str | None,
+    model_name: str | None,
+    html: str | None,
+    false_alarms: float | None,
+    method: str | None,
+    quality: float | None,
+    weights: Path | None,
+    overwrite: bool,
+    jobs: int,
+    machine: Machine,
+    console: Console,
+) -> None:
+    """Find what is unlike normal images of a part or surface, and where.
+
+    fit learns from normal images only; score judges others. Both take photos or .vaec files (of one quality), and
+    folders with those below. What cannot be read is said and left out.
+
+    \b
+    vaecodec anomaly fit good/ -o part.anomaly
+    vaecodec anomaly score new/ --model part.anomaly --html page.html
+    """
+    of_fit = {"-o": output, "--false-alarms": false_alarms, "--method": method, "--quality": quality}
+    of_score = {"--model": model_name, "--html": html}
+    _refuse(of_score if action == "fit" else of_fit, action)
+    if action == "fit":
+        needed, option = output, "-o MODEL, the file to write"
+    else:
+        needed, option = model_name, "--model MODEL, a file that fit has made"
+    if needed is None:
+        message = f"{action} needs {option}."
+        raise click.UsageError(message)
+    from vaecodec.cli.indexing import index_suffixes
+
+    sources = find_jobs(dataclasses.replace(selection, recursive=True), index_suffixes())
+    limit_threads(machine.threads)
+    if action == "fit":
+        target = extra_job(needed, "-o", sources, overwrite=overwrite)
+        make_codec = codec_maker(weights or DEFAULT_MODEL, machine, jobs=jobs)
+        level = quality_to_level(DEFAULT_QUALITY if quality is None else quality)
+        _fit(sources, target, make_codec, method or "combined", level, false_alarms, overwrite, jobs, console)
+    else:
+        page = extra_job(html, "--html", [*sources, Job(needed)], overwrite=overwrite)
+        model = _read(needed)
+        make_codec = codec_maker(weights or _weights_of(model), machine, jobs=jobs)
+        _score(sources, model, page, make_codec, overwrite, jobs, console)
+
+
+def _refuse(given: Mapping[str, object], action: str) -> None:
+    for option, value in given.items():
+        if value is not None:
+            message = f"{option} is not for {action}."
+            raise click.UsageError(message)
+
+
+def _fit(
+    sources: list[Job],
+    target: Job | None,
+    make_codec: Callable[[], Codec],
+    method: str,
+    level: int,
+    false_alarms: float | None,
+    overwrite: bool,
+    jobs: int,
+    console: Console,
+) -> None:
+    from vaecodec.cli.indexing import opened
+    from vaecodec.latents.anomalies import Fitting, describe
+
+    numbers = {job.source: number for number, job in enumerate(sources)}
+    try:
+        fitting = Fitting(method, level, false_alarms)
+    except EXPECTED as error:
+        raise Fatal(error) from error
+
+    def add(job: Job) -> Record:
+        described = fitting.add(numbers[job.source], lambda: describe(opened(job), make_codec(), method, level))
+        return {"width": described.size[0], "height": described.size[1]}
+
+    def hold_back(job: Job) -> Record:
+        fitting.hold_back(numbers[job.source])
+        return {}
+
+    def write(job: Job) -> Record:
+        model = fitting.model()
+        content = model.to_bytes()
+        job.write(content, overwrite=overwrite)
+        return {
+            "output": job.output,
+            "bytes": len(content),
+            "images": len(model.normal),
+            "threshold": round(model.threshold, 4),
+            "false_alarms": round(model.false_alarms, 4),
+        }
+
+    results = run(sources, Task(add, "reading"), console, workers=jobs)
+    lines: list[str] = []
+    if target is not None and results.stop is None:
+        added = [outcome.job for outcome in results.ordered if outcome.record is not None]
+        if len(added) > 1:
+            held = run(added, Task(hold_back, "holding back"), console, workers=jobs)
+            results.stop = held.stop
+        if results.stop is None:
+            results.page = run([target], Task(write, "fitting"), console).ordered[0]
+            lines = _fit_lines(results.page.record)
+    finish(results, console, lines)
+
+
+def _fit_lines(record: Record | None) -> list[str]:
+    if record is None:
+        return []
+    rate = 100 * float(str(record["false_alarms"]))
+    return [
+        f"{record['output']}: {record['images']} normal images, threshold {record['threshold']}; "
+        f"of normal images to come {rate:.3g} % at most are above it"
+    ]
+
+
+def _score(
+    sources: list[Job],
+    model: AnomalyModel,
+    page: Job | None,
+    make_codec: Callable[[], Codec],
+    overwrite: bool,
+    jobs: int,
+    console: Console,
+) -> None:
+    from vaecodec.cli.indexing import opened
+    from vaecodec.latents.anomaly_page import MOST, Scored, anomalies_page
+
+    highest: list[tuple[float, str, Scored]] = []
+
+    def work(job: Job) -> Record:
+        item, codec = opened(job), make_codec()
+        score = model.score(item, codec)
+        if page is not None:
+            path = os.path.abspath(job.source)  # noqa: PTH100 (links stay links)
+            entry = (score.value, path, Scored(path, score, _picture(item, codec)))
+            (heapq.heappush if len(highest) < MOST else heapq.heappushpop)(highest, entry)
+        return {
+            "score": round(score.value, 4),
+            "threshold": round(score.threshold, 4),
+            "anomalous": score.is_anomalous,
+            "chance": round(score.chance, 4),
+            "width": score.size[0],
+            "height": score.size[1],
+        }
+
+    def make_page(job: Job) -> Record:
+        images = [entry[2] for entry in highest]
+        note = (
+            f"Threshold {model.threshold:.2f}, from {len(model.normal)} normal images: of normal images "
+            f"{100 * model.false_alarms:.3g} % at most are above it. Red is what is above it; the highest score first."
+        )
+        content = anomalies_page("Unlike normal", note, images).encode()
+        job.write(content, overwrite=overwrite)
+        return {"output": job.output, "bytes": len(content), "images": len(images)}
+
+    results = run(sources, Task(work, "scoring", lines=_score_lines), console, workers=jobs)
+    anomalous = sum(bool(record["anomalous"]) for record in results.records)
+    lines = [
+        f"{anomalous} of {len(results.records)} images anomalous: above {model.threshold:.4g}, "
+        f"as {100 * model.false_alarms:.3g} % of normal ones are at most"
+    ]
+    if page is not None and results.records and results.stop is None:
+        results.page = run([page], Task(make_page, "page"), console).ordered[0]
+        lines += report.page_lines(results.page.record)
+    finish(results, console, lines)
+
+
+def _score_lines(record: Record) -> list[str]:
+    verdict = "anomalous" if record["anomalous"] else "normal"
+    return [f"{record['score']:8.2f}  {verdict:9}  {record['source']}"]
+
+
+def _read(name: str) -> AnomalyModel:
+    from vaecodec.latents.anomalies import read_model
+
+    try:
+        return read_model(name)
+    except EXPECTED as error:
+        raise Fatal(error) from error
+
+
+def _weights_of(model: AnomalyModel) -> str:
+    """The shipped weights whose latents an anomaly model is of; the default where it is none of them."""
+    wire_hash = model.model_hash.hex()
+    return next((entry.name for entry in manifest() if entry.sha256.startswith(wire_hash)), DEFAULT_MODEL)
+
+
+def _picture(item: bytes | Image.Image, codec: Codec) -> bytes:
+    """A small image for the page; of a .vaec file decoded at the size that is needed."""
+    from vaecodec.container import parse_header
+    from vaecodec.latents.anomaly_page import PICTURE_SIDE, picture_of
+
+    if not isinstance(item, bytes):
+        return picture_of(item)
+    header = parse_header(item).header
+    longest = max(header.width, header.height)
+    reduction = next((each for each in (8, 4, 2) if longest >= each * PICTURE_SIDE), 1)
+    return picture_of(codec.decode(item, reduction=reduction))
