@@ -98,6 +98,7 @@ class Score:
 
     @property
     def is_anomalous(self) -> bool:
+        """Whether the value is above the threshold."""
         return self.value > self.threshold
 
     def pixels(self) -> Map:
