@@ -49,16 +49,12 @@ CHOSEN_ON = (
 """Textures that features, shrinkage and combination were chosen on; no figure is of them."""
 REPORTED = (
     "tex_ctp1/concrete_g_8.jpg",
-    "tex_ctp1/concrete_g_10.jpg",
     "tex_ctp1/grass_g_7.jpg",
     "tex_ctp1/ground_g_2.jpg",
     "tex_ctp1/hedge02.jpg",
     "tex_nature/desert002.png",
     "tex_nature/jungle002.png",
-    "tex_nature/rock001.png",
     "tex_nature/rock008.png",
-    "tex_nature/rock013.png",
-    "tex_nature/rock016.png",
     "tex_nature/stone001.png",
 )
 BLENDED_IN = (
