@@ -21,7 +21,7 @@ from vaecodec.runtime.cpu import tiles
 from vaecodec.runtime.cpu.kernels import Block, CompiledKernels, Kernels
 from vaecodec.runtime.cpu.matrices import Matrix, to_bfloat16
 from vaecodec.runtime.cpu.plain import PlainKernels
-from vaecodec.runtime.cpu.streaming import BlockRows, RowStream, RowWindow, SingleRows
+from vaecodec.runtime.cpu.streaming import BlockRows, Peaks, RowStream, RowWindow, SingleRows
 from vaecodec.runtime.cpu.threads import share, thread_count
 from vaecodec.runtime.cpu.tile_sizes import PEAK_WIDTH
 
@@ -240,20 +240,46 @@ def test_what_does_not_fit_is_refused_before_numba_reads_it() -> None:
         COMPILED.block(_random(2, 4, 8), _block(16, 1)[1], 0, 2, narrow=False)
 
 
+@pytest.mark.parametrize("kernels", [PLAIN, COMPILED, CompiledKernels(3)], ids=["plain", "compiled", "three threads"])
 @pytest.mark.parametrize("bands", [[1, 1, 1, 1, 1, 1, 1], [3, 4], [7], [1, 5, 1], [2, 2, 3]])
-def test_bands_give_what_the_whole_gives(bands: list[int]) -> None:
+def test_bands_give_what_the_whole_gives(kernels: Kernels, bands: list[int]) -> None:
     blocks = [_block(16, 1)[1] for _ in range(3)]
     double = _matrix(64, 16)
     x = _random(14, 6, 16)
-    whole = x
-    for block in blocks:
-        whole = COMPILED.block(whole, block, 0, len(whole), narrow=False)
-    whole = COMPILED.product(whole, double, fold=2)
-    stages = [BlockRows(COMPILED, block, narrow=False) for block in blocks]
-    stream = RowStream([*stages, SingleRows(lambda rows: COMPILED.product(rows, double, fold=2), 2)])
+    whole, told = x, [Peaks(14, 6) for _ in blocks]
+    for block, whole_peaks in zip(blocks, told, strict=True):
+        peaks = np.zeros((14, 1), np.float32)
+        whole = kernels.block(whole, block, 0, len(whole), narrow=False, peaks=peaks)
+        whole_peaks.note(0, peaks)
+    whole = kernels.product(whole, double, fold=2)
+    found = [Peaks(14, 6) for _ in blocks]
+    stages = [BlockRows(kernels, block, narrow=False, peaks=p) for block, p in zip(blocks, found, strict=True)]
+    stream = RowStream([*stages, SingleRows(lambda rows: kernels.product(rows, double, fold=2), 2)])
     edges = np.cumsum([0, *(2 * band for band in bands)])
     parts = [stream.push(x[a:b], last=b == 14) for a, b in pairwise(edges)]
     assert np.array_equal(np.concatenate([part for part in parts if part is not None]), whole)
+    for peaks_found, peaks_told in zip(found, told, strict=True):
+        assert np.array_equal(peaks_found.squares, peaks_told.squares)
+
+
+@BOTH
+def test_rows_may_come_one_by_one(kernels: Kernels) -> None:
+    """As the largest images do, whose bands are a few rows."""
+    _, weights = _block(16, 2)
+    x = _random(9, 5, 16)
+    block = BlockRows(kernels, weights, narrow=False)
+    parts = [block.push(x[row : row + 1], last=row == 8) for row in range(9)]
+    assert parts[0] is None
+    found = np.concatenate([part for part in parts if part is not None])
+    assert np.array_equal(found, kernels.block(x, weights, 0, 9, narrow=False))
+    late = BlockRows(kernels, weights, narrow=False)
+    parts = [late.push(x, last=False), late.push(None, last=False), late.push(None, last=True)]
+    assert np.array_equal(np.concatenate([part for part in parts if part is not None]), found)
+
+
+def test_rows_above_that_are_missing_are_refused() -> None:
+    with pytest.raises(InputError, match="a layer got"):
+        COMPILED.block(_random(2, 4, 16), _block(16, 1)[1], -1, 1, narrow=False)
 
 
 def test_a_window_of_rows_knows_what_it_has() -> None:

@@ -84,28 +84,35 @@ def _product(  # type: ignore[no-untyped-def]
 
 
 def _block(  # type: ignore[no-untyped-def]
-    x, out, peaks, first, start, stop, enter, enter_bias, depthwise, depthwise_bias, leave, leave_bias, gated,
-    gated_bias, back, back_bias, values, narrow, inner, stream, sums, entered, peak,
+    x, above, number, out, peaks, first, start, stop, unentered, enter, enter_bias, depthwise, depthwise_bias, leave,
+    leave_bias, gated, gated_bias, back, back_bias, values, narrow, inner, stream, sums, entered, peak,
 ):  # fmt: skip
     """Rows start..stop of x through a block, to `out` from its row start - first on.
 
-    Beyond the rows of x are zeros, as the depthwise convolution sees them. depthwise [9, channels]. peaks [rows of out,
-    columns / PEAK_WIDTH, LANES]: raised to the largest gated products, before their bound. entered
-    [3, (width + 2) * channels], peak [LANES]: zeros at the start.
+    above [0 or 1, width, channels]: the row before those of x, which is row -1. number: of the first row of x in the
+    image. Beyond these rows are zeros, as the depthwise convolution sees them. depthwise [9, channels]. peaks [rows of
+    out, columns / PEAK_WIDTH, LANES]: raised to the largest gated products, before their bound.
+
+    entered [3, (width + 2) * channels]: row i of the image in row i % 3, zeros at both ends. Rows before `unentered`
+    are there already; afterwards, rows stop - 1 and stop are. peak [LANES]: zeros at the start.
     """
     height, width, channels = x.shape
     hidden = HALF * len(gated)
     steps, inner_steps = _steps(leave, channels), _steps(leave, hidden)
-    for row in range(start - 1, stop + 1):
-        ahead = entered[(row + 1) % 3]
-        if row < 0 or row >= height:
+    ring = number % 3 + 3  # no remainder of a negative number
+    for row in range(unentered, stop + 1):
+        ahead = entered[(row + ring) % 3]
+        if row < -len(above) or row >= height:
             for k in range(np.uint64(ahead.size)):
                 ahead[k] = 0
         else:
             for left in range(0, width, ROWS):
                 count = min(ROWS, width - left)
                 for m in range(count):
-                    copy_numbers(x, (row * width + left + m) * channels, values, m * STRIDE, channels)
+                    if row < 0:
+                        copy_numbers(above, (left + m) * channels, values, m * STRIDE, channels)
+                    else:
+                        copy_numbers(x, (row * width + left + m) * channels, values, m * STRIDE, channels)
                 factor = _left(values, narrow, channels)
                 for panel in range(len(enter)):
                     multiply_tile(factor, enter, panel, sums, steps)
@@ -123,9 +130,12 @@ def _block(  # type: ignore[no-untyped-def]
                     stream[m, k] = 0
             for m in range(count):
                 at = (left + m) * channels
-                above, middle = entered[(row - 1) % 3], entered[row % 3]
-                mix_neighbours(above, middle, ahead, at, depthwise, depthwise_bias, values, m, channels)
-                copy_numbers(x, (here * width + left + m) * channels, stream, m * STRIDE, channels)
+                upper, middle = entered[(row - 2 + ring) % 3], entered[(here + ring) % 3]
+                mix_neighbours(upper, middle, ahead, at, depthwise, depthwise_bias, values, m, channels)
+                if here < 0:
+                    copy_numbers(above, at, stream, m * STRIDE, channels)
+                else:
+                    copy_numbers(x, here * width * channels + at, stream, m * STRIDE, channels)
             factor = _left(values, narrow, channels)
             for panel in range(len(leave)):
                 multiply_tile(factor, leave, panel, sums, steps)
@@ -147,9 +157,10 @@ _PRODUCT = (
     "float32, float32[:, :, ::1], int64, int64, float32[:, ::1], {0}[:, ::1], float32[:, ::1], float32[:, ::1])"
 )
 _BLOCK = (
-    "void(float32[:, :, ::1], float32[:, :, ::1], float32[:, :, ::1], int64, int64, int64, {0}[:, ::1], float32[::1], "
-    "float32[:, ::1], float32[::1], {0}[:, ::1], float32[::1], {0}[:, ::1], float32[::1], {0}[:, ::1], float32[::1], "
-    "float32[:, ::1], {0}[:, ::1], {0}[:, ::1], float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[::1])"
+    "void(float32[:, :, ::1], float32[:, :, ::1], int64, float32[:, :, ::1], float32[:, :, ::1], int64, int64, int64, "
+    "int64, {0}[:, ::1], float32[::1], float32[:, ::1], float32[::1], {0}[:, ::1], float32[::1], {0}[:, ::1], "
+    "float32[::1], {0}[:, ::1], float32[::1], float32[:, ::1], {0}[:, ::1], {0}[:, ::1], float32[:, ::1], "
+    "float32[:, ::1], float32[:, ::1], float32[::1])"
 )
 product_float32 = loop(_PRODUCT.format("float32"))(_product)
 product_bfloat16 = loop(_PRODUCT.format("uint16"))(_product)

@@ -44,6 +44,25 @@ class Block:
     back: Matrix
 
 
+@dataclass
+class Above:
+    """What a block needs of the rows above a band: they are not computed again with it. Kernels keep it up to date.
+
+    rows: how many rows there were. row [0 or 1, columns, channels]: the last of them. entered: what the last two are as
+    the depthwise convolution sees them, in the kernels' own form.
+    """
+
+    rows: int = 0
+    row: Rows | None = None
+    entered: Floats | None = None
+
+    def follow(self, x: Rows, entered: Floats) -> None:
+        """These rows came, and entered."""
+        self.rows, self.entered = self.rows + len(x), entered
+        if len(x):
+            self.row = x[-1:].copy()
+
+
 class Kernels(Protocol):
     """narrow: products of bfloat16, where the processor has them and the networks' type asks for them."""
 
@@ -66,11 +85,21 @@ class Kernels(Protocol):
         """
 
     def block(
-        self, x: Rows, weights: Block, start: int, stop: int, *, narrow: bool, peaks: Floats | None = None
+        self,
+        x: Rows,
+        weights: Block,
+        start: int,
+        stop: int,
+        *,
+        narrow: bool,
+        peaks: Floats | None = None,
+        above: Above | None = None,
     ) -> Rows:
         """Rows start..stop of x through a block. Beyond the rows of x its depthwise convolution sees zeros.
 
         peaks [stop - start, columns / PEAK_WIDTH, rounded up]: becomes the largest gated products, before their bound.
+        above: of the image that x goes on with. Where it has rows, start is -1: the last of them. It becomes that of
+        the rows that follow; the last but one of x must be among those asked for, or the last of the image.
         """
 
     def unfold(self, pixels: Pixels) -> Rows:
@@ -157,10 +186,21 @@ class CompiledKernels:
         return out
 
     def block(
-        self, x: Rows, weights: Block, start: int, stop: int, *, narrow: bool, peaks: Floats | None = None
+        self,
+        x: Rows,
+        weights: Block,
+        start: int,
+        stop: int,
+        *,
+        narrow: bool,
+        peaks: Floats | None = None,
+        above: Above | None = None,
     ) -> Rows:
         """Compute what `Kernels.block` says."""
+        before = Above() if above is None else above
+        row = np.empty((0, *x.shape[1:]), np.float32) if before.row is None else before.row
         self._check(x, np.float32, (None, None, weights.enter.depth))
+        self._check(row, np.float32, (-start if start < 0 else None, *x.shape[1:]))
         out = np.empty((stop - start, *x.shape[1:]), np.float32)
         matrices = (weights.leave, weights.gated, weights.back)
         rest = [array for matrix in matrices for array in self._packed(matrix, narrow=narrow)]
@@ -169,15 +209,24 @@ class CompiledKernels:
         loop = LOOPS.block_bfloat16 if kind == np.uint16 else LOOPS.block_float32
         shape, lanes = (stop - start, -(-x.shape[1] // PEAK_WIDTH)), self._sizes.LANES
         reached = np.zeros((*shape, lanes), np.float32)
+        entered: dict[int, Floats] = {}  # of each part, by where it ends
 
         def work(first: int, last: int) -> None:
-            parts = (x, out, reached, start, start + first, start + last)
+            known = before.entered if first == 0 else None
+            ring = np.zeros((3, (x.shape[1] + 2) * x.shape[2]), np.float32) if known is None else known
+            unentered = start + first + (-1 if known is None else 1)
+            parts = (x, row, before.rows, out, reached, start, start + first, start + last, unentered)
             scratch = self._scratch(np.float32, kind, kind, np.float32, None)
-            entered = np.zeros((3, (x.shape[1] + 2) * x.shape[2]), np.float32)
             peak = np.zeros(lanes, np.float32)
-            loop(*parts, *enter, weights.depthwise, weights.depthwise_bias, *rest, *scratch, entered, peak)
+            loop(*parts, *enter, weights.depthwise, weights.depthwise_bias, *rest, *scratch, ring, peak)
+            entered[last] = ring
 
-        share(stop - start, self._threads, work)
+        if start < stop:
+            share(stop - start, self._threads, work)
+        else:
+            work(0, 0)  # the first row of an image alone: it enters
+        if above is not None:
+            above.follow(x, entered[stop - start])
         if peaks is not None:
             self._check(peaks, np.float32, shape)
             reached.max(2, out=peaks)

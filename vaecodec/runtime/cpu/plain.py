@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaecodec.networks.config import PATCH, PRODUCT_MAX, STREAM_MAX
-from vaecodec.runtime.cpu.kernels import UNBOUNDED, Block, Pixels, Rows
+from vaecodec.runtime.cpu.kernels import UNBOUNDED, Above, Block, Pixels, Rows
 from vaecodec.runtime.cpu.matrices import Floats, Matrix
 from vaecodec.runtime.cpu.tile_sizes import PEAK_WIDTH
 
@@ -51,19 +51,24 @@ class PlainKernels:
         *,
         narrow: bool,  # noqa: ARG002
         peaks: Floats | None = None,
+        above: Above | None = None,
     ) -> Rows:
         """Compute what `Kernels.block` says."""
-        above, below = max(start - 1, 0), min(stop + 1, len(x))
-        entered = _silu(_multiply(x[above:below], weights.enter))
-        edges = (int(start == 0), int(stop == len(x)))
-        padded = np.pad(entered, (edges, (1, 1), (0, 0)))
+        before = Above() if above is None else above
+        entered = _silu(_multiply(x[max(start - 1, 0) : stop + 1], weights.enter))
+        if before.entered is not None:
+            entered = np.concatenate([before.entered, entered])
+        padded = np.pad(entered, ((int(start == 0), int(stop == len(x))), (1, 1), (0, 0)))
+        rows = x[max(start, 0) : stop] if before.row is None else np.concatenate([before.row[start:], x[:stop]])
+        if above is not None:
+            above.follow(x, padded[-2:, 1:-1].copy())
         mixed = np.empty((stop - start, *x.shape[1:]), np.float32)
         mixed[...] = weights.depthwise_bias
         for tap, weight in enumerate(weights.depthwise):
             row, column = divmod(tap, 3)
             mixed += padded[row : row + len(mixed), column : column + x.shape[1]] * weight
         out: Rows = _multiply(mixed, weights.leave)
-        out += x[start:stop]
+        out += rows
         gates, values = np.split(_multiply(out, weights.gated), 2, axis=2)
         inner = _silu(gates)
         inner *= values

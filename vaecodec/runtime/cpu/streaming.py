@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from vaecodec.runtime.cpu.kernels import Block, Kernels, Rows
+from vaecodec.runtime.cpu.kernels import Above, Block, Kernels, Rows
 from vaecodec.runtime.cpu.matrices import Floats
 from vaecodec.runtime.cpu.tile_sizes import PEAK_WIDTH
 from vaecodec.runtime.windows import Window
@@ -78,26 +78,23 @@ class BlockRows:
 
     def __init__(self, kernels: Kernels, block: Block, *, narrow: bool, peaks: Peaks | None = None) -> None:
         self._kernels, self._block, self._narrow, self._peaks = kernels, block, narrow, peaks
-        self._top = 0  # the next row of the result
-        self._kept: Rows | None = None
-        self._done = 0  # of the rows that are kept
+        self._above = Above()
 
     def push(self, x: Rows | None, *, last: bool) -> Rows | None:
         """The next rows -> those results that are complete."""
-        rows = joined([self._kept, x])
-        if rows is None:
-            return None
-        start, stop = self._done, len(rows) if last else len(rows) - 1
-        self._kept, self._done = rows[-2:].copy(), min(1, len(rows) - 1)
-        if start >= stop:
-            return None
-        if self._peaks is None:
-            return self._kernels.block(rows, self._block, start, stop, narrow=self._narrow)
-        peaks = np.zeros((stop - start, self._peaks.squares.shape[1]), np.float32)
-        result = self._kernels.block(rows, self._block, start, stop, narrow=self._narrow, peaks=peaks)
-        self._peaks.note(self._top, peaks)
-        self._top += stop - start
-        return result
+        if x is None:
+            if not last or self._above.row is None:
+                return None
+            x = self._above.row[:0]
+        top = max(0, self._above.rows - 1)
+        start, stop = top - self._above.rows, len(x) if last else len(x) - 1
+        peaks = None
+        if self._peaks is not None:
+            peaks = np.zeros((stop - start, self._peaks.squares.shape[1]), np.float32)
+        result = self._kernels.block(x, self._block, start, stop, narrow=self._narrow, peaks=peaks, above=self._above)
+        if self._peaks is not None and peaks is not None:
+            self._peaks.note(top, peaks)
+        return result if len(result) else None
 
 
 def joined(parts: Sequence[Rows | None]) -> Rows | None:
