@@ -196,6 +196,7 @@ def scale_out() -> str:
     rows = [
         ("images a second, one worker (one core)", f"{one['images_per_s']:.1f}"),
         ("images a second, two workers", f"{two['images_per_s']:.1f}, {ratio(record):.2f} times (in pixels)"),
+        ("processor seconds a second, one worker and two", f"{one['cores']:.2f} and {two['cores']:.2f}"),
         ("processor seconds an image", f"{one['cpu_s_per_image']:.3f}"),
         ("peak memory of an actor", f"{max(one['peak_bytes'], two['peak_bytes']) / 2**20:.0f} MiB"),
         ("a photograph of 12 megapixels", f"{large['cpu_s_per_image']:.2f} processor seconds, JPEG to .vaec"),

@@ -66,7 +66,8 @@ def verdict(record: records.Record) -> str:
     problems = "; ".join(failure["problems"]) or "nothing lost, partial or made twice"
     return (
         f"one process {record['local']['wall_s']} s\none worker {one['images_per_s']} images/s, two "
-        f"{two['images_per_s']} images/s: {ratio(record):.2f} times\n{failure['killed']} worker killed, "
+        f"{two['images_per_s']} images/s: {ratio(record):.2f} times, with {two['cores'] / one['cores']:.2f} times the "
+        f"processor time\n{failure['killed']} worker killed, "
         f"{failure['nodes_added']} node added, {failure['workers']} workers in all: {problems}\n"
         f"again: {record['again']['skipped']} skipped, {record['again']['made']} made"
     )
@@ -226,7 +227,7 @@ class _Watch:
             self._seen.append((time.perf_counter(), rows, sum(self._cpu.values())))
 
     def result(self) -> records.Record:
-        """Throughput, and processor seconds an image, from the first files on; one file is no throughput."""
+        """Throughput, processor seconds an image and a second, from the first files on; one file is no throughput."""
         first, last = self._seen[0], self._seen[-1]
         seconds, images, cpu = (b - a for a, b in zip(first, last, strict=True))
         pixels = sum(int(row["width"]) * int(row["height"]) for row in _rows(self._report)[first[1] : last[1]])
@@ -234,6 +235,7 @@ class _Watch:
             "images_per_s": round(images / seconds, 2),
             "megapixels_per_s": round(pixels / seconds / 1e6, 3),
             "cpu_s_per_image": round(cpu / images, 4),
+            "cores": round(cpu / seconds, 2),
             "peak_bytes": max(self._peak.values(), default=0),
         }
 

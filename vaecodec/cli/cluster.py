@@ -91,7 +91,7 @@ class Cluster:
                 for number, outcome in self._outcomes(waiting, task.work, machine):
                     if number not in results.outcomes:
                         runner.finish(number, outcome)
-                message = "the workers that had it died; --resume tries again"
+                message = "the workers that had it died or failed, Ray's logs say why; --resume tries again"
                 for number, job in ((number, job) for chain in waiting for number, job in chain):
                     if number not in results.outcomes:
                         runner.finish(number, Outcome(job, failure=(Exit.BACKEND, message)))
