@@ -246,20 +246,20 @@ def test_bands_give_what_the_whole_gives(kernels: Kernels, bands: list[int]) -> 
     blocks = [_block(16, 1)[1] for _ in range(3)]
     double = _matrix(64, 16)
     x = _random(14, 6, 16)
-    whole, told = x, [Peaks(14, 6) for _ in blocks]
-    for block, whole_peaks in zip(blocks, told, strict=True):
+    whole, whole_peaks = x, [Peaks(14, 6) for _ in blocks]
+    for block, largest in zip(blocks, whole_peaks, strict=True):
         peaks = np.zeros((14, 1), np.float32)
         whole = kernels.block(whole, block, 0, len(whole), narrow=False, peaks=peaks)
-        whole_peaks.note(0, peaks)
+        largest.note(0, peaks)
     whole = kernels.product(whole, double, fold=2)
-    found = [Peaks(14, 6) for _ in blocks]
-    stages = [BlockRows(kernels, block, narrow=False, peaks=p) for block, p in zip(blocks, found, strict=True)]
+    band_peaks = [Peaks(14, 6) for _ in blocks]
+    stages = [BlockRows(kernels, block, narrow=False, peaks=p) for block, p in zip(blocks, band_peaks, strict=True)]
     stream = RowStream([*stages, SingleRows(lambda rows: kernels.product(rows, double, fold=2), 2)])
     edges = np.cumsum([0, *(2 * band for band in bands)])
     parts = [stream.push(x[a:b], last=b == 14) for a, b in pairwise(edges)]
     assert np.array_equal(np.concatenate([part for part in parts if part is not None]), whole)
-    for peaks_found, peaks_told in zip(found, told, strict=True):
-        assert np.array_equal(peaks_found.squares, peaks_told.squares)
+    for largest, expected in zip(band_peaks, whole_peaks, strict=True):
+        assert np.array_equal(largest.squares, expected.squares)
 
 
 @BOTH
@@ -270,11 +270,11 @@ def test_rows_may_come_one_by_one(kernels: Kernels) -> None:
     block = BlockRows(kernels, weights, narrow=False)
     parts = [block.push(x[row : row + 1], last=row == 8) for row in range(9)]
     assert parts[0] is None
-    found = np.concatenate([part for part in parts if part is not None])
-    assert np.array_equal(found, kernels.block(x, weights, 0, 9, narrow=False))
+    result = np.concatenate([part for part in parts if part is not None])
+    assert np.array_equal(result, kernels.block(x, weights, 0, 9, narrow=False))
     late = BlockRows(kernels, weights, narrow=False)
     parts = [late.push(x, last=False), late.push(None, last=False), late.push(None, last=True)]
-    assert np.array_equal(np.concatenate([part for part in parts if part is not None]), found)
+    assert np.array_equal(np.concatenate([part for part in parts if part is not None]), result)
 
 
 def test_rows_above_that_are_missing_are_refused() -> None:
