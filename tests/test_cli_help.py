@@ -73,6 +73,12 @@ def test_every_option_is_documented(name: str) -> None:
             assert f"`{max(option.opts, key=len)}" in section + shared, (name, option.opts)
 
 
+def test_the_commands_without_json_are_those_that_are_named() -> None:
+    without = [name for name, c in COMMANDS.items() if not any("--json" in p.opts for p in c.params)]
+    *names, last = without
+    assert f"with every command but {', '.join(names)} and {last}." in DOCS
+
+
 def test_no_option_is_documented_that_is_none() -> None:
     known = {
         name

@@ -130,6 +130,23 @@ def test_weights_that_are_no_numbers_are_refused_at_load(tmp_path: Path, tiny_mo
         Codec(tmp_path / "bad.safetensors", device="cpu")
 
 
+@pytest.mark.parametrize("mode", ["neural", "auto"])
+@pytest.mark.parametrize("value", [6e4, -6e4])
+def test_weights_far_too_large_make_no_file_that_cannot_be_read(
+    command: Command, own: Path, value: float, mode: str
+) -> None:
+    stored = read_model(Path("mine.safetensors"))
+    changed = {
+        name: np.full_like(array, value)
+        for name, array in stored.tensors.items()
+        if name.startswith("net.") and array.dtype.kind == "f"
+    }
+    write_model(Path("hot.safetensors"), stored.tensors | changed, stored.card)
+    done = command("compress", "photo.png", "-o", "hot.vaec", "--model", "hot.safetensors", "--mode", mode)
+    assert (done.code, done.err.count("\n")) == (Exit.CODING, 1)
+    assert not Path("hot.vaec").exists()
+
+
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.bool_, np.int64])
 @pytest.mark.parametrize(
     "name", ["int.y.sizes", "int.z.sizes", "int.z_table", "int.y.frequencies", "int.h_scale.0.bias", "net"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from tests.conftest import Command
+from vaecodec.cli.exits import Exit
 from vaecodec.cli.sources import Selection
 
 
@@ -46,6 +48,46 @@ def test_folders_give_regular_files_only(command: Command, tree: Path, jobs: str
     assert done.code == 0
     assert len(list(Path("out").rglob("*.vaec"))) == 4
     assert "note: 5 other files left alone: 1 .txt, 1 hidden, 2 special, 1 without extension" in done.err
+
+
+@pytest.fixture
+def _locked(monkeypatch: pytest.MonkeyPatch, tree: Path) -> None:
+    """photos/deep/old may not be listed, as with the rights 000 by anybody but root."""
+    scandir = os.scandir
+
+    def refuse(path: str) -> object:
+        if str(path).endswith(("old", "closed")):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr("os.scandir", refuse)
+
+
+@pytest.mark.usefixtures("_locked")
+@pytest.mark.parametrize("options", [[], ["-j", "3"], ["--resume"], ["--dry-run"]], ids=str)
+def test_a_folder_that_cannot_be_listed_is_a_failure(command: Command, options: list[str]) -> None:
+    """Its photographs would be missing in a copy that looks complete."""
+    done = command("compress", "-r", "photos", "-o", "out", *options)
+    assert done.code == Exit.FILE_SYSTEM
+    assert "vaecodec: photos/deep/old: Permission denied\n" in done.err
+    assert "1 of 4 files failed" in done.err
+    assert len(list(Path("out").rglob("*.vaec"))) == (0 if "--dry-run" in options else 3)
+    done = command("compress", "-r", "photos", "-o", "out", "--overwrite", "--exclude", "deep/old", *options)
+    assert (done.code, "Permission" in done.err) == (0, False)
+
+
+@pytest.mark.usefixtures("_locked")
+def test_a_named_folder_that_cannot_be_listed_stops_the_run(command: Command) -> None:
+    Path("closed").mkdir()
+    done = command("compress", "-r", "photos", "closed", "-o", "out")
+    assert (done.code, done.err) == (Exit.FILE_SYSTEM, "vaecodec: closed: Permission denied\n")
+    assert not Path("out").exists()
+
+
+def test_a_dry_run_names_what_may_not_be_read(command: Command, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.access", lambda path, _: "a.png" not in str(path))
+    done = command("compress", "-r", "photos", "-o", "out", "--dry-run")
+    assert (done.code, "photos/a.png: Permission denied" in done.err) == (Exit.FILE_SYSTEM, True)
 
 
 def test_include_and_exclude(command: Command, tree: Path) -> None:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tests.conftest import Command
-from vaecodec.cli.exits import Exit
+from vaecodec.cli.exits import Exit, Fatal
+from vaecodec.cli.table import Table
 
 
 @pytest.fixture
@@ -49,6 +50,43 @@ def test_a_table_never_takes_the_place_of_another_file(command: Command, folder:
         assert not Path("out").exists()  # refused before the work
     assert (folder / "a.png").read_bytes() == photo
     assert Path("notes.txt").read_text() == "mine"
+
+
+FULL = Path("/dev/full")
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="no device that is always full")
+def test_a_full_disk_is_one_line_that_names_the_table(
+    command: Command, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ["compress", "-r", "photos", "-o", "out", "--report"]
+    done = command(*arguments, str(FULL))
+    assert (done.code, done.err) == (Exit.FILE_SYSTEM, "vaecodec: /dev/full: No space left on device\n")
+    assert not Path("out").exists()
+    begin = Table._begin
+
+    def fill(table: Table, path: Path, *, overwrite: bool) -> None:
+        """From the first row on there is no room."""
+        begin(table, path, overwrite=overwrite)
+        table.close()
+        table._file = FULL.open("wb")
+
+    monkeypatch.setattr(Table, "_begin", fill)
+    done = command(*arguments, "table.csv")
+    assert (done.code, done.err) == (Exit.FILE_SYSTEM, "vaecodec: /dev/full: No space left on device\n")
+    assert [path.name for path in Path("out").iterdir()] == ["a.vaec"]
+
+
+def test_a_table_without_room_for_its_header_is_not_left(
+    command: Command, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(table: Table, _: object) -> None:
+        raise Fatal(OSError(28, "No space left on device", "table.csv"))
+
+    monkeypatch.setattr(Table, "_write", refuse)
+    done = command("compress", "-r", "photos", "-o", "out", "--report", "table.csv")
+    assert (done.code, done.err) == (Exit.FILE_SYSTEM, "vaecodec: table.csv: No space left on device\n")
+    assert not Path("table.csv").exists()
 
 
 def test_overwrite_replaces_a_table(command: Command, folder: Path) -> None:

@@ -102,6 +102,13 @@ def test_devices_are_written_to_not_replaced() -> None:
     assert stat.S_ISCHR(os.stat("/dev/null").st_mode)  # noqa: PTH116
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_device_that_takes_nothing_is_named() -> None:
+    with pytest.raises(OSError, match="No space left") as caught:
+        write_atomic("/dev/full", b"much")
+    assert caught.value.filename == "/dev/full"
+
+
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError):
         write_atomic(tmp_path, b"1", overwrite=True)

@@ -39,7 +39,7 @@ def write_atomic(
     """
     target = Path(path)
     if is_special(target):
-        target.write_bytes(data)
+        _write_special(target, data)
         return
     refuse_existing(target, overwrite=overwrite)
     if overwrite:
@@ -93,6 +93,14 @@ def is_special(path: Path) -> bool:
         mode = path.stat().st_mode
         return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
     return False
+
+
+def _write_special(target: Path, data: bytes) -> None:
+    try:
+        target.write_bytes(data)
+    except OSError as error:
+        error.filename = str(target)  # writing names none, only opening does
+        raise
 
 
 def _temporary_start(target: Path) -> str:

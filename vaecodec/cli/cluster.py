@@ -170,6 +170,7 @@ def _not_made(chain: Chain, runner: Runner, overwrite: bool) -> list[tuple[int, 
     """What of a chain is to be done elsewhere: an output that is there already, or cannot be made, is told of here."""
 
     def is_free(job: Job) -> Record:
+        job.check_source()
         job.check_output(overwrite=overwrite)
         return {}
 

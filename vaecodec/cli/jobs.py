@@ -22,12 +22,14 @@ class Job:
     """One file: ``source`` and ``output`` are paths, URLs or ``-``; ``output`` is None where nothing is written.
 
     source_state, output_state: of URLs, what their store said before the run; None for an output that was absent.
+    error: of a source that could not even be listed.
     """
 
     source: str
     output: str | None = None
     source_state: State | None = None
     output_state: State | None = None
+    error: OSError | None = None
 
     @property
     def name(self) -> str:
@@ -76,12 +78,18 @@ class Job:
         elif self.output_url is not None and self.output_state is not None and not overwrite:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), self.output_url)
 
+    def check_source(self) -> None:
+        """Before the work: raise what the listing of a folder raised."""
+        if self.error is not None:
+            raise self.error
+
     def output_exists(self) -> bool:
         """True where the output is a file that is there, or an object that was there before the run."""
         return self.output_state is not None or (self.output_path is not None and self.output_path.is_file())
 
     def read(self) -> bytes:
         """All bytes of the source. Raises OSError."""
+        self.check_source()
         if is_url(self.source):
             return urls.read(self.source)
         if self.source == STDIO:

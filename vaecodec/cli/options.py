@@ -261,13 +261,21 @@ def planning(placement: Placement, skip: Callable[[Job], bool]) -> Task:
     """What --dry-run does with each file: say where it would go, and fail where it would fail for its name."""
 
     def work(job: Job) -> Record:
-        if not _exists(job):
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), job.source)
+        _check_source(job)
         job.check_output(overwrite=placement.overwrite)
         exists = job.output_exists() or (job.output_path is not None and job.output_path.exists())
         return {"output": job.output, "planned": "would be replaced" if exists else "would be made"}
 
     return Task(work, "planning", skip, plan_lines)
+
+
+def _check_source(job: Job) -> None:
+    """Raises OSError for a source that is not there, or that may not be read."""
+    job.check_source()
+    if not _exists(job):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), job.source)
+    if job.source != STDIO and not is_url(job.source) and not os.access(job.source, os.R_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), job.source)
 
 
 def _exists(job: Job) -> bool:

@@ -68,7 +68,7 @@ class Placement:
     def _place(self, sources: Sequence[Source], new_suffix: str, *, has_folder: bool) -> list[Job]:
         output = self.output
         if output is None:
-            return [Job(s.path, self._beside(s.path, new_suffix), s.state) for s in sources]
+            return [Job(s.path, self._beside(s.path, new_suffix), s.state, error=s.error) for s in sources]
         if not output:
             message = "-o '' names neither a file nor a folder."
             raise click.UsageError(message)
@@ -84,7 +84,9 @@ class Placement:
         if any(source.path == STDIO for source in sources):
             message = "standard input has no name: give -o a file, not a folder."
             raise click.UsageError(message)
-        return [Job(s.path, _below(output, self._renamed(s.relative, new_suffix)), s.state) for s in sources]
+        return [
+            Job(s.path, _below(output, self._renamed(s.relative, new_suffix)), s.state, error=s.error) for s in sources
+        ]
 
     def _beside(self, source: str, new_suffix: str) -> str:
         """Where the output of a source goes without -o."""
@@ -145,7 +147,7 @@ def _below(folder: str, relative: Path) -> str:
 
 def find_jobs(selection: Selection, suffixes: Sequence[str]) -> list[Job]:
     """The jobs of a command that writes nothing."""
-    return [Job(source.path, source_state=source.state) for source in selection.find(suffixes)]
+    return [Job(source.path, source_state=source.state, error=source.error) for source in selection.find(suffixes)]
 
 
 _FILE_SUFFIXES = {*PHOTO_SUFFIXES, *PLUGINS, *VAEC_SUFFIXES}

@@ -53,12 +53,13 @@ def photo_suffixes() -> tuple[str, ...]:
 class Source:
     """A file to work on: a path or a URL. relative: where it lies below the folder that it was taken from.
 
-    state: what the listing of that folder says of an object behind a URL.
+    state: what the listing of that folder says of an object behind a URL. error: of a folder that cannot be listed.
     """
 
     path: str
     relative: Path
     state: State | None = None
+    error: OSError | None = None
 
 
 @dataclass
@@ -147,8 +148,23 @@ class Selection:
         if not self.recursive:
             message = f"{name} is a folder: -r takes the files in it."
             raise click.UsageError(message)
-        inside = [Source(str(path), path.relative_to(name)) for path in self._walk(Path(name), suffixes)]
-        return _not_empty(inside, name, suffixes)
+        unlisted: list[OSError] = []
+        inside = [Source(str(path), path.relative_to(name)) for path in self._walk(Path(name), suffixes, unlisted)]
+        return _not_empty(inside + self._failing(unlisted, Path(name)), name, suffixes)
+
+    def _failing(self, errors: Sequence[OSError], folder: Path) -> list[Source]:
+        """Of folders below one that could not be listed: their photos must not be missing without a word.
+
+        Raises Fatal where it is the folder itself.
+        """
+        failing = []
+        for error in errors:
+            path = Path(str(error.filename))
+            if path == folder:
+                raise Fatal(error)
+            if not _matches(path.relative_to(folder), self.exclude):
+                failing.append(Source(str(path), path.relative_to(folder), error=error))
+        return failing
 
     def _expand_url(self, name: str, suffixes: Sequence[str]) -> list[Source]:
         """An object, those that a pattern names, or with -r those below it. Raises Fatal where a store refuses."""
@@ -180,9 +196,12 @@ class Selection:
             self.left_alone[kind] += 1
         return kind is None
 
-    def _walk(self, folder: Path, suffixes: Sequence[str]) -> Iterator[Path]:
-        """The files below a folder in a stable order; hidden ones are left alone, links to folders are not followed."""
-        for root, folders, names in os.walk(folder):
+    def _walk(self, folder: Path, suffixes: Sequence[str], unlisted: list[OSError]) -> Iterator[Path]:
+        """The files below a folder in a stable order; hidden ones are left alone, links to folders are not followed.
+
+        unlisted: gets the errors of folders that cannot be listed.
+        """
+        for root, folders, names in os.walk(folder, onerror=unlisted.append):
             self.left_alone["hidden"] += sum(name.startswith(".") for name in folders)
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             for name in sorted(names):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 from collections.abc import Sequence
@@ -38,10 +39,21 @@ class Table:
             if appends:
                 self._continue(job.output_path)
             else:
-                self._file = job.output_path.open("wb" if placement.overwrite or is_special(job.output_path) else "xb")
-                self._write(COLUMNS)
+                self._begin(job.output_path, overwrite=placement.overwrite)
         except OSError as error:
             raise Fatal(error) from error
+
+    def _begin(self, path: Path, *, overwrite: bool) -> None:
+        """Write the header. A file that was made for it and cannot hold it goes again. Raises OSError and Fatal."""
+        is_new = not overwrite and not is_special(path)
+        self._file = path.open("xb" if is_new else "wb")
+        try:
+            self._write(COLUMNS)
+        except Fatal:
+            self.close()
+            if is_new:
+                path.unlink()
+            raise
 
     def _continue(self, path: Path) -> None:
         """Go on behind the last whole row. Raises OSError for a file that is no such table."""
@@ -64,10 +76,7 @@ class Table:
         kept = outcome.record is not None and "kept" in outcome.record
         row["status"] = "skipped" if outcome.skipped else "failed" if outcome.failure else "kept" if kept else "made"
         row["error"] = "" if outcome.failure is None else outcome.failure[1]
-        try:
-            self._write([row.get(name, "") for name in COLUMNS])
-        except OSError as error:
-            raise Fatal(error) from error
+        self._write([row.get(name, "") for name in COLUMNS])
 
     def close(self) -> None:
         """Close the file; what was added is in it already."""
@@ -75,12 +84,20 @@ class Table:
             self._file.close()
 
     def _write(self, values: Sequence[object]) -> None:
+        """Write a row. Raises Fatal, which names the table."""
         if self._file is None:
             return
         text = io.StringIO(newline="")
         csv.writer(text, lineterminator="\r\n").writerow([_escaped(str(value)) for value in values])
-        self._file.write(text.getvalue().encode())
-        self._file.flush()
+        try:
+            self._file.write(text.getvalue().encode())
+            self._file.flush()
+        except OSError as error:
+            error.filename = self._file.name
+            with contextlib.suppress(OSError):  # closing writes again what could not be written
+                self._file.close()
+            self._file = None
+            raise Fatal(error) from error
 
 
 def _escaped(text: str) -> str:
