@@ -38,6 +38,8 @@ SHORTEST, LONGEST = 96, 768
 LARGE_MEGAPIXELS = 12
 POLL_S = 0.5
 STORE_BYTES = 200_000_000
+START_S = "300"
+"""How long Ray waits for a node to start: on a core that others use, too, longer than its 30 seconds."""
 
 Tick = Callable[[int], None]
 
@@ -52,6 +54,7 @@ def main(photos: Path, images: int, large: int, model: str, out: Path) -> None:
     """A folder on a local Ray cluster: throughput of one and two workers, a killed worker, an added node."""
     paths = [str(records.ROOT), str(records.ROOT / "kernels"), os.environ.get("PYTHONPATH", "")]
     os.environ["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)  # of the commands and of Ray's workers
+    os.environ.setdefault("RAY_raylet_start_wait_time_s", START_S)
     with tempfile.TemporaryDirectory() as folder:
         run = _Runs(Path(folder), model)
         run.make_images(photos, images)
