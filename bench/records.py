@@ -40,10 +40,11 @@ def header(command: str | None = None) -> Record:
 
 
 def command_line() -> str:
-    """How this process was started."""
+    """How this process was started; of an absolute path the last name, since the others are of one machine only."""
     program = getattr(sys.modules["__main__"], "__spec__", None)
     name = f"python -m {program.name.removesuffix('.__main__')}" if program else f"python {Path(sys.argv[0]).name}"
-    return shlex.join([*name.split(), *sys.argv[1:]])
+    arguments = [Path(argument).name if Path(argument).is_absolute() else argument for argument in sys.argv[1:]]
+    return shlex.join([*name.split(), *arguments])
 
 
 def environment() -> Record:

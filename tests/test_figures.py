@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -95,3 +96,9 @@ def test_a_header_says_what_made_a_record() -> None:
     header = records.header("python -m bench rd kodak")
     assert list(header) == ["format", "command", "made"]
     assert header["made"]["weights"] == {entry.name: entry.sha256[:8] for entry in manifest()}
+
+
+def test_records_name_no_folder_of_one_machine() -> None:
+    for path in RESULTS.rglob("*.json"):
+        words = shlex.split(str(load(path).get("command", "")))
+        assert not [word for word in words if Path(word).is_absolute()], path
