@@ -34,12 +34,13 @@ from vaecodec.runtime.windows import Y_CELL, Z_CELL, Region, Window, padded_size
 
 @dataclass(frozen=True)
 class Quantized:
-    """What goes into the files of a batch: for each image latents, the scale index uint8 [M, h, w] of every r, and
-    y_hat as rows [h, w, M]."""
+    """What goes into the files of a batch: for each image latents, the scale index uint8 [M, h, w] of every r, y_hat as
+    rows [h, w, M], and whether it is of float32 because bfloat16 was not trusted: then its pixels are, too."""
 
     latents: list[Latents]
     indices: list[NDArray[np.uint8]]
     known: list[Rows]
+    is_widened: list[bool]
 
     @property
     def y_hat(self) -> Rows:
@@ -82,8 +83,10 @@ class CpuPipeline:
         parts = [self._quantize(image, level, dead_zone) for image in source]
         return Quantized(*map(list, zip(*parts, strict=True)))
 
-    def _quantize(self, image: NDArray[Any], level: int, dead_zone: float) -> tuple[Latents, NDArray[np.uint8], Rows]:
-        """Latents, scale index and y_hat of an image (uint8) or of its features.
+    def _quantize(
+        self, image: NDArray[Any], level: int, dead_zone: float
+    ) -> tuple[Latents, NDArray[np.uint8], Rows, bool]:
+        """The parts of a `Quantized` for an image (uint8) or its features.
 
         Raises CodingError for what no decoder could read.
         """
@@ -93,9 +96,9 @@ class CpuPipeline:
             networks = self._networks(level, PATCH * image.shape[0], PATCH * image.shape[1], "target")
         quantized = self._quantize_with(networks, image, level, dead_zone)
         if networks.is_steady:
-            return quantized
+            return *quantized, False
         del quantized
-        return self._quantize_with(networks.widened(), image, level, dead_zone)
+        return *self._quantize_with(networks.widened(), image, level, dead_zone), True
 
     def _quantize_with(
         self, networks: Networks, image: NDArray[Any], level: int, dead_zone: float
@@ -122,8 +125,8 @@ class CpuPipeline:
         return [self._encode(pixels, level) for pixels in pictures]
 
     def _encode(self, pixels: Pixels, level: int) -> CodedLatents:
-        latents, index, y_hat = self._quantize(pixels, level, 0.0)
-        del y_hat
+        latents, index, *rest = self._quantize(pixels, level, 0.0)
+        del rest  # y_hat, which takes memory
         return encode_latents(self._weights.entropy, latents, index, coder=self._coder)
 
     # Decoding
@@ -194,8 +197,8 @@ class CpuPipeline:
         y_hat, latents = np.ascontiguousarray(quantized.known[0]), quantized.latents[0]
         whole = _whole(latents)
         networks = self._networks(level, whole.height, whole.width, "target")
-        if not self._narrow:
-            yield from networks.synthesize(y_hat)
+        if not self._narrow or quantized.is_widened[0]:
+            yield from networks.widened().synthesize(y_hat)
             return
         region = networks.region(whole, whole.height, whole.width)
         pixels = _synthesized(networks, y_hat, region, whole, 1)
