@@ -106,7 +106,7 @@ def test_a_format_without_metadata_is_named(run: Run, jpeg: bytes) -> None:
     run("compress", "photo.jpg")
     done = run("decompress", "photo.vaec", "-o", "a.bmp")
     assert done.code == 0
-    assert "note: photo.vaec: BMP cannot hold the metadata: exif, xmp" in done.err
+    assert "note: photo.vaec: BMP is written without the metadata: exif, xmp" in done.err
 
 
 def test_a_format_without_alpha_is_refused(run: Run) -> None:

@@ -169,7 +169,7 @@ def test_decompressed_pictures_are_turned_where_the_exif_goes(
             assert image.getexif().get(0x010F) == (None if kept is None else "Maker")
         assert f"{size[0]} x {size[1]}" in done.out
         if form == "bmp" and options != ["--strip"]:
-            assert "BMP cannot hold the metadata: exif; the picture is turned upright, in sRGB" in done.err
+            assert "BMP is written without the metadata: exif; the picture is turned upright, in sRGB" in done.err
 
 
 def test_format_and_quality_of_the_output(command: Command, photo: NDArray[np.uint8]) -> None:
@@ -191,6 +191,23 @@ def test_format_and_quality_of_the_output(command: Command, photo: NDArray[np.ui
     assert (done.code, "no image format is known by the extension '.xyz'" in done.err) == (4, True)
     assert command("decompress", "in/a.vaec", "-o", "b.xyz", "--format", "bmp").code == 0
     assert Path("b.xyz").read_bytes().startswith(b"BM")
+
+
+def test_a_format_of_a_plugin(command: Command, photo: NDArray[np.uint8]) -> None:
+    pytest.importorskip("pillow_jxl")
+    _vaec("a.vaec", photo, exif=_exif(6))
+    done = command("decompress", "a.vaec", "-o", "a.jxl")
+    assert done.code == 0
+    assert "JXL is written without the metadata: exif; the picture is turned upright, in sRGB" in done.err
+    expected = np.rot90(vaecodec.decode("a.vaec", as_array=True), -1)
+    errors = []
+    for options in ([], ["--output-quality", "30"]):
+        assert command("decompress", "a.vaec", "-o", "a.jxl", "--overwrite", *options).code == 0
+        with Image.open("a.jxl") as image:
+            assert image.size == (61, 90)
+            errors.append(np.abs(np.asarray(image).astype(int) - expected).mean())
+    assert errors[0] < min(3, errors[1])
+    assert command("compress", "a.jxl", "-o", "b.vaec").code == 0
 
 
 def test_what_pillow_cannot_write_names_the_way_out(photo: NDArray[np.uint8]) -> None:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tests.conftest import Command
+from vaecodec.cli.index import _is_gone
 from vaecodec.codec import Codec
 from vaecodec.errors import BackendError, InputError
 from vaecodec.latents import extra, index
@@ -251,6 +252,18 @@ def test_prune_takes_out_what_is_gone(command: Command, photos: Path) -> None:
     (photos / "5.png").unlink()
     assert "10 images" in command("index", "photos", "-o", "p.index", "--exclude", "broken*").out
     assert "9 images" in command("index", "photos", "-o", "p.index", "--exclude", "broken*", "--prune").out
+
+
+def test_prune_keeps_what_may_not_be_looked_at(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A folder without rights, or a share that is not answering, is no reason to forget its images."""
+    (tmp_path / "file").touch()
+    assert [_is_gone(str(tmp_path / name)) for name in ("file", "absent", "file/below")] == [False, True, True]
+
+    def refuse(path: str) -> None:
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr("vaecodec.cli.index.os.stat", refuse)
+    assert not _is_gone(str(tmp_path / "absent"))
 
 
 def test_no_index_and_no_query_are_said(command: Command, photos: Path) -> None:

@@ -91,7 +91,7 @@ finishing = grouped(
     click.option("--format", "form", metavar="EXT", help="png (default), jpg, webp, tif, avif, ...; else as -o FILE."),
     options.rare(
         "--output-quality", type=click.IntRange(1, 100), metavar="Q",
-        help="Of .jpg, .webp and .avif; else 95, and .webp without loss.",
+        help="Of .jpg, .webp, .avif and .jxl; else 95, and .webp without loss.",
     ),
     options.rare("--strip", is_flag=True, help="Leave EXIF, XMP and profile out; turned upright, in sRGB."),
     options.rare("--auto-rotate", is_flag=True, help="Turn the pixels upright, as the EXIF says."),

@@ -30,10 +30,11 @@ _SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     "JPEG": {"quality": 95, "subsampling": "4:4:4"},
     "WEBP": {"lossless": True},
     "AVIF": {"quality": 95, "subsampling": "4:4:4"},
+    "JXL": {"quality": 95},
     "TIFF": {"compression": "tiff_adobe_deflate"},
 }
 _KEEPS_METADATA = ("AVIF", "JPEG", "PNG", "TIFF", "WEBP")
-_HAS_QUALITY = ("AVIF", "JPEG", "WEBP")
+_HAS_QUALITY = ("AVIF", "JPEG", "JXL", "WEBP")
 _MOST_PROFILE = {
     # Pillow opens no PNG with more.
     "PNG": PngImagePlugin.MAX_TEXT_CHUNK,
@@ -180,7 +181,7 @@ def save_photo(
         lost = sorted(map(str, image.info))
         image = to_pil(stripped(to_picture(image)))
         if lost and not strip:
-            text = f"{form} cannot hold the metadata: {', '.join(lost)}; the picture is turned upright, in sRGB"
+            text = f"{form} is written without the metadata: {', '.join(lost)}; the picture is turned upright, in sRGB"
             warnings.warn(text, UserWarning, stacklevel=2)
     elif auto_rotate:
         image = to_pil(upright(to_picture(image)))

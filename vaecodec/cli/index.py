@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 
 import click
@@ -56,7 +57,7 @@ def index(
             results = run(sources, Task(indexing.work, "indexing", indexing.is_known), console, workers=jobs)
             indexing.commit()
             if prune:
-                gone = [path for path in opened.paths() if not Path(path).exists()]
+                gone = [path for path in opened.paths() if _is_gone(path)]
                 opened.remove(gone)
                 lines.append(f"{len(gone)} taken out: their files are gone")
             if results.stop is None:
@@ -66,3 +67,14 @@ def index(
         except EXPECTED as error:
             raise Fatal(error) from error
     finish(results, console, lines, can_resume=False)
+
+
+def _is_gone(path: str) -> bool:
+    """True for a file that is not there; one whose folder may not be looked into may be."""
+    try:
+        os.stat(path)  # noqa: PTH116 (Path.exists takes a refusal for an absence, or raises it)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
