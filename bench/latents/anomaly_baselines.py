@@ -24,7 +24,7 @@ ORIENTATIONS = 6
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 CROP, BATCH, STEPS = 64, 16, 250
-CHANNELS = (32, 48, 16)
+CHANNELS = (16, 32, 16)
 """Of the autoencoder, from 1/2 to 1/8 of the size."""
 CELL = 16
 

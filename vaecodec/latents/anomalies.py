@@ -342,6 +342,11 @@ def describe(item: object, codec: Codec, method: str, level: int) -> Described:
     if method == "error":
         return _described_error(content, codec, level)
     latents = codec.latents(content) if isinstance(content, Content) else _latents(codec, content, level)
+    return describe_latents(latents, method)
+
+
+def describe_latents(latents: ImageLatents, method: str) -> Described:
+    """The same of latents at hand, for any method but "error"."""
     if method == "bits":
         own = np.log2(1 + np.abs(latents.integers.r).astype(np.float32)).sum(axis=0)
         return _described(latents, latents.inside(latents.bits - 2 * own))
