@@ -2,8 +2,8 @@
 
 Every method of `vaecodec.latents.anomalies` and two baselines are fitted to the normal images of each surface (see
 `surfaces`), and judge its tested ones. Image AUROC is of the mean of the highest 3 % of a map, for all alike; pixel
-AUROC and AUPRO at 0.30 of maps brought to the size of the image, at every fourth row and column. Of the threshold: how many good tested images are
-above it.
+AUROC and AUPRO at 0.30 of maps brought to the size of the image, at every fourth row and column. Of the threshold: how
+many good tested images are above it.
 """
 
 from __future__ import annotations
