@@ -80,6 +80,14 @@ def _place(p_planes, i_b, i_block, FIELDS: tl.constexpr, BLOCK: tl.constexpr):
 
 
 @triton.jit
+def _coded_place(coded, p_planes, p_ends, p_counts, i_b, FIELDS: tl.constexpr):
+    """Each coded element's place among those of its image, and where these begin in the packed buffer."""
+    o_block = i_b * tl.num_programs(0) + tl.program_id(0)
+    start = tl.load(p_ends + o_block) - tl.load(p_counts + o_block)
+    return start + tl.cumsum(coded.to(tl.int32), axis=0) - 1, tl.load(p_planes + i_b * FIELDS + 5)
+
+
+@triton.jit
 def count_coded_kernel(
     p_index, p_planes, p_counts, FIRST_CODED: tl.constexpr, FIELDS: tl.constexpr, BLOCK: tl.constexpr
 ):
@@ -113,15 +121,10 @@ def gather_kernel(
 ):
     """ends int64 [B, blocks]: inclusive prefix sum of counts. Writes one block's coded elements in order."""
     i_b = tl.program_id(1).to(tl.int64)
-    i_block = tl.program_id(0)
-    address, mask = _place(p_planes, i_b, i_block, FIELDS, BLOCK)
+    address, mask = _place(p_planes, i_b, tl.program_id(0), FIELDS, BLOCK)
     index = tl.load(p_index + address, mask=mask, other=0)
     coded = mask & (index >= FIRST_CODED)
-    o_block = i_b * tl.num_programs(0) + i_block
-    start = tl.load(p_ends + o_block) - tl.load(p_counts + o_block)
-    rank = tl.cumsum(coded.to(tl.int32), axis=0) - 1
-    place = start + rank
-    packed = tl.load(p_planes + i_b * FIELDS + 5)
+    place, packed = _coded_place(coded, p_planes, p_ends, p_counts, i_b, FIELDS)
     tl.store(p_coded_index + packed + place, index, mask=coded)
     if WITH_VALUES:
         value = tl.load(p_values + address, mask=coded, other=0).to(tl.int32)
@@ -150,17 +153,13 @@ def scatter_kernel(
     FIELDS: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """The inverse: values int32, 0 where nothing was coded."""
+    """The inverse of gather_kernel: values int32, 0 where nothing was coded."""
     i_b = tl.program_id(1).to(tl.int64)
-    i_block = tl.program_id(0)
-    address, mask = _place(p_planes, i_b, i_block, FIELDS, BLOCK)
+    address, mask = _place(p_planes, i_b, tl.program_id(0), FIELDS, BLOCK)
     index = tl.load(p_index + address, mask=mask, other=0)
     coded = mask & (index >= FIRST_CODED)
-    o_block = i_b * tl.num_programs(0) + i_block
-    start = tl.load(p_ends + o_block) - tl.load(p_counts + o_block)
-    rank = tl.cumsum(coded.to(tl.int32), axis=0) - 1
-    packed = tl.load(p_planes + i_b * FIELDS + 5)
-    value = tl.load(p_coded + packed + start + rank, mask=coded, other=0).to(tl.int32)
+    place, packed = _coded_place(coded, p_planes, p_ends, p_counts, i_b, FIELDS)
+    value = tl.load(p_coded + packed + place, mask=coded, other=0).to(tl.int32)
     if SYMBOLS:
         value = tl.where((value & 1) == 1, (value + 1) >> 1, -(value >> 1))
     tl.store(p_values + address, value, mask=mask)

@@ -60,6 +60,12 @@ def _places(hungry, lane):
 
 
 @triton.jit
+def _group_of(p_group):
+    """A group's image, its first lane, how many lanes it has, and how many its image has."""
+    return tl.load(p_group), tl.load(p_group + 1), tl.load(p_group + 2), tl.load(p_group + 3)
+
+
+@triton.jit
 def _load_row(p_symbols, p_index, j, active):
     """Table and symbol of each lane."""
     table = tl.load(p_index + j, mask=active, other=0).to(tl.int32)
@@ -102,11 +108,7 @@ def rans_encode_kernel(
     """Codes one segment, backwards. Group g owns scratch (int16) from bounds[g] to bounds[g+1] and fills it from its
     end; free int64 [G]: its first used place."""
     i_g = tl.program_id(0).to(tl.int64)
-    p_group = p_groups + i_g * GROUP_FIELDS
-    i_b = tl.load(p_group)
-    first_lane = tl.load(p_group + 1)
-    width = tl.load(p_group + 2)
-    lanes = tl.load(p_group + 3)
+    i_b, first_lane, width, lanes = _group_of(p_groups + i_g * GROUP_FIELDS)
     offset, count, rows = _segment_of(p_offsets, p_counts, i_b, lanes)
     lane = tl.arange(0, GROUP_LANES)
     x = tl.load(p_states + i_g * GROUP_LANES + lane).to(tl.uint32, bitcast=True)
@@ -222,11 +224,7 @@ def rans_decode_kernel(
     FIRST reads the states from the payload, LAST checks the end of the stream.
     """
     i_g = tl.program_id(0).to(tl.int64)
-    p_group = p_groups + i_g * GROUP_FIELDS
-    i_b = tl.load(p_group)
-    first_lane = tl.load(p_group + 1)
-    width = tl.load(p_group + 2)
-    lanes = tl.load(p_group + 3)
+    i_b, first_lane, width, lanes = _group_of(p_groups + i_g * GROUP_FIELDS)
     offset, count, rows = _segment_of(p_offsets, p_counts, i_b, lanes)
     end = tl.load(p_group_end + i_g)
     lane = tl.arange(0, GROUP_LANES)
