@@ -8,7 +8,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 # triton decides between compiling and interpreting when it is imported, so this comes before anything else;
 # asking the driver is enough, and unlike torch.cuda it leaves torch out of tests that must not import it.
@@ -97,6 +97,8 @@ class Done(NamedTuple):
     code: int
     out: str
     err: str
+    raw: bytes
+    """Standard output as it is."""
 
 
 Command = Callable[..., Done]
@@ -115,9 +117,27 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
         result = CliRunner().invoke(cli, list(arguments), input=data)
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
-        return Done(result.exit_code, result.stdout, result.stderr)
+        return Done(result.exit_code, result.stdout, result.stderr, result.stdout_bytes)
 
     return call
+
+
+@pytest.fixture(scope="module")
+def downloads(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the browser of `chromium` puts files that a page offers."""
+    return tmp_path_factory.mktemp("downloads")
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory, downloads: Path) -> Iterator[Any]:
+    """A driver of headless Chromium with a profile of its own."""
+    from bench.chromium import start_chromium
+    from tests.browser import PATIENCE
+
+    driver = start_chromium(tmp_path_factory.mktemp("profile"), downloads)
+    driver.set_script_timeout(PATIENCE)
+    yield driver
+    driver.quit()
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import vaecodec
-from bench.chromium import CHROMIUM, DRIVER, MISSING, start_chromium
+from bench.chromium import CHROMIUM, DRIVER, MISSING
 from vaecodec.compare import photos as photos_module
 from vaecodec.compare.photos import compare_photos
 
@@ -44,13 +44,6 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
         page = compare_photos([("smooth", pixels[0]), ("grainy", pixels[1])], codec, 50)
     path.write_text(page, encoding="utf-8")
     return path
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    driver = start_chromium(tmp_path_factory.mktemp("profile"))
-    yield driver
-    driver.quit()
 
 
 @pytest.fixture

@@ -9,44 +9,24 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import click
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from numpy.typing import NDArray
 from PIL import Image
 
 import vaecodec
+from tests.conftest import Command
 from vaecodec.cli.exits import Exit
 from vaecodec.cli.program import cli
 
 
-class Done(NamedTuple):
-    code: int
-    out: str
-    err: str
-    raw: bytes
-
-
-Run = Callable[..., Done]
-
-
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run a command in an empty folder, in this process: torch and the weights are loaded once for all tests."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments: str, data: bytes | None = None) -> Done:
-        result = CliRunner().invoke(cli, list(arguments), input=data)
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return Done(result.exit_code, result.stdout, result.stderr, result.stdout_bytes)
-
-    return call
+def run(command: Command) -> Command:
+    """Runs a command in an empty folder."""
+    return command
 
 
 def process(*arguments: str, **options: object) -> subprocess.CompletedProcess[bytes]:
@@ -69,7 +49,7 @@ def vaec() -> bytes:
     return vaecodec.encode(np.full((40, 50, 3), 90, np.uint8))
 
 
-def test_there_and_back(run: Run, jpeg: bytes, photo: NDArray[np.uint8]) -> None:
+def test_there_and_back(run: Command, jpeg: bytes, photo: NDArray[np.uint8]) -> None:
     Path("photo.jpg").write_bytes(jpeg)
     done = run("compress", "photo.jpg", "-q", "90")
     assert done.code == 0
@@ -87,7 +67,7 @@ def test_there_and_back(run: Run, jpeg: bytes, photo: NDArray[np.uint8]) -> None
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.webp", "a.tif", "a.avif", "a.png"])
-def test_the_extension_chooses_the_format_and_metadata_goes_along(run: Run, jpeg: bytes, name: str) -> None:
+def test_the_extension_chooses_the_format_and_metadata_goes_along(run: Command, jpeg: bytes, name: str) -> None:
     Path("photo.jpg").write_bytes(jpeg)
     run("compress", "photo.jpg")
     assert run("decompress", "photo.vaec", "-o", name).code == 0
@@ -101,7 +81,7 @@ def test_the_extension_chooses_the_format_and_metadata_goes_along(run: Run, jpeg
             assert image.getexif()[0x0112] == 6
 
 
-def test_a_format_without_metadata_is_named(run: Run, jpeg: bytes) -> None:
+def test_a_format_without_metadata_is_named(run: Command, jpeg: bytes) -> None:
     Path("photo.jpg").write_bytes(jpeg)
     run("compress", "photo.jpg")
     done = run("decompress", "photo.vaec", "-o", "a.bmp")
@@ -109,7 +89,7 @@ def test_a_format_without_metadata_is_named(run: Run, jpeg: bytes) -> None:
     assert "note: photo.vaec: BMP is written without the metadata: exif, xmp" in done.err
 
 
-def test_a_format_without_alpha_is_refused(run: Run) -> None:
+def test_a_format_without_alpha_is_refused(run: Command) -> None:
     Image.new("RGBA", (20, 20), (1, 2, 3, 4)).save("glass.png")
     assert run("compress", "glass.png").code == 0
     done = run("decompress", "glass.vaec", "-o", "glass.jpg")
@@ -120,7 +100,7 @@ def test_a_format_without_alpha_is_refused(run: Run) -> None:
         assert image.getchannel("A").getextrema() == (4, 4)
 
 
-def test_strip_leaves_metadata_out(run: Run, jpeg: bytes) -> None:
+def test_strip_leaves_metadata_out(run: Command, jpeg: bytes) -> None:
     Path("photo.jpg").write_bytes(jpeg)
     run("compress", "photo.jpg", "--strip")
     image = vaecodec.decode(Path("photo.vaec").read_bytes())
@@ -128,7 +108,7 @@ def test_strip_leaves_metadata_out(run: Run, jpeg: bytes) -> None:
     assert "xmp" not in image.info
 
 
-def test_quality_makes_files_larger(run: Run, jpeg: bytes) -> None:
+def test_quality_makes_files_larger(run: Command, jpeg: bytes) -> None:
     Path("photo.jpg").write_bytes(jpeg)
     assert run("compress", "photo.jpg", "-q", "20", "-o", "a.vaec").code == 0
     assert run("compress", "photo.jpg", "-q", "80", "-o", "b.vaec").code == 0
@@ -137,7 +117,7 @@ def test_quality_makes_files_larger(run: Run, jpeg: bytes) -> None:
     assert a.level < b.level
 
 
-def test_tune_chooses_the_variant(run: Run, jpeg: bytes) -> None:
+def test_tune_chooses_the_variant(run: Command, jpeg: bytes) -> None:
     Path("photo.jpg").write_bytes(jpeg)
     asked = {"a": (), "b": ("--tune", "psnr"), "c": ("--tune", "perceptual"), "d": ("--model", "base")}
     for name, options in asked.items():
@@ -150,7 +130,7 @@ def test_tune_chooses_the_variant(run: Run, jpeg: bytes) -> None:
     assert not Path("e.vaec").exists()
 
 
-def test_pipes(run: Run, jpeg: bytes) -> None:
+def test_pipes(run: Command, jpeg: bytes) -> None:
     done = run("compress", "-", data=jpeg)
     assert done.code == 0
     assert vaecodec.inspect(done.raw).width == 90
@@ -165,7 +145,7 @@ def test_pipes(run: Run, jpeg: bytes) -> None:
     assert os.listdir() == ["named.vaec"]
 
 
-def test_folders_are_mirrored(run: Run, jpeg: bytes, vaec: bytes) -> None:
+def test_folders_are_mirrored(run: Command, jpeg: bytes, vaec: bytes) -> None:
     for name in ("in/a.jpg", "in/deep/er/B.JPG", "in/.hidden.jpg", "in/.cache/c.jpg", "in/notes.txt"):
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).write_bytes(jpeg)
@@ -179,7 +159,7 @@ def test_folders_are_mirrored(run: Run, jpeg: bytes, vaec: bytes) -> None:
     assert run("verify", "-r", "out").out == "out/a.vaec: ok\nout/deep/er/B.vaec: ok\n"
 
 
-def test_a_bad_file_does_not_stop_the_rest(run: Run, jpeg: bytes) -> None:
+def test_a_bad_file_does_not_stop_the_rest(run: Command, jpeg: bytes) -> None:
     Path("a.jpg").write_bytes(jpeg[:300])
     Path("b.jpg").write_bytes(b"no image")
     Path("c.jpg").write_bytes(jpeg)
@@ -221,7 +201,7 @@ def test_a_bad_file_does_not_stop_the_rest(run: Run, jpeg: bytes) -> None:
     ],
     ids=lambda value: "_".join(value) if isinstance(value, list) else None,
 )
-def test_exit_codes(run: Run, jpeg: bytes, vaec: bytes, arguments: list[str], code: int, words: str) -> None:
+def test_exit_codes(run: Command, jpeg: bytes, vaec: bytes, arguments: list[str], code: int, words: str) -> None:
     Path("photo.jpg").write_bytes(jpeg)
     Path("taken.jpg").write_bytes(jpeg)
     Path("taken.vaec").write_bytes(b"precious")
@@ -242,7 +222,7 @@ def test_exit_codes(run: Run, jpeg: bytes, vaec: bytes, arguments: list[str], co
     assert set(os.listdir()) - before <= {"photo.vaec"}
 
 
-def test_overwrite(run: Run, jpeg: bytes) -> None:
+def test_overwrite(run: Command, jpeg: bytes) -> None:
     Path("photo.jpg").write_bytes(jpeg)
     Path("photo.vaec").write_bytes(b"old")
     assert run("compress", "photo.jpg").code == 6
@@ -250,7 +230,7 @@ def test_overwrite(run: Run, jpeg: bytes) -> None:
     assert Path("photo.vaec").read_bytes() != b"old"
 
 
-def test_two_photos_do_not_become_one_file(run: Run, jpeg: bytes) -> None:
+def test_two_photos_do_not_become_one_file(run: Command, jpeg: bytes) -> None:
     Path("photo.jpg").write_bytes(jpeg)
     Path("photo.jpeg").write_bytes(jpeg)
     done = run("compress", "photo.jpg", "photo.jpeg", "--overwrite")
@@ -258,7 +238,7 @@ def test_two_photos_do_not_become_one_file(run: Run, jpeg: bytes) -> None:
     assert "photo.vaec is already made from photo.jpg" in done.err
 
 
-def test_json_of_compress(run: Run, jpeg: bytes) -> None:
+def test_json_of_compress(run: Command, jpeg: bytes) -> None:
     Path("photo.jpg").write_bytes(jpeg)
     done = run("compress", "photo.jpg", "nope.jpg", "-o", "out", "--json")
     assert done.code == 5
@@ -275,7 +255,7 @@ def test_json_of_compress(run: Run, jpeg: bytes) -> None:
     assert failure["error"]["exit_code"] == 5
 
 
-def test_json_of_info_verify_and_decompress(run: Run, vaec: bytes) -> None:
+def test_json_of_info_verify_and_decompress(run: Command, vaec: bytes) -> None:
     Path("a.vaec").write_bytes(vaec)
     (info,) = json.loads(run("info", "a.vaec", "--json").out)["files"]
     assert (info["width"], info["height"], info["mode"]) == (50, 40, "RGB")
@@ -287,7 +267,7 @@ def test_json_of_info_verify_and_decompress(run: Run, vaec: bytes) -> None:
     assert decoded["output"] == "a.png"
 
 
-def test_info_for_people(run: Run, vaec: bytes) -> None:
+def test_info_for_people(run: Command, vaec: bytes) -> None:
     Path("a.vaec").write_bytes(vaec)
     done = run("info", "a.vaec")
     assert done.code == 0
@@ -295,14 +275,14 @@ def test_info_for_people(run: Run, vaec: bytes) -> None:
         assert words in done.out
 
 
-def test_notes_reach_the_user(run: Run) -> None:
+def test_notes_reach_the_user(run: Command) -> None:
     Image.fromarray(np.full((9, 9), 30000, np.uint16)).save("deep.png")
     done = run("compress", "deep.png")
     assert done.code == 0
     assert "note: deep.png: mode I;16 is reduced to 8 bits" in done.err
 
 
-def test_compare(run: Run, jpeg: bytes) -> None:
+def test_compare(run: Command, jpeg: bytes) -> None:
     Path("a.jpg").write_bytes(jpeg)
     Path("b.jpg").write_bytes(jpeg)
     done = run("compare", "a.jpg", "b.jpg")
@@ -314,7 +294,7 @@ def test_compare(run: Run, jpeg: bytes) -> None:
     assert sorted(os.listdir()) == ["a.jpg", "b.jpg"]
 
 
-def test_help_shows_examples_and_exit_codes(run: Run) -> None:
+def test_help_shows_examples_and_exit_codes(run: Command) -> None:
     done = run("--help")
     assert "vaecodec compress photo.jpg" in done.out
     assert "Exit codes:" in done.out
@@ -328,7 +308,7 @@ def test_help_shows_examples_and_exit_codes(run: Run) -> None:
         assert all(option.help for option in command.params if isinstance(option, click.Option))
 
 
-def test_version(run: Run) -> None:
+def test_version(run: Command) -> None:
     assert vaecodec.__version__ in run("--version").out
 
 

@@ -9,9 +9,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -20,6 +19,7 @@ from PIL import Image
 
 import vaecodec
 from checks.folders import make_photos, run_with_kills, states
+from tests.conftest import Command
 from vaecodec.cli.program import cli
 from vaecodec.codec import Codec
 from vaecodec.files import discard_leftovers
@@ -27,28 +27,11 @@ from vaecodec.files import discard_leftovers
 TINY = str(Path(__file__).parent / "golden" / "tiny-v1.safetensors")
 
 
-class Done(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Done]
-
-
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(command: Command) -> Command:
     """`vaecodec compress` with the tiny model, in this process, in a folder with a tree of nine photographs."""
-    monkeypatch.chdir(tmp_path)
     make_photos(Path("photos"), 9, seed=3)
-
-    def call(*arguments: str) -> Done:
-        result = CliRunner().invoke(cli, ["compress", "--model", TINY, *arguments])
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return Done(result.exit_code, result.stdout, result.stderr)
-
-    return call
+    return partial(command, "compress", "--model", TINY)
 
 
 def _outputs(folder: str = "out") -> list[str]:
@@ -60,7 +43,7 @@ def _photos() -> list[str]:
 
 
 @pytest.mark.parametrize("jobs", ["1", "3"])
-def test_a_tree_is_mirrored(run: Run, jobs: str) -> None:
+def test_a_tree_is_mirrored(run: Command, jobs: str) -> None:
     done = run("-r", "photos", "-o", "out", "-j", jobs)
     assert done.code == 0
     assert _outputs() == _photos()
@@ -70,7 +53,7 @@ def test_a_tree_is_mirrored(run: Run, jobs: str) -> None:
     assert "saved" in lines[-1]
 
 
-def test_files_are_the_same_whatever_the_number_of_jobs(run: Run) -> None:
+def test_files_are_the_same_whatever_the_number_of_jobs(run: Command) -> None:
     run("-r", "photos", "-o", "one", "--mode", "neural")
     run("-r", "photos", "-o", "three", "-j", "3", "--mode", "neural")
     codec = Codec(TINY, device="cpu")
@@ -83,7 +66,7 @@ def test_files_are_the_same_whatever_the_number_of_jobs(run: Run) -> None:
 
 
 @pytest.mark.parametrize("jobs", ["1", "3"])
-def test_a_bad_file_stops_nothing(run: Run, jobs: str) -> None:
+def test_a_bad_file_stops_nothing(run: Command, jobs: str) -> None:
     Path("photos/album1/bad.jpg").write_bytes(b"\xff\xd8\xff no picture")
     done = run("-r", "photos", "-o", "out", "-j", jobs)
     assert done.code == 4
@@ -92,7 +75,7 @@ def test_a_bad_file_stops_nothing(run: Run, jobs: str) -> None:
 
 
 @pytest.mark.parametrize("jobs", ["1", "3"])
-def test_resume_keeps_what_is_there(run: Run, jobs: str) -> None:
+def test_resume_keeps_what_is_there(run: Command, jobs: str) -> None:
     assert run("-r", "photos/album0", "-o", "out/album0").code == 0
     Path("out/.gone.vaec.0a1b2c3d.tmp").write_bytes(b"of another file")
     leftover = Path("out/album2/.0002.vaec.0a1b2c3d.tmp")
@@ -107,7 +90,7 @@ def test_resume_keeps_what_is_there(run: Run, jobs: str) -> None:
     assert run("-r", "photos", "-o", "out", "--resume").out == "9 files skipped: made before\n"
 
 
-def test_two_photos_of_one_name_are_told_when_resumed(run: Run) -> None:
+def test_two_photos_of_one_name_are_told_when_resumed(run: Command) -> None:
     """The second one has no output of its own, even though there is a file of that name."""
     with Image.open("photos/album0/0000.jpg") as photo:
         photo.save("photos/album0/0000.png")
@@ -117,7 +100,7 @@ def test_two_photos_of_one_name_are_told_when_resumed(run: Run) -> None:
         assert "out/album0/0000.vaec is already made from photos/album0/0000.jpg" in done.err
 
 
-def test_report(run: Run) -> None:
+def test_report(run: Command) -> None:
     run("-r", "photos/album0", "-o", "out/album0")
     Path("photos/bad.jpg").write_bytes(b"no picture")
     run("-r", "photos", "-o", "out", "-j", "2", "--resume", "--report", "table.csv")
@@ -135,7 +118,7 @@ def test_report(run: Run) -> None:
     assert run("-r", "photos", "-o", "out", "--resume", "--report", "no/folder.csv").code == 5
 
 
-def test_notes_name_their_file(run: Run) -> None:
+def test_notes_name_their_file(run: Command) -> None:
     for name in ("a", "b"):
         Image.fromarray(np.full((9, 9), 30000, np.uint16)).save(f"photos/deep-{name}.png")
     done = run("-r", "photos", "-o", "out", "-j", "4")
@@ -143,7 +126,7 @@ def test_notes_name_their_file(run: Run) -> None:
         assert f"note: photos/deep-{name}.png: mode I;16 is reduced to 8 bits" in done.err
 
 
-def test_targets_and_crops_on_the_command_line(run: Run) -> None:
+def test_targets_and_crops_on_the_command_line(run: Command) -> None:
     photo = max(Path("photos").rglob("*.jpg"), key=lambda path: path.stat().st_size)
     assert run(str(photo), "-o", "a.vaec", "--target-size", "2KB").code == 0
     assert Path("a.vaec").stat().st_size <= 2000

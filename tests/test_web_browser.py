@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 import vaecodec
-from bench.chromium import CHROMIUM, DRIVER, MISSING, STRICT_POLICY, Site, call, start_chromium
+from bench.chromium import CHROMIUM, DRIVER, MISSING, STRICT_POLICY, Site, call
 from bench.chromium import wait_for as chromium_wait_for
+from tests.browser import PATIENCE, page_files
 from vaecodec import conformance, container
 from vaecodec.conformance import Expected, errors_of, expectations
 from vaecodec.container import Header, Mode, Tag
@@ -38,23 +39,6 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None or DRIVER is None, reason=MISSI
 
 ROOT = Path(__file__).parents[1]
 TINY = ROOT / "tests" / "golden" / "tiny-v1.safetensors"
-PATIENCE = 120
-"""Seconds; other processes may have the processor."""
-PAGE = '<!doctype html><meta charset="utf-8"><title>t</title><script type="module" src="page.js"></script>'
-PAGE_SCRIPT = ROOT / "tests" / "browser_page.js"
-
-
-@pytest.fixture(scope="module")
-def downloads(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("downloads")
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory, downloads: Path) -> Iterator[Any]:
-    driver = start_chromium(tmp_path_factory.mktemp("profile"), downloads)
-    driver.set_script_timeout(PATIENCE)
-    yield driver
-    driver.quit()
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +48,7 @@ def site() -> Iterator[Site]:
         stored = read_model(path)
         weights = browser_weights(ManifestEntry(stored.card["model_id"], path.stem, str(path), stored.sha256))
         files[f"weights/{weights.name}.safetensors"] = weights.data
-    files |= {"page.html": PAGE.encode(), "page.js": PAGE_SCRIPT.read_bytes()}
+    files |= page_files()
     files |= {f"{expected.name}.vaec": expected.data for expected in expectations()}
     served = Site(files)
     yield served

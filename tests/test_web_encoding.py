@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 import vaecodec
-from bench.chromium import CHROMIUM, DRIVER, MISSING, Site, call, start_chromium, wait_for
+from bench.chromium import CHROMIUM, DRIVER, MISSING, Site, call, wait_for
+from tests.browser import PAGE, PATIENCE, page_files
 from vaecodec import container
 from vaecodec.container import Tag
 from vaecodec.entropy.coding import decode_latents, encode_latents
@@ -36,28 +37,12 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None or DRIVER is None, reason=MISSI
 
 ROOT = Path(__file__).parents[1]
 FAST = "fast-perceptual"
-PATIENCE = 120
-"""Seconds; other processes may have the processor."""
-PAGE = '<!doctype html><meta charset="utf-8"><title>t</title><script type="module" src="page.js"></script>'
-
-
-@pytest.fixture(scope="module")
-def downloads(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("downloads")
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory, downloads: Path) -> Iterator[Any]:
-    driver = start_chromium(tmp_path_factory.mktemp("profile"), downloads)
-    driver.set_script_timeout(PATIENCE)
-    yield driver
-    driver.quit()
 
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[Site]:
     files = site_files([entry_by_name("base-perceptual"), entry_by_name(FAST)], with_scripts=False)
-    files |= {"page.html": PAGE.encode(), "page.js": (ROOT / "tests" / "browser_page.js").read_bytes()}
+    files |= page_files()
     served = Site(files)
     yield served
     served.close()
