@@ -62,7 +62,7 @@ def measure(extras: str = "") -> Record:
 
 
 def megabytes(rows: list[Record], field: str = "bytes", *, without: tuple[str, ...] = ()) -> float:
-    """Of all packages but some."""
+    """The size of all packages but some, in MB."""
     return float(sum(row[field] for row in rows if row["package"] not in without) / 1e6)
 
 

@@ -28,7 +28,7 @@ SIDES = "40 to 600 pixels"
 
 @dataclass(frozen=True)
 class Outcome:
-    """Of the runs: how many were killed, what they had deleted before each kill, what is lost or wrong in the end."""
+    """What became of the runs: how many were killed, what they had deleted before each kill, what is lost or wrong."""
 
     kills: int
     deleted_before_each_kill: list[int]

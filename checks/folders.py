@@ -30,7 +30,7 @@ SUFFIXES = (".avif", ".jpg", ".png")
 
 @dataclass(frozen=True)
 class Outcome:
-    """Of a run with interruptions: processes that were killed, outputs, what went wrong."""
+    """What became of a run with interruptions: processes that were killed, outputs, what went wrong."""
 
     kills: int
     outputs: int

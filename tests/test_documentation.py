@@ -71,6 +71,16 @@ def test_public_names_are_documented_and_typed(name: str) -> None:
             assert signature.return_annotation is not signature.empty, f"{name}.{path} has no return type"
 
 
+@pytest.mark.parametrize("folder", [folder for folder in FOLDERS if folder != "tests"])
+def test_docstrings_are_sentences(folder: str) -> None:
+    """Also of private names, and of what is never installed."""
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    for path in (ROOT / folder).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            text = (ast.get_docstring(node) or "") if isinstance(node, kinds) else ""
+            assert not FRAGMENTS.match(text), f"{path}: {text.splitlines()[0]!r} is no sentence"
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_names_are_words_for_things(path: Path) -> None:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

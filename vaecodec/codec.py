@@ -120,7 +120,7 @@ class Codec:
         return self._engines.own.memory(self.max_memory)
 
     def _pipeline(self, header: Header | None = None) -> Pipeline:
-        """Of the model that a file names, or of the one that encodes."""
+        """The pipeline of the model that a file names, or of the one that encodes."""
         engine = self._engines.own if header is None else self._engines.of(header)
         return engine.pipeline(self.max_memory)
 

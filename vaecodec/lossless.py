@@ -85,7 +85,7 @@ def check(content: bytes, header: Header) -> None:
 
 
 def _tile_size(width: int, height: int, max_memory: int | None) -> tuple[int, int]:
-    """As large as WebP and the memory allow: what is alike in two tiles is coded twice."""
+    """Width and height of tiles as large as WebP and the memory allow: what is alike in two tiles is coded twice."""
     tile_width, tile_height = min(width, container.MAX_TILE), min(height, container.MAX_TILE)
     if max_memory is None:
         return tile_width, tile_height
@@ -127,7 +127,7 @@ def _webp(pixels: Image.Image, method: int, effort: int) -> bytes:
 
 
 def _tiles_within(tiles: Sequence[Tile], window: Window) -> list[Tile]:
-    """Those that have a pixel of it."""
+    """The tiles that have a pixel of the window."""
     return [
         tile
         for tile in tiles

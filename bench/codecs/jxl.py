@@ -9,7 +9,7 @@ from vaecodec.compare.peers import JxlPeer
 
 
 class JpegXl(JxlPeer, Codec):
-    """With libjxl's own default of effort."""
+    """JPEG XL with libjxl's own default of effort."""
 
     title = "JPEG XL (effort 7)"
     qualities = (5, 10, 20, 30, 40, 50, 60, 70, 80, 85, 90, 95, 98)
@@ -19,7 +19,7 @@ class JpegXl(JxlPeer, Codec):
 
 
 class JpegXlSlow(JpegXl):
-    """With the most effort that libjxl's manual recommends for photographs."""
+    """JPEG XL with the most effort that libjxl's manual recommends for photographs."""
 
     name = "jxl-slow"
     title = "JPEG XL (effort 9)"

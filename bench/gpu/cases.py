@@ -124,7 +124,7 @@ def quantize_cases(inputs: Inputs) -> Iterator[Case]:
     options = {"step": STEP, "positions": POSITIONS}
 
     def eager(y: Tensor, mu: Tensor, gain: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-        """As the network does it: full tensors and a mask."""
+        """What the network does: full tensors and a mask."""
         wide = gain[:, :, None, None]
         mask = step_mask(STEP, *y.shape[1:], y.device)
         residual = (wide * (y - mu)).round() * (index > 0)

@@ -178,7 +178,7 @@ def show(console: Console, rows: Sequence[tuple[str, Row]]) -> None:
 
 
 def show_lanes(console: Console, rows: Sequence[tuple[str, Row]]) -> None:
-    """From how many lanes on the GPU codes faster than the CPU: `LEAST_GPU_LANES` should be the largest."""
+    """The number of lanes from which the GPU codes faster than the CPU: `LEAST_GPU_LANES` should be the largest."""
     table = Table(title="lanes where the GPU begins to pay" + (" (interpreted: meaningless)" if INTERPRETED else ""))
     for title in ("size", "kernel", "us a row", "CPU, ns a symbol", "lanes"):
         table.add_column(title, justify="left" if title in ("size", "kernel") else "right")

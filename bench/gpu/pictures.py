@@ -132,8 +132,8 @@ def _pictures(load: Load) -> list[Picture]:
 
 
 def _median_ms(run: Callable[[], object], repeat: bool) -> float:
-    """Of runs that end with all results on the host. The first of them warms up and isn't counted, unless it is the
-    only one."""
+    """The median of runs that end with all results on the host. The first warms up and isn't counted, unless it is
+    the only one."""
     times: list[float] = []
     started = time.perf_counter()
     run()

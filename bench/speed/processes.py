@@ -104,7 +104,7 @@ def decompress_seconds(data: bytes, rounds: int) -> Record:
 
 
 def processor_seconds(arguments: list[str], rounds: int) -> float:
-    """Of a process and what it starts, the least of the rounds; one thread."""
+    """The least of the rounds, of a process and what it starts; one thread."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
     times = []
     for _ in range(rounds):

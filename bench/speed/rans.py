@@ -120,7 +120,7 @@ class Constriction:
 
 
 class ConstrictionInOrder(Constriction):
-    """The same on the symbols as they come, which is what a codec has: sorting and unsorting are part of the work."""
+    """constriction on the symbols as they come, as a codec has them: sorting and unsorting are part of the work."""
 
     title = "constriction ANS, as they come"
 

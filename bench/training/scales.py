@@ -30,7 +30,7 @@ PERCENT = 100.0
 
 
 def float_index(scales: ScaleNetwork, z_hat: Tensor, t: Tensor) -> Tensor:
-    """As `scales(z_hat, t)` with nothing rounded: z_hat [B, N, h, w] -> scale index, not whole [B, M, 4h, 4w]."""
+    """What `scales(z_hat, t)` gives without rounding: z_hat [B, N, h, w] -> scale index, not whole [B, M, 4h, 4w]."""
     x = z_hat
     for number, layer in enumerate(scales.typed_layers()):
         form = layer.form

@@ -117,7 +117,7 @@ def _grid(image: Image.Image, program: _Bytes) -> Image.Image:
 
 
 def _noise(image: Image.Image, program: _Bytes) -> Image.Image:
-    """Of any values, or of 0 and 255 only, in a part of the image."""
+    """Noise of any values, or of 0 and 255 only, in a part of the image."""
     left, upper, right, lower = program.box(image.size)
     rng, bilevel = np.random.default_rng(program.take()), program.take() % 2
     values = rng.integers(0, 256, (lower - upper + 1, right - left + 1, 3), np.uint8)

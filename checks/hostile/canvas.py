@@ -65,7 +65,7 @@ def size(rng: Random) -> tuple[int, int]:
 
 
 def cut_busy(rng: Random, image: Image) -> Image:
-    """As `cut`, of four parts the one with most contrast: pages are mostly empty."""
+    """The part with most contrast of four that `cut` gives: pages are mostly empty."""
     return max((cut(rng, image) for _ in range(4)), key=lambda part: float(part.std()))
 
 
@@ -115,7 +115,7 @@ def _words() -> tuple[str, ...]:
 
 
 def words(rng: Random, count: int) -> list[str]:
-    """Of a real text, from any place on."""
+    """Words of a real text, from any place on."""
     start = int(rng.integers(0, len(_words()) - count))
     return list(_words()[start : start + count])
 

@@ -117,7 +117,7 @@ def run_all(chunks: Sequence[Sequence[Task]], jobs: int) -> Iterator[list[Row]]:
 
 
 def run_chunk(tasks: Sequence[Task]) -> list[list[Row]]:
-    """The same images with each model."""
+    """The rows of the same images with each model."""
     return [task.stored() or run_task(task) for task in tasks]
 
 

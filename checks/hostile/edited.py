@@ -29,7 +29,7 @@ class Photographs:
             raise MissingError(message)
 
     def part(self, rng: Random) -> PillowImage.Image:
-        """Of any photograph, as it is or reduced to 1/2 to 1/8: RGB, of the usual size."""
+        """A part of any photograph, as it is or reduced to 1/2 to 1/8: RGB, of the usual size."""
         whole = _opened(self._paths[rng.integers(0, len(self._paths))])
         if rng.random() < 0.6:
             factor = rng.uniform(2, 8)
@@ -126,7 +126,7 @@ def noisy(rng: Random, image: PillowImage.Image) -> Image:
 
 
 def upscaled(rng: Random, image: PillowImage.Image) -> Image:
-    """By nearest neighbour, to squares or to rectangles."""
+    """The image enlarged by nearest neighbour, to squares or to rectangles."""
     factors = rng.uniform(1.1, 12, 2)
     if rng.random() < 0.7:
         factors = np.array([int(rng.integers(2, 13))] * 2)

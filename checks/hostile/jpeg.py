@@ -37,7 +37,7 @@ class JpegLadder:
         return self._best(most, len)
 
     def psnr_of_scan_within(self, most: int) -> float | None:
-        """The same as if headers and tables cost nothing, as they do in a large image."""
+        """The best PSNR, dB, as if headers and tables cost nothing, as they do in a large image."""
         return self._best(most, lambda data: len(data) - data.index(START_OF_SCAN))
 
     @functools.cached_property
@@ -71,7 +71,7 @@ class JpegLadder:
 
 
 def finite_psnr(first: Image, second: Image) -> float:
-    """As `vaecodec.metrics.psnr`, at most 99 dB."""
+    """What `vaecodec.metrics.psnr` gives, at most 99 dB."""
     return min(MOST_PSNR, psnr(first, second))
 
 

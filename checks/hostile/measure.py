@@ -126,7 +126,7 @@ def encode_all(
 
 
 def decode_all(model: str, dtype: str, files: list[Result[bytes]]) -> list[Result[Image]]:
-    """Of those that could be encoded."""
+    """The decoded images of the files that could be encoded."""
     codec = codec_of(model, dtype)
     good = [file.value for file in files if file.value is not None]
     decoded = iter(each(lambda some: codec.decode_batch(some, as_array=True), good) if good else [])

@@ -44,7 +44,7 @@ def gradient(rng: Random) -> Image:
 
 
 def stripes(rng: Random) -> Image:
-    """Of 1 to 64 pixels, of any share of the period, sharp or sine; sweeps of the frequency, too."""
+    """Stripes of 1 to 64 pixels, of any share of the period, sharp or sine; sweeps of the frequency, too."""
     rows, _ = _grid(rng)
     period = 2 ** rng.uniform(1, 7)
     phase = rows / period if rng.random() < 0.7 else (rows / rows.max()) ** 2 * len(rows) / 4

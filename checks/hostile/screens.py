@@ -35,7 +35,7 @@ def programs(rng: Random) -> list[Image]:
 
 
 def _shot(rng: Random, body: str, dark: bool) -> Image:
-    """Of a whole window; dark: light letters on a dark page."""
+    """The picture of a whole window; dark: light letters on a dark page."""
     paper, ink = ("#16181d", "#d7dae0") if dark else ("#fdfdfd", "#1b1b1b")
     style = (
         f"body{{margin:0;background:{paper};color:{ink};font:{rng.integers(11, 20)}px '{rng.choice(FAMILIES)}';"

@@ -22,7 +22,7 @@ def text(rng: Random) -> Image:
 
 
 def bilevel_text(rng: Random) -> Image:
-    """The same without gray: two colours and nothing between."""
+    """Such lines without gray: two colours and nothing between."""
     return as_array(_lines(rng, smooth=False))
 
 

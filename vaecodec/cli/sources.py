@@ -189,7 +189,7 @@ class Selection:
         return _not_empty(inside, name, suffixes)
 
     def _takes_object(self, key: PurePosixPath, suffixes: Sequence[str]) -> bool:
-        """As for files; a name that would lead out of a folder (..) is left alone, too: anybody may have put it."""
+        """The rule for files; a name that leads out of a folder (..) is left alone, too: anybody may have put it."""
         is_hidden = any(part.startswith(".") for part in key.parts) or key.is_absolute()
         kind = "hidden" if is_hidden else self._kind_of_name(Path(key.name), Path(key), suffixes)
         if kind is not None:

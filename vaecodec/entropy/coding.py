@@ -228,7 +228,7 @@ def decode_latents(
 
 
 def _coded(index: NDArray[np.uint8], coder: RansCoder) -> NDArray[np.uint8]:
-    """Those that are not 0."""
+    """The indices that are not 0."""
     loops = _compiled(coder)
     coded: NDArray[np.uint8] = index[index > 0] if loops is None else loops.coded(index)
     return coded

@@ -14,7 +14,7 @@ ZERO, ONE = np.uint64(0), np.uint64(1)
 
 @loop("void(uint8[::1], uint8[::1])")
 def coded(index, kept):  # type: ignore[no-untyped-def]
-    """Those that are not 0. Without a branch, as `to_symbols_within`."""
+    """The indices that are not 0. Without a branch, as `to_symbols_within`."""
     count = ZERO
     for place in range(np.uint64(index.size)):
         kept[count] = index[place]
@@ -49,7 +49,7 @@ def total_cost(symbols, index, costs):  # type: ignore[no-untyped-def]
 
 @loop("int64(int32[::1], uint8[::1], int32[::1], uint16[::1], uint8[::1], int64[::1], int32[::1])")
 def to_symbols(values, index, largest, symbols, kept, outlier_at, outlier_values):  # type: ignore[no-untyped-def]
-    """The same with values beyond their tables. Returns how many outliers there are."""
+    """What `to_symbols_within` does, with values beyond their tables. Returns how many outliers there are."""
     count, outliers = 0, 0
     for place in range(values.size):
         i = np.int64(index[place])
@@ -68,7 +68,7 @@ def to_symbols(values, index, largest, symbols, kept, outlier_at, outlier_values
 
 @loop("void(uint16[::1], uint8[::1], int64[::1], int64[::1], int32[::1])")
 def to_values(symbols, index, outlier_at, outlier_values, values):  # type: ignore[no-untyped-def]
-    """The inverse. outlier_at rises."""
+    """The inverse of `to_symbols`. outlier_at rises."""
     count, known = ZERO, ZERO
     last = np.uint64(symbols.size) - ONE
     for place in range(np.uint64(index.size)):

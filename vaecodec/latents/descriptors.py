@@ -126,7 +126,7 @@ def _whitening() -> NDArray[np.float32]:
 
 
 def _covariance(grid: int) -> NDArray[np.float64]:
-    """Of the squares of a window less their mean; of trace 1."""
+    """The covariance of the squares of a window less their mean; its trace is 1."""
     rows, columns = np.divmod(np.arange(grid**2), grid)
     distances = np.hypot(rows[:, None] - rows, columns[:, None] - columns) / grid
     centre = np.eye(grid**2) - 1 / grid**2

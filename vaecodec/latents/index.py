@@ -222,7 +222,7 @@ class ImageIndex:
         return np.concatenate([ids for ids, _ in parts]), np.concatenate([values for _, values in parts])
 
     def _all_vectors(self) -> Iterator[tuple[NDArray[np.int64], Vectors]]:
-        """Of all images, chunk by chunk; kept while they are few."""
+        """The vectors of all images, chunk by chunk; kept while they are few."""
         if len(self) >= GRAPH_FROM:
             yield from ((ids, stored_vectors(thumbnails)) for ids, thumbnails in self._chunks())
             return

@@ -121,7 +121,7 @@ class CpuLatents:
         return DecodedFiles(LatentBatch([item.level for item in decoded], z_hat, r), numbers, lambda: errors)
 
     def _scale_index(self, z_hat: NDArray[np.int8], level: int, layers: Sequence[IntegerLayer]) -> NDArray[np.uint8]:
-        """As `intnet.layers.scale_index`, beside the networks."""
+        """What `intnet.layers.scale_index` computes, beside the networks."""
         return scale_index(z_hat, level, layers, run=self._run_layer)
 
     def _tensor(self, arrays: Sequence[NDArray[np.generic]]) -> Tensor:

@@ -168,7 +168,7 @@ class Passes:
         return self._network.preview if reduction == PREVIEW_REDUCTION else None
 
     def _preview(self, head: nn.Conv2d, y_hat: Tensor) -> Iterator[Tensor]:
-        """As `synthesize`. Beyond the edges are zeros, as for g_s: several dB better than the last positions again."""
+        """Rows, as `synthesize` gives. Beyond the edges are zeros, as for g_s: several dB better than the last rows."""
         rows, shuffle = y_hat.shape[2], nn.PixelShuffle(PREVIEW_FACTOR)
         for band, last in self._bands(rows, y_hat.shape[0] * y_hat.shape[3] * Y_CELL**2):
             above, below = int(band.start == 0), int(last)

@@ -45,7 +45,7 @@ def _left_of(rows, narrow, depth):  # type: ignore[no-untyped-def]
 
 
 def _steps(matrix, depth):  # type: ignore[no-untyped-def]
-    """Of a product: columns of four bytes."""
+    """The steps of a product: columns of four bytes."""
 
 
 @overload(_steps, inline="always")
@@ -185,7 +185,7 @@ def unfold(pixels, out, start, stop):  # type: ignore[no-untyped-def]
 
 @loop("void(float32[:, :, ::1], int64, uint8[::1], int64, int64)")
 def to_bytes(shades, side, out, start, stop):  # type: ignore[no-untyped-def]
-    """The inverse for squares of `side` pixels, rounded to 0..255, of rows start..stop of float32 [h, w, 3 side^2]."""
+    """Rows start..stop of float32 [h, w, 3 side^2], squares of `side` pixels each, -> pixels rounded to 0..255."""
     run, width = np.uint64(RGB * side), np.uint64(shades.shape[1])
     low, high = np.float32(0), np.float32(255)
     for i in range(np.uint64(start), np.uint64(stop)):
@@ -222,7 +222,7 @@ def quantize(y, mu, gain, index, widths, y_hat, top, left, first):  # type: igno
 
 @loop("void(int32[:, :, ::1], float32[:, :, ::1], float32[::1], float32[:, :, ::1], int64, int64, int64)")
 def dequantize(r, mu, gain, y_hat, top, left, first):  # type: ignore[no-untyped-def]
-    """The inverse."""
+    """The inverse of `quantize`: y_hat from r, int32."""
     rows, columns, size = mu.shape
     for i in range(rows):
         for j in range(columns):

@@ -272,7 +272,7 @@ class Networks:
         return reduction == PREVIEW_REDUCTION and self._weights.has_preview
 
     def _preview(self, y_hat: Rows) -> Iterator[Pixels]:
-        """As `synthesize`. Beyond the edges are zeros, as for g_s: several dB better than the last positions again."""
+        """Rows, as `synthesize` gives. Beyond the edges are zeros, as for g_s: several dB better than the last rows."""
         weight, bias = self._weights.tensor("preview.weight"), self._weights.tensor("preview.bias")
         for band, last in self._bands(len(y_hat), y_hat.shape[1] * Y_CELL**2):
             above, below = int(band.start == 0), int(last)

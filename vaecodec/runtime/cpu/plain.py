@@ -135,7 +135,7 @@ def _folded(x: NDArray[_Number], factor: int) -> NDArray[_Number]:
 
 
 def _spread(x: NDArray[_Number], factor: int) -> NDArray[_Number]:
-    """The inverse."""
+    """Squares of positions in the channels -> in rows and columns: the inverse of `_folded`."""
     height, width, channels = x.shape
     cells = x.reshape(height, width, factor, factor, channels // factor**2).swapaxes(1, 2)
     return np.ascontiguousarray(cells).reshape(height * factor, width * factor, -1)
