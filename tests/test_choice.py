@@ -121,9 +121,9 @@ def test_pickling_keeps_a_plan_that_was_given_and_chooses_again_otherwise(photo:
 
 
 def test_unknown_names_are_told() -> None:
-    with pytest.raises(InputError, match="dtype is 'int8'; legal are auto, float32, bfloat16, float16"):
+    with pytest.raises(InputError, match="dtype is 'int8'; it must be one of auto, float32, bfloat16, float16"):
         choose("cpu", "int8")
-    with pytest.raises(InputError, match="coder is 'numba'; legal are auto, cpu, gpu"):
+    with pytest.raises(InputError, match="coder is 'numba'; it must be one of auto, cpu, gpu"):
         choose("cpu", "auto", "numba")  # type: ignore[arg-type]
 
 

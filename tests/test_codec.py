@@ -168,7 +168,7 @@ def test_sides_out_of_range(codec: Codec) -> None:
 
 
 def test_bad_arguments() -> None:
-    with pytest.raises(InputError, match=r"dtype is 'int8'; legal are .*float32, bfloat16, float16"):
+    with pytest.raises(InputError, match=r"dtype is 'int8'; it must be one of .*float32, bfloat16, float16"):
         Codec(TINY, dtype="int8")
     with pytest.raises(UnknownModel, match="'nobody' is not shipped; known: "):
         Codec("nobody")

@@ -180,7 +180,7 @@ def test_arguments_that_contradict(codec: Codec, photo: NDArray[np.uint8]) -> No
     for options, message in (
         ({"lossless": True, "target_bytes": 5}, "target_bytes cannot be combined with lossless"),
         ({"mode": "lossless", "target_psnr": 30.0}, "target_psnr cannot be combined with lossless"),
-        ({"mode": "best"}, "mode is 'best'; it must be auto, neural, lossless"),
+        ({"mode": "best"}, "mode is 'best'; it must be one of auto, neural, lossless"),
     ):
         for encode in (codec.encode, vaecodec.encode):
             with pytest.raises(InputError, match=message):

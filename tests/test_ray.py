@@ -230,7 +230,7 @@ def test_the_classes_need_a_table_alone(photo: NDArray[np.uint8]) -> None:
     assert coded.column_names == ["bytes", "vaec", "error"]
     assert coded.column("error").to_pylist()[0] is None
     assert Decompressor(into="image")(coded).column("image").to_pylist()[1] is None
-    with pytest.raises(vaecodec.InputError, match="column is 'other'; legal are bytes, error"):
+    with pytest.raises(vaecodec.InputError, match="column is 'other'; it must be one of bytes, error"):
         Compressor("other")(table)
 
 

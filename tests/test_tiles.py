@@ -311,7 +311,7 @@ def test_previews_of_all_modes(codec: Codec, lake: NDArray[np.uint8]) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"reduction": 3}, "reduction is 3; legal are 1, 2, 4, 8"),
+        ({"reduction": 3}, "reduction is 3; it must be one of 1, 2, 4, 8"),
         ({"reduction": 2, "crop": (0, 0, 9, 9)}, "cannot be combined"),
     ],
 )

@@ -16,7 +16,7 @@ Value = TypeVar("Value")
 def collected(results: dict[int, Any], number: int, on_error: OnError) -> Iterator[None]:
     """Keeps the error of one of several, or lets it pass. Raises InputError for another `on_error`."""
     if on_error not in ("raise", "collect"):
-        message = f"on_error is {on_error!r}; legal are 'raise' and 'collect'"
+        message = f"on_error is {on_error!r}; it must be 'raise' or 'collect'"
         raise InputError(message)
     try:
         yield

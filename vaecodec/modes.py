@@ -18,7 +18,7 @@ def chosen_mode(mode: str, *, lossless: bool, targets: Mapping[str, object]) -> 
     targets: argument names and values, None where not given. Raises InputError.
     """
     if mode not in get_args(Mode):
-        message = f"mode is {mode!r}; it must be {', '.join(get_args(Mode))}"
+        message = f"mode is {mode!r}; it must be one of {', '.join(get_args(Mode))}"
         raise InputError(message)
     if not lossless and mode != "lossless":
         return mode  # type: ignore[return-value]

@@ -145,7 +145,7 @@ def window_of(header: Header, crop: Crop | None, reduction: int) -> Window:
     """The part of the (reduced) picture that is asked for. Raises InputError for what it doesn't have."""
     reduction = check_integer("reduction", reduction)
     if reduction not in REDUCTIONS:
-        message = f"reduction is {reduction}; legal are {', '.join(map(str, REDUCTIONS))}"
+        message = f"reduction is {reduction}; it must be one of {', '.join(map(str, REDUCTIONS))}"
         raise InputError(message)
     height, width = -(-header.height // reduction), -(-header.width // reduction)
     if crop is None:

@@ -142,7 +142,7 @@ def _save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:  # noq
     unknown = sorted(set(options) - {*ENCODE_OPTIONS, *METADATA_OPTIONS, "tune"})
     if unknown:
         legal = ", ".join((*ENCODE_OPTIONS, "tune", *METADATA_OPTIONS))
-        message = f"save has no option {', '.join(unknown)} for .vaec; legal are {legal}"
+        message = f"save has no option {', '.join(unknown)} for .vaec; it must be one of {legal}"
         raise InputTypeError(message)
     picture = _with_metadata(to_picture(im), options)
     tune = options.pop("tune", None)

@@ -194,7 +194,7 @@ def _ray_data() -> Any:
 def _values(table: pyarrow.Table, column: str) -> list[Any]:
     """Bytes or None of each row. Raises InputError where there is no such column."""
     if column not in table.column_names:
-        message = f"column is {column!r}; legal are {', '.join(table.column_names)}"
+        message = f"column is {column!r}; it must be one of {', '.join(table.column_names)}"
         raise InputError(message)
     return table.column(column).to_pylist()  # type: ignore[no-any-return]
 

@@ -58,10 +58,10 @@ def image_of(chunk: NDArray[Any]) -> NDArray[Any]:
             break
         image = image[0]
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[-1] not in CHANNELS):
-        message = f"a chunk has shape {chunk.shape}; legal is one image, as chunks=(1, height, width, 3)"
+        message = f"a chunk has shape {chunk.shape}; it must be one image, as chunks=(1, height, width, 3)"
         raise InputError(message)
     if chunk.flags.f_contiguous and not chunk.flags.c_contiguous:
-        message = "a chunk is not in C order; legal is order='C'"
+        message = "a chunk is not in C order; it must be: order='C'"
         raise InputError(message)
     return image
 

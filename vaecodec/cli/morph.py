@@ -66,7 +66,7 @@ def morph(
     is_folder = output.endswith("/") or Path(output).is_dir()
     form = FORMATS.get(Path(output).suffix.lower(), "")
     if not form and not is_folder:
-        message = f"-o {output}: legal are {', '.join(FORMATS)} and a folder (with a slash at its end)."
+        message = f"-o {output}: it must be one of {', '.join(FORMATS)}, or a folder (with a slash at its end)."
         raise click.UsageError(message)
     outputs = [str(Path(output) / f"{number:04}.png") for number in range(steps)] if is_folder else [output]
     targets = [extra_job(name, "-o", [Job(first), Job(second)], overwrite=overwrite) for name in outputs]

@@ -48,7 +48,7 @@ class Size(click.ParamType):  # type: ignore[type-arg]
         except InputError as error:
             self.fail(str(error), param, ctx)
         if size < self.least:
-            self.fail(f"{value!r} is too small; legal is {self.least} bytes or more", param, ctx)
+            self.fail(f"{value!r} is too small; it must be {self.least} bytes or more", param, ctx)
         return size
 
 
@@ -73,7 +73,7 @@ class Number(click.ParamType):  # type: ignore[type-arg]
                 legal = f"{self.low:g}..{self.high:g}"
             else:
                 legal = f"more than {self.low:g} and less than {self.high:g}"
-            self.fail(f"{value!r} is not legal; legal is {legal}", param, ctx)
+            self.fail(f"{value!r} is out of range; it must be {legal}", param, ctx)
         return number
 
 
@@ -102,7 +102,7 @@ class Rectangle(click.ParamType):  # type: ignore[type-arg]
         except ValueError:
             self.fail(f"{value!r} is not X,Y,W,H: left, top, width and height in pixels", param, ctx)
         if min(x, y) < 0 or min(width, height) < 1:
-            self.fail(f"{value!r}: legal are X and Y of 0 or more, W and H of 1 or more", param, ctx)
+            self.fail(f"{value!r}: X and Y must be 0 or more, W and H 1 or more", param, ctx)
         return x, y, width, height
 
 
@@ -113,7 +113,7 @@ class Device(click.ParamType):  # type: ignore[type-arg]
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         if not _DEVICE.fullmatch(str(value)):
-            self.fail(f"{value!r} is no device; legal are auto, cpu, cuda and cuda:N", param, ctx)
+            self.fail(f"{value!r} is no device; it must be auto, cpu, cuda or cuda:N", param, ctx)
         return str(value)
 
 

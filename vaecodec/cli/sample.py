@@ -41,7 +41,7 @@ class Sides(click.ParamType):  # type: ignore[type-arg]
         except ValueError:
             self.fail(f"{value!r} is not WxH, as 512x384", param, ctx)
         if not (1 <= width <= 8192 and 1 <= height <= 8192):
-            self.fail(f"{value!r}: legal are sides of 1..8192 pixels", param, ctx)
+            self.fail(f"{value!r}: sides must be 1..8192 pixels", param, ctx)
         return width, height
 
 

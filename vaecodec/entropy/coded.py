@@ -28,4 +28,4 @@ def outlier_error(image: CodedImage, count: int, limit: int) -> FormatError | No
 
 def bad_outlier(value: int, at: int, count: int, limit: int) -> CorruptStream:
     """The error of one outlier, `value` at place `at` of `count` coded symbols."""
-    return CorruptStream(f"outlier {value} at {at}; legal are positions below {count}, magnitudes below {limit}")
+    return CorruptStream(f"outlier {value} at {at}; the position must be below {count}, the magnitude below {limit}")

@@ -111,7 +111,7 @@ def _check_layer(number: int, layer: IntegerLayer) -> None:
         message = f"h_scale layer {number}: bias is {is_now}; it must be int32 [levels, {layer.weight.shape[0]}]"
         raise WeightsError(message)
     if int(np.abs(layer.weight.astype(np.int16)).max()) > WEIGHT_MAX:
-        message = f"h_scale layer {number}: a weight is -128; legal are -{WEIGHT_MAX}..{WEIGHT_MAX}"
+        message = f"h_scale layer {number}: a weight is -128; it must be -{WEIGHT_MAX}..{WEIGHT_MAX}"
         raise WeightsError(message)
 
 

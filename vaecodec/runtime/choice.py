@@ -72,7 +72,7 @@ def choose(device: str = "auto", dtype: str = "auto", coder: Coder = "auto") -> 
     Raises InputError for an unknown dtype or coder, BackendError for what is asked for and can't be had.
     """
     if dtype not in DTYPES:
-        message = f"dtype is {dtype!r}; legal are {', '.join(DTYPES)}"
+        message = f"dtype is {dtype!r}; it must be one of {', '.join(DTYPES)}"
         raise InputError(message)
     chosen = choose_device(device)
     networks, context_steps = _networks(chosen, dtype)
@@ -127,7 +127,7 @@ def choose_coder(device: str, coder: Coder = "auto") -> Literal["cpu", "gpu"]:
     "gpu" raises BackendError instead. `python -m bench kernels` times whole images with both, from small to large.
     """
     if coder not in ("auto", "cpu", "gpu"):
-        message = f"coder is {coder!r}; legal are auto, cpu, gpu"
+        message = f"coder is {coder!r}; it must be one of auto, cpu, gpu"
         raise InputError(message)
     if coder == "cpu" or (coder == "auto" and device == "cpu"):
         return "cpu"

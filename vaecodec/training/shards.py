@@ -52,7 +52,7 @@ def write_shards(
     is written. Raises InputError for an unknown encoding, FileExistsError for a shard that is there already.
     """
     if encoding not in ENCODINGS:
-        message = f"encoding is {encoding!r}; legal are {', '.join(ENCODINGS)}"
+        message = f"encoding is {encoding!r}; it must be one of {', '.join(ENCODINGS)}"
         raise InputError(message)
     output.mkdir(parents=True, exist_ok=True)
     images: dict[str, bytes] = {}

@@ -96,7 +96,7 @@ def _check_numbers(path: Path, tensors: Mapping[str, NDArray[Any]]) -> None:
     for name, array in tensors.items():
         legal = INTEGER_TYPES if name.startswith(INTEGER_PART) else FLOAT_TYPES
         if array.dtype.name not in legal:
-            message = f"{path}: {name} is of type {array.dtype.name}; legal are {', '.join(legal)}"
+            message = f"{path}: {name} is of type {array.dtype.name}; it must be {', '.join(legal)}"
             raise WeightsError(message)
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             message = f"{path}: {name} has values that are no finite numbers"
