@@ -50,9 +50,9 @@ def test_perlin_noise_is_smooth_and_within_its_range() -> None:
 def test_defects_are_where_the_mask_says() -> None:
     rng = np.random.default_rng(1)
     image = np.full((256, 256, 3), 100, np.uint8)
-    made = defect(image, np.full((300, 300, 3), 250, np.uint8), rng)
-    assert AREA[0] <= made.truth.mean() <= AREA[1]
-    assert ((made.image != image).any(axis=2) == made.truth).all()
+    defective = defect(image, np.full((300, 300, 3), 250, np.uint8), rng)
+    assert AREA[0] <= defective.truth.mean() <= AREA[1]
+    assert ((defective.image != image).any(axis=2) == defective.truth).all()
     assert (
         defect_mask((256, 256), np.random.default_rng(2)) == defect_mask((256, 256), np.random.default_rng(2))
     ).all()
@@ -61,9 +61,9 @@ def test_defects_are_where_the_mask_says() -> None:
 def test_normal_and_tested_images_are_of_different_parts() -> None:
     texture = np.zeros((512, 1024, 3), np.uint8)
     texture[:, 614:] = 200
-    made = of_texture("x", texture, [texture], np.random.default_rng(0))
-    assert not any(image.any() for image in made.normal)
-    assert all((tested.image == 200).all() for tested in made.tested if tested.mask is None)
+    parts = of_texture("x", texture, [texture], np.random.default_rng(0))
+    assert not any(image.any() for image in parts.normal)
+    assert all((tested.image == 200).all() for tested in parts.tested if tested.mask is None)
 
 
 def test_a_folder_laid_out_as_mvtec_ad(tmp_path: Path) -> None:

@@ -36,8 +36,8 @@ def aupro(maps: Sequence[NDArray[Any]], masks: Sequence[NDArray[np.bool_]], most
     overlap = np.concatenate([[0], (np.cumsum(weight) / weight.sum())[last]])
     inside = false_rate < most_false
     end = np.interp(most_false, false_rate, overlap)
-    rates, found = np.append(false_rate[inside], most_false), np.append(overlap[inside], end)
-    return float(np.trapezoid(found, rates) / most_false)
+    rates, overlaps = np.append(false_rate[inside], most_false), np.append(overlap[inside], end)
+    return float(np.trapezoid(overlaps, rates) / most_false)
 
 
 def region_weights(mask: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -103,8 +103,8 @@ def anomaly(
         _score(sources, model, page, make_codec, overwrite, jobs, console)
 
 
-def _refuse(given: Mapping[str, object], action: str) -> None:
-    for option, value in given.items():
+def _refuse(options: Mapping[str, object], action: str) -> None:
+    for option, value in options.items():
         if value is not None:
             message = f"{option} is not for {action}."
             raise click.UsageError(message)

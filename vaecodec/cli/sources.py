@@ -153,7 +153,7 @@ class Selection:
         return _not_empty(inside + self._failing(unlisted, Path(name)), name, suffixes)
 
     def _failing(self, errors: Sequence[OSError], folder: Path) -> list[Source]:
-        """Of folders below one that could not be listed: their photos must not be missing without a word.
+        """The failures of folders that could not be listed: their photos must not be missing without a word.
 
         Raises Fatal where it is the folder itself.
         """

@@ -300,7 +300,7 @@ class Fitting:
             self._held[number] = values, described.plain
 
     def _gaussian(self, without: int | None) -> Gaussian | None:
-        """Of all images, or of those outside a fold."""
+        """The Gaussian of all images, or of those outside a fold."""
         if self.method not in ("combined", "distance"):
             return None
         with self._lock:
@@ -395,7 +395,7 @@ def _sum(parts: Sequence[Moments]) -> Moments:
 
 
 def _slope(values: NDArray[np.float64], bits: NDArray[np.float64]) -> float:
-    """Of the line of values over bits, by least squares; 0 where bits are all alike."""
+    """The slope of the line of values over bits, by least squares; 0 where bits are all alike."""
     spread = float(bits.var())
     return float(((values - values.mean()) * (bits - bits.mean())).mean()) / spread if spread > 0 else 0.0
 
@@ -415,17 +415,17 @@ def threshold_of(normal: NDArray[np.float32], false_alarms: float) -> float:
     return float(normal[math.ceil((count + 1) * (1 - false_alarms) - 1e-9) - 1])
 
 
-def _check_model(given: bytes, needed: bytes) -> None:
-    if given != needed:
-        message = f"the latents are of weights {given.hex()}; those of the normal images are of {needed.hex()}"
+def _check_model(own: bytes, needed: bytes) -> None:
+    if own != needed:
+        message = f"the latents are of weights {own.hex()}; those of the normal images are of {needed.hex()}"
         raise HashMismatch(message)
 
 
-def _check_level(given: int, needed: int) -> None:
+def _check_level(level: int, needed: int) -> None:
     """Bits depend on the quality, so what was made at another one cannot be judged."""
-    if given != needed:
+    if level != needed:
         message = (
-            f"the file is of quality {level_to_quality(given)} (level {given}); "
+            f"the file is of quality {level_to_quality(level)} (level {level}); "
             f"the normal images are of quality {level_to_quality(needed)} (level {needed})"
         )
         raise InputError(message)
