@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The tests with other versions of PyTorch: the least that pyproject.toml allows, the first whose Triton runs the
-# kernels, and the newest that the index gives. Some 6 GB and 15 minutes for each; nothing is left behind.
+# kernels, and the newest that the index gives. Some 6 GB of disk for each, while it is tested, and 15 minutes.
 #
 #     bash tools/torch_versions.sh                   # "torch==2.4.*" "torch==2.6.*" torch
 #     bash tools/torch_versions.sh "torch==2.9.*"
@@ -18,7 +18,7 @@ for requirement; do
   echo "+ $requirement"
   python3 -m venv --clear "$work/venv"
   "$work/venv/bin/python" -m pip install --quiet "$requirement"
-  "$work/venv/bin/python" -m pip install --quiet . "pytest>=9" "pytest-cov>=5" "hypothesis>=6.100" rich pyyaml
+  "$work/venv/bin/python" -m pip install --quiet . "pytest>=9" "pytest-cov>=5" "hypothesis>=6.100" "setuptools>=77" rich pyyaml
   "$work/venv/bin/python" -m pytest -m "not slow" || failed+=("$requirement")
 done
 [ ${#failed[@]} = 0 ] || { echo "failed: ${failed[*]}"; exit 1; }
