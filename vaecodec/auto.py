@@ -15,17 +15,15 @@ from functools import partial
 from io import BytesIO
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from vaecodec import container, lossless
 from vaecodec.container import METADATA, Tag
 from vaecodec.errors import CodingError, TargetError
+from vaecodec.image import Pixels
 from vaecodec.levels import MAX_LEVEL
 from vaecodec.metrics import block_errors, psnr
 from vaecodec.picture_file import Source
-
-Pixels = NDArray[np.uint8]
 
 BLOCK = 16
 LIMIT_LEVELS = (0, 9, 18, 27, 36, 45, 54, 63)

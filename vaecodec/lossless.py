@@ -11,18 +11,16 @@ from collections.abc import Iterator, Sequence
 from io import BytesIO
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, features
 from PIL.WebPImagePlugin import WebPImageFile
 
 from vaecodec import container, image
 from vaecodec.container import Header, Tag, Tile
 from vaecodec.errors import BackendError, CorruptStream, InputError
+from vaecodec.image import Pixels
 from vaecodec.picture_file import Crop, Result, Source, pixel_limit, present, window_of
 from vaecodec.reading import Content
 from vaecodec.runtime.windows import Window
-
-Pixels = NDArray[np.uint8]
 
 METHODS = ((4, 80), (6, 80), (4, 100))
 """Pillow's `method` and `quality` (an effort) of lossless WebP. The first is its default, the second what one takes who

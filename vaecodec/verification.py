@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 from vaecodec import auto, container, lossless
 from vaecodec.entropy.coding import Latents
 from vaecodec.errors import CodingError
+from vaecodec.image import Pixels
 from vaecodec.metrics import block_errors
 from vaecodec.picture_file import Source
-
-Pixels = NDArray[np.uint8]
 
 DEBUG = "VAECODEC_DEBUG"
 """Environment variable: with 1, neural files of a quality or level are verified, and y_hat of both sides compared."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import ClassVar
 
-from vaecodec.compare.peers import Peer, Pixels
+from vaecodec.compare.peers import Peer
+from vaecodec.image import Pixels
 
 Image = Pixels
 

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 import vaecodec
@@ -17,9 +16,8 @@ from vaecodec.cli.jobs import Job
 from vaecodec.cli.progress import steps_of
 from vaecodec.cli.results import Record
 from vaecodec.files import write_atomic
+from vaecodec.image import Pixels
 from vaecodec.metrics import psnr
-
-Pixels = NDArray[np.uint8]  # [H, W, 3] RGB
 
 
 def open_rgb(job: Job) -> tuple[Image.Image, Pixels]:

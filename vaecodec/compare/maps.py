@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from vaecodec import container
 from vaecodec.codec import Codec
 from vaecodec.entropy.content import position_bits
+from vaecodec.image import Pixels
 from vaecodec.intnet.layers import scale_index
 
-Pixels = NDArray[np.uint8]  # [H, W, 3] RGB
 Map = NDArray[np.float32]  # [rows, columns] of blocks
 
 ERROR_BLOCK = 8

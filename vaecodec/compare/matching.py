@@ -6,7 +6,8 @@ import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from vaecodec.compare.peers import FAILURES, Peer, Pixels
+from vaecodec.compare.peers import FAILURES, Peer
+from vaecodec.image import Pixels
 
 TOLERANCE = 0.02
 """Files within 2 % of each other count as equal."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-Pixels = NDArray[np.uint8]  # [H, W, 3] RGB
+from vaecodec.image import Pixels
+
 Plane = NDArray[np.float32]  # [H, W]
 
 # Wang, Simoncelli and Bovik 2003: the weights of the five scales; the window and constants of SSIM (2004).

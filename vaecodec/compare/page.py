@@ -14,14 +14,12 @@ from io import BytesIO
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, features
 
 from vaecodec.compare.maps import BITS_BLOCK, ERROR_BLOCK, Map
 from vaecodec.compare.scene import Scene, Version
+from vaecodec.image import Pixels
 from vaecodec.metrics import psnr
-
-Pixels = NDArray[np.uint8]  # [H, W, 3] RGB
 
 LOSSLESS_BELOW = 150_000
 """A lossless copy of at most this many bytes is taken as it is."""

@@ -14,17 +14,15 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, features
 
 from vaecodec.codec import Codec
 from vaecodec.errors import TargetError, VaecodecError
+from vaecodec.image import Pixels
 from vaecodec.inspection import inspect
 from vaecodec.levels import QUALITY_MAX, QUALITY_MIN
 from vaecodec.modes import Mode
 from vaecodec.refine import DEFAULT_EFFORT
-
-Pixels = NDArray[np.uint8]  # [H, W, 3] RGB
 
 # What codecs raise for a picture that they cannot do, such as WebP for a side above 16,383.
 FAILURES = (OSError, ValueError, RuntimeError, MemoryError, VaecodecError)

@@ -5,18 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-import numpy as np
-from numpy.typing import NDArray
-
 from vaecodec.codec import Codec
 from vaecodec.compare.ms_ssim import ms_ssim
 from vaecodec.compare.page import Chart, Curve, build_page
 from vaecodec.compare.peers import FAILURES, Peer, VaecodecPeer, absent_peers, installed_peers
 from vaecodec.compare.scene import centre_crop, failure_line, make_scene
+from vaecodec.image import Pixels
 from vaecodec.levels import DEFAULT_QUALITY
 from vaecodec.metrics import ms_ssim_db, psnr
-
-Pixels = NDArray[np.uint8]  # [H, W, 3] RGB
 
 PAGE_PIXELS = 4_000_000
 CURVE_SETTINGS = (0.05, 0.15, 0.3, 0.5, 0.7, 0.85, 0.95)

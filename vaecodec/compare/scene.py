@@ -8,15 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vaecodec.compare.maps import Map, bits_map, error_map
 from vaecodec.compare.matching import match_size
 from vaecodec.compare.ms_ssim import ms_ssim
 from vaecodec.compare.peers import FAILURES, Peer, VaecodecPeer
+from vaecodec.image import Pixels
 from vaecodec.metrics import psnr
-
-Pixels = NDArray[np.uint8]  # [H, W, 3] RGB
 
 
 @dataclass(frozen=True)
