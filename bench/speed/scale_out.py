@@ -38,8 +38,6 @@ SHORTEST, LONGEST = 96, 768
 LARGE_MEGAPIXELS = 12
 POLL_S = 0.5
 STORE_BYTES = 200_000_000
-START_S = "300"
-"""How long Ray waits for a node to start: on a core that others use, too, longer than its 30 seconds."""
 
 Tick = Callable[[int], None]
 
@@ -54,7 +52,6 @@ def main(photos: Path, images: int, large: int, model: str, out: Path) -> None:
     """A folder on a local Ray cluster: throughput of one and two workers, a killed worker, an added node."""
     paths = [str(records.ROOT), str(records.ROOT / "kernels"), os.environ.get("PYTHONPATH", "")]
     os.environ["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)  # of the commands and of Ray's workers
-    os.environ.setdefault("RAY_raylet_start_wait_time_s", START_S)
     with tempfile.TemporaryDirectory() as folder:
         run = _Runs(Path(folder), model)
         run.make_images(photos, images)
@@ -274,28 +271,34 @@ def _cluster(cpus: int) -> Iterator[tuple[Any, str]]:
 
 
 def _add_node(cluster: Any, number: int) -> Any:
-    """Add a node whose processes all run on one core, as a machine of one core would."""
-    cores = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {sorted(cores)[number % len(cores)]})
-    try:
-        return cluster.add_node(num_cpus=1, object_store_memory=STORE_BYTES)
-    finally:
-        os.sched_setaffinity(0, cores)
+    """Add a node whose processes all run on one core, as a machine of one core would, once they have started: Ray waits
+    30 seconds for them, too few where others use that core."""
+    node = cluster.add_node(num_cpus=1, object_store_memory=STORE_BYTES)
+    cores = sorted(os.sched_getaffinity(0))
+    started = {parts[0].process.pid for parts in node.all_processes.values()}
+    for process in started.union(*map(processes_below, started)):
+        with contextlib.suppress(OSError):  # it has ended
+            os.sched_setaffinity(process, {cores[number % len(cores)]})
+    return node
 
 
-def workers_below(root: int) -> list[int]:
-    """The actors of Ray's maps among the processes that a process has started, by their ids (Linux)."""
+def processes_below(root: int) -> dict[int, bytes]:
+    """The processes that a process has started, and those that these have: ids and command lines (Linux)."""
     parents: dict[int, int] = {}
-    actors: list[int] = []
+    commands: dict[int, bytes] = {}
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):  # it has ended
             parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-            if (folder / "cmdline").read_bytes().startswith(b"ray::Map"):
-                actors.append(int(folder.name))
+            commands[int(folder.name)] = (folder / "cmdline").read_bytes()
 
     def is_below(process: int) -> bool:
         while process not in (0, root):
             process = parents.get(process, 0)
         return process == root
 
-    return sorted(process for process in actors if is_below(process))
+    return {process: command for process, command in commands.items() if process != root and is_below(process)}
+
+
+def workers_below(root: int) -> list[int]:
+    """The actors of Ray's maps among the processes below one, by their ids."""
+    return sorted(process for process, command in processes_below(root).items() if command.startswith(b"ray::Map"))
