@@ -66,6 +66,19 @@ print(was_compiled("encode", narrow=narrow), was_compiled("decode", narrow=narro
 """
 
 
+def test_help_imports_no_more_than_it_shows() -> None:
+    """It imports every command, so what one of them imports at once all of them wait for."""
+    heavy = ("numpy", "PIL", "torch", "numba", "importlib.metadata", "multiprocessing", "fsspec")
+    code = (
+        "import sys; from vaecodec.cli.program import cli; cli(['--help'], standalone_mode=False)\n"
+        f"sys.stderr.write(str([name for name in {heavy} if name in sys.modules]))"
+    )
+    root = Path(__file__).parents[1]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert "compress" in done.stdout
+    assert done.stderr == "[]"
+
+
 @pytest.mark.slow
 def test_doctor_compiles_all_that_an_image_takes(tmp_path: Path) -> None:
     """After it no command imports numba."""

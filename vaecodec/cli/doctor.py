@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import platform
 
@@ -66,6 +65,8 @@ def examine() -> dict[str, object]:
 
 
 def _version(package: str) -> str:
+    import importlib.metadata  # it would be a third of the time of --help, which imports every command
+
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
