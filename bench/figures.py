@@ -35,6 +35,15 @@ PAGES = (
 BLOCK = re.compile(r"(<!-- figures: (\S+) -->\n).*?(<!-- end of figures -->)", re.DOTALL)
 METRICS = {"psnr": "PSNR", "ms-ssim": "MS-SSIM", "ssimulacra2": "SSIMULACRA2", "butteraugli": "Butteraugli"}
 METHODS_OF_SEARCH = {"vaecodec": "vaecodec", "phash": "pHash (imagehash)", "pdq": "PDQ (pdqhash)"}
+METHODS_OF_ANOMALIES = {
+    "combined": "**combined** (the default): distance less what the bits let expect",
+    "distance": "distance: Mahalanobis, of `y_hat`",
+    "bits": "bits less those of a code that knows no image",
+    "error": "error of the reconstruction",
+    "statistics": "baseline: Mahalanobis, of means, deviations and gradients of pixels",
+    "autoencoder": "baseline: a small autoencoder trained on the normal images",
+}
+FIGURES_OF_ANOMALIES = {"image_auroc": "image AUROC", "pixel_auroc": "pixel AUROC", "aupro": "AUPRO at 0.30"}
 HEADLINE = {
     f"vaecodec:{DEFAULT_MODEL}": f"**vaecodec** (`{DEFAULT_MODEL}`, the default)",
     "vaecodec:base": "**vaecodec `--tune psnr`** (`base`)",
@@ -296,6 +305,29 @@ def latents_search() -> str:
     )
 
 
+def latents_anomalies() -> str:
+    """Defects found: image AUROC, pixel AUROC and AUPRO of each method, means over surfaces; and each surface."""
+    record = load(RESULTS / "latents" / "anomalies.json")
+    if not record:
+        return _missing("python -m bench latents anomalies TEXTURES")
+    cells = [
+        (title, *(f"{record['means'][name][figure]:.3f}" for figure in FIGURES_OF_ANOMALIES))
+        for name, title in METHODS_OF_ANOMALIES.items()
+    ]
+    by_surface = [
+        (row["surface"], *(f"{row['methods'][name]['image_auroc']:.2f}" for name in METHODS_OF_ANOMALIES))
+        for row in record["rows"]
+    ]
+    rows, false = record["rows"], record["false_alarms"]
+    return (
+        f"{len(rows)} textures, {rows[0]['normal']} normal images of each, {rows[0]['tested']} tested, "
+        f"{_where(record)}; means:\n\n{table(['', *FIGURES_OF_ANOMALIES.values()], cells)}\n\nImage AUROC of each texture:\n\n"
+        f"{table(['', *METHODS_OF_ANOMALIES], by_surface)}\n\n"
+        f"Of {false['good']} good tested images {false['above']} were above the threshold, which was for "
+        f"{100 * false['stated']:.0f} %."
+    )
+
+
 def latents_morphs() -> str:
     """How much detail of both photographs is in a mean of their latents."""
     record = load(RESULTS / "latents" / "morphs.json")
@@ -325,6 +357,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
         attacks,
         browser,
         latents_search,
+        latents_anomalies,
         latents_morphs,
     )
 }

@@ -20,7 +20,7 @@ from PIL import Image
 from tests.conftest import Command
 from vaecodec.cli.index import _is_gone
 from vaecodec.codec import Codec
-from vaecodec.errors import BackendError, InputError
+from vaecodec.errors import BackendError, FormatError, InputError
 from vaecodec.latents import extra, index
 from vaecodec.latents.descriptors import (
     DIMENSIONS,
@@ -30,7 +30,7 @@ from vaecodec.latents.descriptors import (
     stored_vectors,
     thumbnail,
 )
-from vaecodec.latents.images import describe_file, describe_image
+from vaecodec.latents.images import describe_file, describe_files, describe_image
 from vaecodec.latents.index import Entry, ImageIndex
 
 Photo = NDArray[np.uint8]
@@ -95,6 +95,34 @@ def test_a_file_is_described_as_its_image(photo: Photo) -> None:
     assert (of_file.width, of_file.height) == (90, 61)
     asked, stored = asked_vectors(of_image.thumbnail), stored_vectors(of_file.thumbnail[None])
     assert similarities(asked, stored)[0] > 0.95
+
+
+def test_small_files_are_described_together_as_each_by_itself(photo: Photo) -> None:
+    codec = Codec("fast-perceptual", device="cpu")
+    images = [photo, photo[::-1], photo[:30, :40], np.asarray(scene(1, (128, 64))), photo[:, ::-1]]
+    files = [codec.encode(image, 60 + 10 * (number == 4), mode="neural") for number, image in enumerate(images)]
+    files += [codec.encode(photo, lossless=True), files[0][:-3]]
+    paths = [f"/{number}" for number in range(len(files))]
+    *together, bad = describe_files(files, codec, paths, range(len(files)))
+    assert isinstance(bad, FormatError)
+    for number, entry in enumerate(together):
+        alone = describe_file(files[number], lambda: codec, paths[number], number)
+        assert isinstance(entry, Entry)
+        assert np.array_equal(entry.thumbnail, alone.thumbnail)
+        assert (entry.path, entry.size, entry.time, entry.width, entry.height, entry.picture) == (
+            alone.path, alone.size, alone.time, alone.width, alone.height, alone.picture,
+        )  # fmt: skip
+
+
+def test_previews_of_a_batch_are_those_of_each(photo: Photo) -> None:
+    codec = Codec("fast-perceptual", device="cpu")
+    files = [codec.encode(np.roll(photo, shift, 1), 60, mode="neural") for shift in range(5)]
+    together = codec.decode_batch(files, reduction=8, as_array=True)
+    assert all(
+        np.array_equal(a, codec.decode(b, reduction=8, as_array=True)) for a, b in zip(together, files, strict=True)
+    )
+    halves = codec.decode_batch(files[:2], reduction=2, as_array=True)
+    assert np.array_equal(halves[1], codec.decode(files[1], reduction=2, as_array=True))
 
 
 def test_a_lossless_file_is_described_too(codec: Codec, photo: Photo) -> None:
@@ -224,6 +252,24 @@ def test_damaged_files_are_reported_and_left_out(command: Command, photos: Path)
     again = command("index", "photos", "-o", "p.index", "--json")
     assert len(json.loads(again.out)["skipped"]) == 10
     assert json.loads(again.out)["files"] == []
+
+
+@pytest.mark.parametrize("jobs", ["1", "3"])
+def test_small_files_are_indexed_under_their_own_names(command: Command, tmp_path: Path, jobs: str) -> None:
+    (tmp_path / "small").mkdir()
+    for seed in range(9):
+        data = Codec().encode(np.asarray(scene(seed, (64, 48))), lossless=seed % 3 == 0, mode="auto")
+        (tmp_path / "small" / f"{seed}.vaec").write_bytes(data[:-1] if seed == 4 else data)
+    (tmp_path / "small" / "photo.vaec").write_bytes(b"\x89PNG no file of ours")
+    done = command("index", "small", "-o", "s.index", "--jobs", jobs)
+    assert done.code == 1
+    assert [line.split(": ")[1] for line in sorted(done.err.splitlines())[:2]] == ["small/4.vaec", "small/photo.vaec"]
+    with ImageIndex(tmp_path / "s.index") as opened:
+        assert sorted(opened.paths()) == [str(tmp_path / "small" / f"{seed}.vaec") for seed in range(9) if seed != 4]
+        for seed in (0, 5, 8):
+            hit = opened.search(thumbnail(np.asarray(scene(seed, (64, 48)))), 1)[0]
+            assert hit.entry.path.endswith(f"{seed}.vaec")
+    assert "0 of them new, 8 known before" in command("index", "small", "-o", "s.index", "--jobs", jobs).out
 
 
 def test_search_writes_text_json_and_a_page(command: Command, photos: Path) -> None:

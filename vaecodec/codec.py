@@ -414,11 +414,12 @@ class Codec:
         as_array: bool = False,
         on_error: OnError = "raise",
         max_pixels: int | None = None,
+        reduction: int = 1,
     ) -> list[Result | VaecodecError | OSError]:
         """Several files of any sizes; pictures of (nearly) equal size go through the networks together.
 
-        With on_error="collect" a bad file's place holds its error instead of an image: a VaecodecError, or the OSError
-        of one that can't be read.
+        reduction: as for `decode`. With on_error="collect" a bad file's place holds its error instead of an image: a
+        VaecodecError, or the OSError of one that can't be read.
         """
         results: dict[int, Result | VaecodecError | OSError] = {}
         items: list[Item] = []
@@ -426,20 +427,22 @@ class Codec:
             with collected(results, number, on_error):
                 content = read_data(data)
                 if self._is_lossless(content, max_pixels):
-                    results[number] = self.decode(content, as_array=as_array, max_pixels=max_pixels)  # type: ignore[call-overload]
+                    results[number] = self.decode(  # type: ignore[call-overload]
+                        content, as_array=as_array, max_pixels=max_pixels, reduction=reduction
+                    )
                 else:
                     items.append(self._read_item(number, content, max_pixels))
         keys = [(*item.padded_size, item.header.model_hash) for item in items]
         for places in batches(keys, self._memory.batch_pixels):
             batch = [items[place] for place in places]
-            height, width = (max(getattr(item.header, side) for item in batch) for side in ("height", "width"))
-            stored, whole = [item.stored for item in batch], Window(0, height, 0, width)
-            pixels = self._pipeline(batch[0].header).pixels(stored, whole)
+            windows = [window_of(item.header, None, reduction) for item in batch]
+            whole = Window(0, max(each.height for each in windows), 0, max(each.width for each in windows))
+            pixels = self._pipeline(batch[0].header).pixels([item.stored for item in batch], whole, reduction=reduction)
             for item, rgb in zip(batch, pixels, strict=True):
                 if isinstance(rgb, FormatError) and on_error == "raise":
                     raise rgb
                 results[item.number] = (
-                    rgb if isinstance(rgb, FormatError) else finish_whole(item, rgb, as_array=as_array)
+                    rgb if isinstance(rgb, FormatError) else finish_whole(item, rgb, reduction, as_array=as_array)
                 )
         return [results[number] for number in range(len(datas))]
 

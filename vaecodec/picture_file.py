@@ -181,10 +181,10 @@ def finish(item: Item, rgb: NDArray[np.uint8], window: Window, reduction: int, *
     return present(item.header, item.extras, rgb, alpha, as_array=as_array)
 
 
-def finish_whole(item: Item, rgb: NDArray[np.uint8], *, as_array: bool) -> Result:
+def finish_whole(item: Item, rgb: NDArray[np.uint8], reduction: int = 1, *, as_array: bool) -> Result:
     """The pixels of a whole image, cut out of those of the largest of its batch, with all that rides along."""
-    window = window_of(item.header, None, 1)
-    return finish(item, rgb[: window.height, : window.width], window, 1, as_array=as_array)
+    window = window_of(item.header, None, reduction)
+    return finish(item, rgb[: window.height, : window.width], window, reduction, as_array=as_array)
 
 
 def present(

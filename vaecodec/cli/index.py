@@ -50,7 +50,7 @@ def index(
     sources = find_jobs(dataclasses.replace(selection, recursive=True), index_suffixes())
     limit_threads(machine.threads)
     opened = open_index(output, create=True)
-    indexing = Indexing(opened, codec_maker(own_model or DEFAULT_MODEL, machine, jobs=jobs))
+    indexing = Indexing(opened, codec_maker(own_model or DEFAULT_MODEL, machine, jobs=jobs), sources)
     lines: list[str] = []
     with opened:
         try:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,8 @@ from vaecodec.cli.jobs import Job
 from vaecodec.cli.results import Record
 from vaecodec.cli.sources import VAEC_SUFFIXES, photo_suffixes
 from vaecodec.container import MAGIC, parse_header
-from vaecodec.latents.images import describe_file, describe_image
+from vaecodec.errors import VaecodecError
+from vaecodec.latents.images import describe_file, describe_files, describe_image
 from vaecodec.latents.index import Entry, ImageIndex
 from vaecodec.latents.mapping import Place, features_of
 from vaecodec.levels import DEFAULT_QUALITY
@@ -31,6 +33,8 @@ MAP_SIDE = 512
 """The longer side, in pixels, at which photos are encoded for a map."""
 BATCH = 64
 """Images that are committed together: as many are lost at most when a run is killed."""
+SMALL_BYTES = 32_000
+"""Of a .vaec file that is described together with others: a thumbnail, or an image of low quality."""
 
 
 def index_suffixes() -> tuple[str, ...]:
@@ -85,12 +89,18 @@ def open_index(path: str, *, create: bool = False) -> ImageIndex:
 
 
 class Indexing:
-    """The work of `vaecodec index`: files that are new or changed, committed in batches."""
+    """The work of `vaecodec index`: files that are new or changed, committed in batches.
 
-    def __init__(self, index: ImageIndex, make_codec: Callable[[], Codec]) -> None:
-        self._index, self._make_codec = index, make_codec
+    Small .vaec files are described ahead of their turn, several together: a call costs more than their numbers.
+    """
+
+    def __init__(self, index: ImageIndex, make_codec: Callable[[], Codec], jobs: Sequence[Job] = ()) -> None:
+        """jobs: those of the run, in their order."""
+        self._index, self._make_codec, self._jobs = index, make_codec, jobs
+        self._numbers = {job.source: number for number, job in enumerate(jobs)}
         self._waiting: list[Entry] = []
-        self._lock = threading.Lock()
+        self._ahead: dict[str, Entry | VaecodecError] = {}
+        self._lock, self._describing = threading.Lock(), threading.Lock()
 
     def is_known(self, job: Job) -> bool:
         """Whether the file is in the index as it is now."""
@@ -101,12 +111,39 @@ class Indexing:
 
     def work(self, job: Job) -> Record:
         """Describe a file; it is in the index once its batch is committed."""
-        entry = describe(job, self._make_codec)
+        entry = self._described(job)
         with self._lock:
             self._waiting.append(entry)
             if len(self._waiting) >= BATCH:
                 self._commit()
         return {"width": entry.width, "height": entry.height}
+
+    def _described(self, job: Job) -> Entry:
+        if not _is_small(job):
+            return describe(job, self._make_codec)
+        with self._describing:
+            if job.source not in self._ahead:
+                self._look_ahead(job)
+            found = self._ahead.pop(job.source, None)
+        if isinstance(found, VaecodecError):
+            raise found
+        return describe(job, self._make_codec) if found is None else found
+
+    def _look_ahead(self, job: Job) -> None:
+        """Describe this file and those of the next that are small .vaec files and not known; what else there is waits
+        for its turn."""
+        first = self._numbers.get(job.source, len(self._jobs))
+        following = [each for each in self._jobs[first + 1 : first + BATCH] if _is_small(each)]
+        read = []
+        for each in (job, *(each for each in following if not self.is_known(each))):
+            with contextlib.suppress(OSError):
+                time, data = _time_of(each.source), each.read()
+                if is_vaec(data):
+                    read.append((each.source, data, os.path.abspath(each.source), time))  # noqa: PTH100
+        if len(read) > 1:
+            sources, datas, paths, times = zip(*read, strict=True)
+            found = describe_files(datas, self._make_codec(), paths, times)
+            self._ahead |= dict(zip(sources, found, strict=True))
 
     def commit(self) -> None:
         """Put what is left into the index."""
@@ -117,6 +154,14 @@ class Indexing:
         if self._waiting:
             self._index.add(self._waiting)
             self._waiting.clear()
+
+
+def _is_small(job: Job) -> bool:
+    """Whether it is a file of this machine that may be described with others; one that is not there is none."""
+    try:
+        return job.source.endswith(VAEC_SUFFIXES) and Path(job.source).stat().st_size <= SMALL_BYTES
+    except OSError:
+        return False
 
 
 def _time_of(path: str) -> int:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import cast
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from vaecodec import container
 from vaecodec.codec import Codec
+from vaecodec.errors import VaecodecError
 from vaecodec.latents.descriptors import SIDE, thumbnail
 from vaecodec.latents.index import Entry
 
@@ -27,6 +29,20 @@ def describe_file(data: bytes, codec: Callable[[], Codec], path: str, time: int)
     preview = codec().decode(data, reduction=REDUCTION)
     width, height = sizes_of(data)
     return _entry(preview, path, len(data), time, (width, height))
+
+
+def describe_files(
+    datas: Sequence[bytes], codec: Codec, paths: Sequence[str], times: Sequence[int]
+) -> list[Entry | VaecodecError]:
+    """The entries of several .vaec files; small ones of equal size share passes of the networks. A bad one's error."""
+    previews = codec.decode_batch(datas, reduction=REDUCTION, on_error="collect")
+    entries: list[Entry | VaecodecError] = []
+    for preview, data, path, time in zip(previews, datas, paths, times, strict=True):
+        if isinstance(preview, VaecodecError):
+            entries.append(preview)
+        else:
+            entries.append(_entry(cast(Image.Image, preview), path, len(data), time, sizes_of(data)))
+    return entries
 
 
 def sizes_of(data: bytes) -> tuple[int, int]:

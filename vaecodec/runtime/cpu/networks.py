@@ -6,7 +6,7 @@ What is held of a whole image are its latents (y, y_hat, r and the prior feature
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,15 @@ from vaecodec.networks.config import (
 )
 from vaecodec.runtime.cpu.kernels import Block, Kernels, Pixels, Rows
 from vaecodec.runtime.cpu.matrices import Floats, Matrix
-from vaecodec.runtime.cpu.streaming import BlockRows, Peaks, RowStream, RowWindow, SingleRows
+from vaecodec.runtime.cpu.streaming import (
+    BlockRows,
+    Peaks,
+    RowStream,
+    RowWindow,
+    SingleRows,
+    StackedBlockRows,
+    Stage,
+)
 from vaecodec.runtime.cpu.tile_sizes import PEAK_WIDTH
 from vaecodec.runtime.cpu.weights import NetworkWeights
 from vaecodec.runtime.windows import Y_CELL, Z_CELL, Region, Window, padded_rows, padded_size
@@ -44,13 +52,22 @@ beyond the second the whole is coded in it. Hardly a photograph gets there: of 1
 
 class Networks:
     """Those of one model at one level. narrow: the blocks' products are of bfloat16. band_pixels: about how many pixels
-    of the image go through them at once. peaks, context_peaks: the products of g_s and the context that ran last."""
+    of the image go through them at once. images: so many of equal size are one below the other in all rows, and go
+    through at once; for `prior`, `reconstruct` and `synthesize`. peaks, context_peaks: the products of g_s and the
+    context that ran last."""
 
     def __init__(
-        self, weights: NetworkWeights, kernels: Kernels, level: int, *, narrow: bool, band_pixels: int
+        self,
+        weights: NetworkWeights,
+        kernels: Kernels,
+        level: int,
+        *,
+        narrow: bool,
+        band_pixels: int,
+        images: int = 1,
     ) -> None:
         self._weights, self._kernels, self._level = weights, kernels, level
-        self._narrow, self._band_pixels = narrow, band_pixels
+        self._narrow, self._band_pixels, self._images = narrow, band_pixels, images
         self._config = weights.config
         self.peaks, self.context_peaks = Peaks(0, 0), Peaks(0, 0)
 
@@ -90,12 +107,17 @@ class Networks:
 
     def _bands(self, rows: int, pixels_per_row: int) -> Iterator[tuple[slice, bool]]:
         """Bands of rows, and whether each is the last."""
-        step = max(1, self._band_pixels // pixels_per_row)
+        step = max(1, self._band_pixels // pixels_per_row) if self._images == 1 else rows
         for start in range(0, rows, step):
             stop = min(rows, start + step)
             yield slice(start, stop), stop == rows
 
-    def _blocks(self, blocks: Iterable[Block], peaks: Peaks | None = None) -> list[BlockRows]:
+    def _blocks(self, blocks: Iterable[Block], peaks: Peaks | None = None) -> Sequence[Stage]:
+        if self._images > 1:
+            return [
+                StackedBlockRows(self._kernels, block, self._images, narrow=self._narrow, peaks=peaks)
+                for block in blocks
+            ]
         return [BlockRows(self._kernels, block, narrow=self._narrow, peaks=peaks) for block in blocks]
 
     def _product(self, matrix: Matrix, **how: int) -> SingleRows:
@@ -277,13 +299,15 @@ class Networks:
         for band, last in self._bands(len(y_hat), y_hat.shape[1] * Y_CELL**2):
             above, below = int(band.start == 0), int(last)
             near = y_hat[band.start - 1 + above : band.stop + 1 - below]
-            near = np.pad(near, ((above, below), (1, 1), (0, 0)))
-            rows, columns = band.stop - band.start, y_hat.shape[1]
-            shades = np.broadcast_to(bias, (rows, columns, len(bias))).copy()
+            near = near.reshape(self._images, -1, *near.shape[1:])
+            near = np.pad(near, ((0, 0), (above, below), (1, 1), (0, 0)))
+            rows, columns = near.shape[1] - 2, y_hat.shape[1]
+            shades = np.broadcast_to(bias, (self._images, rows, columns, len(bias))).copy()
             for row, column in np.ndindex(weight.shape[2:]):
-                shades += near[row : row + rows, column : column + columns] @ weight[:, :, row, column].T
-            cells = shades.reshape(rows, columns, -1, PREVIEW_FACTOR**2).swapaxes(2, 3).reshape(rows, columns, -1)
-            yield self._kernels.to_bytes(np.ascontiguousarray(255 * cells + np.float32(127.5)), PREVIEW_FACTOR)
+                shades += near[:, row : row + rows, column : column + columns] @ weight[:, :, row, column].T
+            cells = shades.reshape(self._images * rows, columns, -1, PREVIEW_FACTOR**2).swapaxes(2, 3)
+            cells = 255 * cells.reshape(*cells.shape[:2], -1) + np.float32(127.5)
+            yield self._kernels.to_bytes(np.ascontiguousarray(cells), PREVIEW_FACTOR)
 
 
 def _filled(whole: Rows, parts: Iterator[Rows]) -> Rows:

@@ -24,12 +24,15 @@ from vaecodec.intnet.layers import IntegerLayer, RunLayer, scale_index
 from vaecodec.networks.config import ALIGNMENT, PATCH
 from vaecodec.rans.choice import RansCoder
 from vaecodec.runtime.cpu.kernels import Kernels, Pixels, Rows
-from vaecodec.runtime.cpu.networks import Networks
+from vaecodec.runtime.cpu.networks import PREVIEW_REDUCTION, Networks
 from vaecodec.runtime.cpu.streaming import channels_first, cut_rows
 from vaecodec.runtime.cpu.weights import NetworkWeights
 from vaecodec.runtime.interface import dead_zone_widths
 from vaecodec.runtime.memory import Memory, Task
 from vaecodec.runtime.windows import Y_CELL, Z_CELL, Region, Window, padded_size
+
+STACKED_POSITIONS = 4096
+"""Positions of y in one pass over several small images: beyond it their calls cost nothing beside their numbers."""
 
 
 @dataclass(frozen=True)
@@ -157,8 +160,43 @@ class CpuPipeline:
     def pixels(
         self, files: Sequence[StoredLatents], window: Window, *, reduction: int = 1
     ) -> list[NDArray[np.uint8] | FormatError]:
-        """Compute what `Pipeline.pixels` says."""
-        return [self._pixels(file, window, reduction) for file in files]
+        """Compute what `Pipeline.pixels` says. Previews of small images go through the networks together."""
+        if reduction != PREVIEW_REDUCTION or not self._weights.has_preview or len(files) < 2:
+            return [self._pixels(file, window, reduction) for file in files]
+        results: dict[int, Pixels | FormatError] = {}
+        groups: dict[tuple[int, int, int], list[tuple[int, Latents]]] = {}
+        for number, file in enumerate(files):
+            try:
+                latents = self.decode_latents(file)
+            except FormatError as error:
+                results[number] = error
+            else:
+                groups.setdefault((latents.level, *latents.r.shape[1:]), []).append((number, latents))
+        for (_, rows, columns), members in groups.items():
+            most = max(1, STACKED_POSITIONS // (rows * columns))
+            for start in range(0, len(members), most):
+                part = members[start : start + most]
+                pixels = self._previews([latents for _, latents in part], window)
+                results |= dict(zip((number for number, _ in part), pixels, strict=True))
+        return [results[number] for number in range(len(files))]
+
+    def _previews(self, latents: Sequence[Latents], window: Window) -> list[Pixels]:
+        """`synthesize` with the preview head, of images of one level and size: one below the other."""
+        first = latents[0]
+        networks = Networks(
+            self._weights, self._kernels, first.level, narrow=self._narrow, band_pixels=0, images=len(latents)
+        )
+        if len(latents) > 1:
+            z_hat, r = (_stacked([getattr(each, name) for each in latents]) for name in ("z_hat", "r"))
+            y_hat = networks.reconstruct(networks.prior(z_hat.astype(np.float32)), r)
+            if networks.is_steady:
+                shades = np.concatenate(list(networks.synthesize(y_hat, PREVIEW_REDUCTION)))
+                images = shades.reshape(len(latents), -1, *shades.shape[1:])
+                return [
+                    np.ascontiguousarray(image[window.top : window.bottom, window.left : window.right])
+                    for image in images
+                ]
+        return [self.synthesize(each, window, reduction=PREVIEW_REDUCTION) for each in latents]
 
     def _pixels(self, file: StoredLatents, window: Window, reduction: int) -> NDArray[np.uint8] | FormatError:
         try:
@@ -207,6 +245,11 @@ class CpuPipeline:
 
     def _scale_index(self, z_hat: NDArray[np.int8], level: int, layers: Sequence[IntegerLayer]) -> NDArray[np.uint8]:
         return scale_index(z_hat, level, layers, run=self._run_layer)
+
+
+def _stacked(images: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Arrays [channels, rows, columns], one below the other: [all rows, columns, channels]."""
+    return np.ascontiguousarray(np.concatenate(images, axis=1).transpose(1, 2, 0))
 
 
 def _whole(latents: Latents) -> Window:
