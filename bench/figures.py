@@ -321,7 +321,8 @@ def latents_anomalies() -> str:
     rows, false = record["rows"], record["false_alarms"]
     return (
         f"{len(rows)} textures, {rows[0]['normal']} normal images of each, {rows[0]['tested']} tested, "
-        f"{_where(record)}; means:\n\n{table(['', *FIGURES_OF_ANOMALIES.values()], cells)}\n\nImage AUROC of each texture:\n\n"
+        f"{_where(record)}; means:\n\n{table(['', *FIGURES_OF_ANOMALIES.values()], cells)}\n\n"
+        "Image AUROC of each texture:\n\n"
         f"{table(['', *METHODS_OF_ANOMALIES], by_surface)}\n\n"
         f"Of {false['good']} good tested images {false['above']} were above the threshold, which was for "
         f"{100 * false['stated']:.0f} %."
