@@ -124,10 +124,10 @@ class Indexing:
         with self._describing:
             if job.source not in self._ahead:
                 self._look_ahead(job)
-            found = self._ahead.pop(job.source, None)
-        if isinstance(found, VaecodecError):
-            raise found
-        return describe(job, self._make_codec) if found is None else found
+            entry = self._ahead.pop(job.source, None)
+        if isinstance(entry, VaecodecError):
+            raise entry
+        return describe(job, self._make_codec) if entry is None else entry
 
     def _look_ahead(self, job: Job) -> None:
         """Describe this file and those of the next that are small .vaec files and not known; what else there is waits
@@ -142,8 +142,8 @@ class Indexing:
                     read.append((each.source, data, os.path.abspath(each.source), time))  # noqa: PTH100
         if len(read) > 1:
             sources, datas, paths, times = zip(*read, strict=True)
-            found = describe_files(datas, self._make_codec(), paths, times)
-            self._ahead |= dict(zip(sources, found, strict=True))
+            entries = describe_files(datas, self._make_codec(), paths, times)
+            self._ahead |= dict(zip(sources, entries, strict=True))
 
     def commit(self) -> None:
         """Put what is left into the index."""
