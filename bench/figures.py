@@ -305,6 +305,18 @@ def latents_search() -> str:
     )
 
 
+def latents_index() -> str:
+    """Files a second of `vaecodec index`."""
+    record = load(RESULTS / "latents" / "index.json")
+    if not record:
+        return _missing("python -m bench latents index PHOTOS")
+    cells = [(row["files"], f"{row['files_per_s']:.0f}") for row in record["rows"]]
+    return (
+        f"Files that `vaecodec index` takes in for each second of one core, model {record['model']}, {_where(record)}; "
+        f"the start of the program is not counted, nor the graph:\n\n{table(['.vaec files', 'a second'], cells)}"
+    )
+
+
 def latents_anomalies() -> str:
     """Defects found: image AUROC, pixel AUROC and AUPRO of each method, means over surfaces; and each surface."""
     record = load(RESULTS / "latents" / "anomalies.json")
@@ -358,6 +370,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
         attacks,
         browser,
         latents_search,
+        latents_index,
         latents_anomalies,
         latents_morphs,
     )

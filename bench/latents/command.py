@@ -10,6 +10,7 @@ COMMANDS = {
     "search": "bench.latents.search:main",
     "morphs": "bench.latents.morphs:main",
     "anomalies": "bench.latents.anomalies:main",
+    "index": "bench.latents.indexing:main",
 }
 
 
@@ -19,6 +20,7 @@ def main() -> None:
 
     \b
     python -m bench latents search OTHERS PHOTOS    edited copies found again among other photographs
+    python -m bench latents index PHOTOS            files a second of vaecodec index
     python -m bench latents morphs PHOTOS           what a mean of latents keeps of two photographs
     python -m bench latents anomalies TEXTURES      defects on textures, or on a folder laid out as MVTec AD
     """
