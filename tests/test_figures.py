@@ -60,17 +60,21 @@ def test_records_are_of_weights_that_are_shipped() -> None:
     for path in FILES:
         for version in re.findall(r"model [\w-]+ [0-9a-f]{8}", path.read_text(encoding="utf-8")):
             assert version in shipped, path
-        record = load(path)
-        for header in _headers(record):
+        for header, models in _headers_with_models(load(path)):
             for name, sha256 in header.get("weights", {}).items():
-                assert name not in _models_of(record) or f"model {name} {sha256}" in shipped, path
+                assert name not in models or f"model {name} {sha256}" in shipped, path
 
 
-def _models_of(record: dict[str, Any]) -> set[str]:
-    """The models that a record names beside its header; the default one where it names none."""
+def _headers_with_models(record: dict[str, Any]) -> list[tuple[dict[str, Any], set[str]]]:
+    """Every header, and the models that its results are of; of a summary each codec has a header of its own."""
+    if "made" in record and "commit" not in record["made"]:
+        return [(header, _models_in(codec)) for codec, header in record["made"].items()]
     results = json.dumps({key: value for key, value in record.items() if key not in ("made", "command")})
-    names = {entry.name for entry in manifest()}
-    return {name for name in names if re.search(rf"(?<![\w-]){name}(?![\w-])", results)} or {DEFAULT_MODEL}
+    return [(header, _models_in(results) or {DEFAULT_MODEL}) for header in _headers(record)]
+
+
+def _models_in(text: str) -> set[str]:
+    return {entry.name for entry in manifest() if re.search(rf"(?<![\w-]){entry.name}(?![\w-])", text)}
 
 
 def _group(out: str) -> click.Group:
