@@ -310,7 +310,7 @@ def latents_index() -> str:
     record = load(RESULTS / "latents" / "index.json")
     if not record:
         return _missing("python -m bench latents index PHOTOS")
-    cells = [(row["files"], f"{row['files_per_s']:.0f}") for row in record["rows"]]
+    cells = [(f"{row['count']} {row['files']}", f"{row['files_per_s']:.0f}") for row in record["rows"]]
     return (
         f"Files that `vaecodec index` takes in for each second of one core, model {record['model']}, {_where(record)}; "
         f"the start of the program is not counted, nor the graph:\n\n{table(['.vaec files', 'a second'], cells)}"
