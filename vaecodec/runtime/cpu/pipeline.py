@@ -161,7 +161,8 @@ class CpuPipeline:
         self, files: Sequence[StoredLatents], window: Window, *, reduction: int = 1
     ) -> list[NDArray[np.uint8] | FormatError]:
         """Compute what `Pipeline.pixels` says. Previews of small images go through the networks together."""
-        if reduction != PREVIEW_REDUCTION or not self._weights.has_preview or len(files) < 2:
+        is_free = self._memory.limit is None  # with a limit, each image is held to it by itself
+        if reduction != PREVIEW_REDUCTION or not self._weights.has_preview or not is_free:
             return [self._pixels(file, window, reduction) for file in files]
         results: dict[int, Pixels | FormatError] = {}
         groups: dict[tuple[int, int, int], list[tuple[int, Latents]]] = {}
