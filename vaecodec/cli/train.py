@@ -51,6 +51,7 @@ _SETTINGS: tuple[tuple[str, Any, str], ...] = (
     ("--ms-ssim-share", float, "Share of MS-SSIM in the distortion of --tune perceptual, 0.2 by default."),
     ("--ssimulacra2-share", float, "Share of SSIMULACRA2 in it, 0.5 by default; squared error has the rest."),
     ("--graphics-share", float, "Share of the crops taken from --graphics, 0.2 by default."),
+    ("--denoise/--no-denoise", bool, "Train a denoising encoder for the model of --init, which stays as it is."),
     ("--bf16/--fp32", bool, "bfloat16 autocast (default), or float32 throughout."),
     ("--compile/--no-compile", bool, "torch.compile; default on a GPU."),
 )
@@ -186,6 +187,9 @@ def _make_trainer(
     from vaecodec.training.loop import Trainer
     from vaecodec.training.snapshot import read_weights
 
+    if settings.denoise and init is None and not resume:
+        message = "--denoise needs --init MODEL: it trains an encoder for the decoder of that model."
+        raise click.UsageError(message)
     run.mkdir(parents=True, exist_ok=True)
     _say(peers, f"reading {folder}")
     corpus = load_corpus(folder, settings.crop)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 PATCH = 8
 """Factor of the first pixel unshuffle: every convolution works at 1/8 of the resolution or below."""
@@ -66,3 +66,13 @@ CONFIGS = {
         ModelConfig("large", C=192, blocks_a=5, blocks_s=9, M=320, N=96, P=256),
     )
 }
+
+DENOISER_BLOCKS = 2
+"""Blocks that g_a of a denoising encoder has beyond those of its model."""
+NOISE_MAX = 64.0
+"""Standard deviation of the strongest noise that a denoising encoder knows, in shades 0..255."""
+
+
+def denoiser_config(config: ModelConfig) -> ModelConfig:
+    """The configuration of a model whose g_a is that of a denoising encoder."""
+    return replace(config, blocks_a=config.blocks_a + DENOISER_BLOCKS)

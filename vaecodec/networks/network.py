@@ -200,8 +200,12 @@ class CodecNetwork(nn.Module):
     def analyse(self, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         """x [B, 3, H, W] in 0..1, H and W multiples of 64; t = level / 63 [B] -> y, z (not rounded), float32."""
         y = self.g_a(x, self.log_q_enc(t).exp())
-        z = self.h_a(y).float() * self.log_z_gain(t).exp()
-        return y.float(), z
+        return y.float(), self.hyper_analyse(y, t)
+
+    def hyper_analyse(self, y: Tensor, t: Tensor) -> Tensor:
+        """y [B, M, h, w] -> z (not rounded) [B, N, h/4, w/4], float32."""
+        z: Tensor = self.h_a(y).float() * self.log_z_gain(t).exp()
+        return z
 
     def prior(self, z_hat: Tensor, t: Tensor) -> Tensor:
         """z_hat [B, N, h, w] -> prior features p [B, P, 4h, 4w]."""

@@ -8,9 +8,10 @@ from __future__ import annotations
 import importlib.util
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -21,7 +22,9 @@ from vaecodec import metrics
 from vaecodec.levels import MAX_LEVEL
 from vaecodec.networks.config import ALIGNMENT
 from vaecodec.networks.network import CodecNetwork
-from vaecodec.training.loss import forward_terms
+from vaecodec.training.loss import Terms, forward_terms
+
+_Image = TypeVar("_Image")
 
 EVAL_LEVELS = (0, 9, 18, 27, 36, 45, 54, 63)
 PSNR_OF_EQUALS = 100.0
@@ -46,20 +49,32 @@ def centre_crop(image: Tensor, side: int) -> Tensor:
     return image[top : top + height, left : left + width].permute(2, 0, 1)
 
 
-@torch.no_grad()
 def evaluate(network: CodecNetwork, images: list[Tensor], levels: tuple[int, ...] = EVAL_LEVELS) -> list[Point]:
     """Operating points of `network` on uint8 images [3, H, W] (sides multiples of 64)."""
     device = next(network.parameters()).device
+
+    def terms(image: Tensor, t: Tensor) -> Terms:
+        return forward_terms(network, image[None].to(device).float() / 255, t, rounded_rate=True)
+
+    return evaluate_terms(terms, images, levels, device)
+
+
+@torch.no_grad()
+def evaluate_terms(
+    terms_at: Callable[[_Image, Tensor], Terms],
+    images: Sequence[_Image],
+    levels: tuple[int, ...],
+    device: torch.device | None = None,
+) -> list[Point]:
+    """Operating points from the terms of the loss. terms_at: those of an image at t [1], with rounded rates."""
     points = []
     for level in levels:
         bpps, psnrs = [], []
         for image in images:
-            x = image[None].to(device).float() / 255
-            t = torch.full((1,), level / MAX_LEVEL, device=device)
-            terms = forward_terms(network, x, t, rounded_rate=True)
+            terms = terms_at(image, torch.full((1,), level / MAX_LEVEL, device=device))
             bpps.append((terms.bpp_y + terms.bpp_z).item())
             psnrs.append(-10 * torch.log10(terms.mse).item())
-        points.append(Point(level, sum(bpps) / len(bpps), sum(psnrs) / len(psnrs)))
+        points.append(Point(level, fmean(bpps), fmean(psnrs)))
     return points
 
 

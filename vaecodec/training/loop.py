@@ -18,11 +18,13 @@ from torch.nn.parallel import DistributedDataParallel
 from vaecodec.errors import DivergedError, InputError, WeightsError
 from vaecodec.levels import LEVELS, MAX_LEVEL
 from vaecodec.networks.config import CONFIGS
+from vaecodec.networks.denoising import DenoisingNetwork
 from vaecodec.networks.network import CodecNetwork
 from vaecodec.training import log
 from vaecodec.training.checkpoint import load_checkpoint, save_checkpoint
 from vaecodec.training.crops import Sampler, send
 from vaecodec.training.data import Corpus
+from vaecodec.training.denoising import DenoisingObjective, evaluate_denoising
 from vaecodec.training.distributed import Peers
 from vaecodec.training.evaluate import Point, evaluate
 from vaecodec.training.initialize import initialize
@@ -50,7 +52,7 @@ class Trainer:
         self._seed(settings.seed)
         bank = corpus.to(self.device) if self.device.type == "cuda" else corpus
         self.sampler = Sampler(bank, settings.crop, self.generator, settings.rescale_chance)
-        self.network = CodecNetwork(CONFIGS[settings.config])
+        self.network = self._make_network()
         initialize(self.network, self.sampler.batch(64).cpu().float() / 255)
         self._format = torch.channels_last if settings.channels_last else torch.contiguous_format
         self.network.to(self.device, memory_format=self._format)  # type: ignore[call-overload]
@@ -66,19 +68,23 @@ class Trainer:
         self._launched_at = time.perf_counter()
         self._scatter_seeds()
 
+    def _make_network(self) -> CodecNetwork:
+        config = CONFIGS[self.settings.config]
+        return DenoisingNetwork(config) if self.settings.denoise else CodecNetwork(config)
+
     def _make_objective(self) -> nn.Module:
         """The loss as a module; with several processes also the average of their gradients."""
         settings = self.settings
         if settings.mix.ms_ssim > 0 and find_spec("pytorch_msssim") is None:
             message = "ms_ssim_share needs the package pytorch-msssim, which is part of vaecodec[train]"
             raise InputError(message)
-        objective: nn.Module = Objective(
-            self.network,
-            rounded_rate=settings.rounded_rate,
-            bf16=settings.bf16,
-            mix=settings.mix,
-            compiled=settings.compile,
-        )
+        network = self.network
+        how = {"rounded_rate": settings.rounded_rate, "bf16": settings.bf16, "compiled": settings.compile}
+        objective: nn.Module
+        if isinstance(network, DenoisingNetwork):
+            objective = DenoisingObjective(network, mix=settings.mix, **how)
+        else:
+            objective = Objective(network, mix=settings.mix, **how)
         if self.peers.world > 1:
             objective = DistributedDataParallel(objective)
         return objective
@@ -165,6 +171,8 @@ class Trainer:
 
     def evaluate(self, images: list[Tensor]) -> list[Point]:
         """Operating points of the EMA weights."""
+        if isinstance(self.ema, DenoisingNetwork):
+            return evaluate_denoising(self.ema, images)
         return evaluate(self.ema, images)
 
     def start_from(self, weights: Mapping[str, Tensor], history: list[dict[str, Any]] | None = None) -> None:
@@ -172,8 +180,11 @@ class Trainer:
 
         `history`: the record of the run that the weights come from.
         """
-        self.network.load_state_dict(weights)
-        self.ema.load_state_dict(weights)
+        if isinstance(self.network, DenoisingNetwork):
+            self.network.start_from_model(weights)
+        else:
+            self.network.load_state_dict(weights)
+        self.ema.load_state_dict(self.network.state_dict())
         self.history = list(history or [])
 
     def note_start(self) -> None:

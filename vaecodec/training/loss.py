@@ -91,9 +91,14 @@ def network_pass(
     The synthesis sees rounded values (straight-through), the rate sees additive uniform noise (Balle et al. 2018),
     or, with `rounded_rate`, the rounded values too.
     """
-    pixels = x.shape[-1] * x.shape[-2]
+    return coding_pass(network, *network.analyse(x, t), t, x.shape[-1] * x.shape[-2], rounded_rate=rounded_rate)
+
+
+def coding_pass(
+    network: CodecNetwork, y: Tensor, z: Tensor, t: Tensor, pixels: int, *, rounded_rate: bool = False
+) -> tuple[Tensor, Tensor, Tensor]:
+    """y and z of images of so many pixels -> what `network_pass` gives."""
     gain = network.log_gain(t).exp()
-    y, z = network.analyse(x, t)
     z_hat = clamp_through(ste_round(z), Z_MIN, Z_MAX)
     index = network.h_scale(z_hat, t)
     p = network.prior(z_hat, t)
@@ -113,10 +118,10 @@ def forward_terms(
     network: CodecNetwork, x: Tensor, t: Tensor, *, rounded_rate: bool = False, mix: Mix = SQUARED_ERROR
 ) -> Terms:
     """The terms of the loss; the arguments are those of `network_pass`, and `mix` as in `distortion_of`."""
-    return _terms(x, *network_pass(network, x, t, rounded_rate=rounded_rate), mix)
+    return terms_of(x, *network_pass(network, x, t, rounded_rate=rounded_rate), mix)
 
 
-def _terms(x: Tensor, bpp_y: Tensor, bpp_z: Tensor, x_hat: Tensor, mix: Mix) -> Terms:
+def terms_of(x: Tensor, bpp_y: Tensor, bpp_z: Tensor, x_hat: Tensor, mix: Mix) -> Terms:
     mse = (x_hat - x).square().mean((1, 2, 3))
     return Terms(bpp_y, bpp_z, mse, distortion_of(x_hat, x, mse, mix))
 
@@ -139,6 +144,12 @@ def tempered(loss: Tensor) -> Tensor:
     """
     beyond = ORDINARY_LOSS * (1 + (loss / ORDINARY_LOSS).clamp_min(1).log())
     return torch.where(loss > ORDINARY_LOSS, beyond, loss)
+
+
+def loss_and_means(terms: Terms, t: Tensor) -> tuple[Tensor, Tensor]:
+    """The loss of a batch, and its means [3]: bpp of y, bpp of z, PSNR in dB."""
+    means = torch.stack([terms.bpp_y.mean(), terms.bpp_z.mean(), terms.mse.log10().mean() * -10])
+    return balanced_loss(terms, t), means.detach()
 
 
 class Objective(nn.Module):
@@ -164,6 +175,4 @@ class Objective(nn.Module):
         """x [B, 3, H, W] in 0..1, t [B] -> the loss, and means over the batch [3]: bpp of y, bpp of z, PSNR in dB."""
         with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=self.bf16):
             outputs = self._pass(self.network, x, t, rounded_rate=self.rounded_rate)
-        terms = _terms(x, *outputs, self.mix)
-        means = torch.stack([terms.bpp_y.mean(), terms.bpp_z.mean(), terms.mse.log10().mean() * -10])
-        return balanced_loss(terms, t), means.detach()
+        return loss_and_means(terms_of(x, *outputs, self.mix), t)

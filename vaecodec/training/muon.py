@@ -66,10 +66,12 @@ class Muon(torch.optim.Optimizer):
 
 
 def split_parameters(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """(matrices for Muon, everything else for AdamW: biases, depthwise kernels, gains and tables)."""
+    """What learns: matrices for Muon, everything else for AdamW (biases, depthwise kernels, gains and tables)."""
     matrices: list[nn.Parameter] = []
     others: list[nn.Parameter] = []
     for p in model.parameters():
+        if not p.requires_grad:
+            continue
         is_matrix = p.ndim == 4 and p.shape[1] > 1
         (matrices if is_matrix else others).append(p)
     return matrices, others

@@ -25,6 +25,7 @@ class Settings:
     tune: "psnr" for squared error, or "perceptual" for a mix of it with `ms_ssim_share` of MS-SSIM (which needs
     pytorch-msssim) and `ssimulacra2_share` of SSIMULACRA2; the shares mean nothing for tune="psnr".
     graphics_share: share of the crops from the second folder, of images that are no photographs, if there is one.
+    denoise: train a denoising encoder for the model that the run starts from, which stays as it is.
     `batch` counts the images of a step over all processes. `log_every`: every n-th step gets a line in the log.
     """
 
@@ -45,6 +46,7 @@ class Settings:
     ms_ssim_share: float = 0.2
     ssimulacra2_share: float = 0.5
     graphics_share: float = 0.2
+    denoise: bool = False
     compile: bool = False
     bf16: bool = True
     eval_every: int = 1000

@@ -18,6 +18,7 @@ from vaecodec.files import write_atomic
 from vaecodec.intnet.fixedpoint import LAYER_FORMATS
 from vaecodec.levels import MAX_LEVEL
 from vaecodec.networks.config import CONFIGS
+from vaecodec.networks.denoising import DenoisingNetwork
 from vaecodec.networks.layers import ANCHORS
 from vaecodec.networks.network import Z_INDEX_UNIT, CodecNetwork
 from vaecodec.training.checkpoint import load_checkpoint
@@ -68,8 +69,9 @@ def read_weights(source: Path) -> TrainedWeights:
         weights = _from_state(load_checkpoint(source))
     else:
         weights = _read_file(source)
+    make = DenoisingNetwork if weights.settings.get("denoise") else CodecNetwork
     with torch.device("meta"):
-        expected = {name: tensor.shape for name, tensor in CodecNetwork(CONFIGS[weights.config]).state_dict().items()}
+        expected = {name: tensor.shape for name, tensor in make(CONFIGS[weights.config]).state_dict().items()}
     if expected != {name: tensor.shape for name, tensor in weights.weights.items()}:
         message = f"{source}: its tensors are not those of config {weights.config}"
         raise WeightsError(message)
