@@ -11,6 +11,7 @@ from PIL import Image
 
 from vaecodec import container
 from vaecodec import lossless as lossless_codec
+from vaecodec.denoising import Denoise, check_denoise
 from vaecodec.levels import DEFAULT_QUALITY
 from vaecodec.modes import Mode, chosen_mode
 from vaecodec.picture_file import Crop, Result, as_it_is, make_source, pixel_limit
@@ -37,16 +38,19 @@ def encode(
     max_memory: int | None = None,
     effort: int = DEFAULT_EFFORT,
     progress: Progress | None = None,
+    denoise: Denoise | None = None,
 ) -> bytes:
     """An image -> the bytes of a .vaec file; see `Codec.encode`. A lossless one is made without a codec."""
     passes_of(effort)
     targets = {"target_bytes": target_bytes, "target_psnr": target_psnr, "target_bpp": target_bpp}
+    if denoise is not None:
+        check_denoise(denoise, chosen_mode(mode, lossless=lossless, targets=targets), target_psnr, effort)
     if chosen_mode(mode, lossless=lossless, targets=targets) == "lossless":
         return _encode_lossless(image, strip, verify, max_memory)
     from vaecodec.codec import shared_codec
 
     codec = shared_codec(model, device, max_memory)
-    options = {"effort": effort, "progress": progress, **targets}
+    options = {"effort": effort, "progress": progress, "denoise": denoise, **targets}
     return codec.encode(image, quality, mode=mode, strip=strip, verify=verify, **options)  # type: ignore[arg-type]
 
 

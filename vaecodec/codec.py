@@ -20,6 +20,7 @@ from vaecodec import auto, container
 from vaecodec import lossless as lossless_codec
 from vaecodec.collecting import OnError, collected, raised
 from vaecodec.container import Header
+from vaecodec.denoising import Denoise, check_denoise, strength_of
 from vaecodec.entropy.coding import CodedLatents, Latents, encode_latents
 from vaecodec.errors import CodingError, FormatError, InputError, VaecodecError
 from vaecodec.image_latents import ImageLatents, checked_index, header_of, integers_of, is_file
@@ -149,6 +150,7 @@ class Codec:
         verify: bool = False,
         effort: int = DEFAULT_EFFORT,
         progress: Progress | None = None,
+        denoise: Denoise | None = None,
     ) -> bytes:
         """An image -> the bytes of a .vaec file.
 
@@ -159,8 +161,10 @@ class Codec:
         lossless where that is not larger or the networks fail (see `vaecodec.auto`). strip=True leaves ICC, EXIF and
         XMP out. verify=True decodes the finished file and compares (see `vaecodec.verification`). effort 1..9: up to 4
         one pass of the encoder; above it the integers are refined for this image in 12 to 90 passes, and `progress` is
-        told of each (see `vaecodec.refine`). Raises InputError; TargetError for a target out of reach; CodingError
-        where mode "neural" or the comparison fails; BackendError for a refinement without PyTorch.
+        told of each (see `vaecodec.refine`). denoise: the standard deviation of the noise to take away, in shades of
+        255 up to 64, or "auto" to estimate it; noise costs no bits then, for a model with a denoising encoder ("base").
+        Raises InputError; TargetError for a target out of reach; CodingError where mode "neural" or the comparison
+        fails; BackendError for a refinement without PyTorch.
         """
         refine = self._refinement(effort, progress)
         goals = {"target_bytes": target_bytes, "target_psnr": target_psnr, "target_bpp": target_bpp, "level": level}
@@ -171,7 +175,13 @@ class Codec:
             target_bytes = bytes_of_bpp(target_bpp, source.picture.width * source.picture.height)
         has_target = target_bytes is not None or target_psnr is not None
         level = quality_to_level(quality) if level is None else check_level(level)
-        if mode == "lossless":
+        sigma = None
+        if denoise is not None:
+            check_denoise(denoise, mode, target_psnr, effort)
+            sigma = strength_of(denoise, source.picture.rgb)
+        if sigma is not None:
+            data, latents = self._encode_denoised(source, level, target_bytes, sigma)
+        elif mode == "lossless":
             data = lossless_codec.encode(source, max_memory=self.max_memory)
         elif has_target and mode == "auto":
             neural = partial(self._encode_to, source, refine)
@@ -184,7 +194,8 @@ class Codec:
             data = raised(self._encode_equal([source], level, mode, refine)[0])
         if verify:
             pixels = source.picture.width * source.picture.height
-            check_file(data, source, self._decoder(source), partial(self.decode_latents, max_pixels=pixels), latents)
+            decode_latents = partial(self.decode_latents, max_pixels=pixels)
+            check_file(data, source, self._decoder(source), decode_latents, latents, noise=sigma or 0.0)
         return data
 
     def encode_with_latents(
@@ -305,6 +316,17 @@ class Codec:
             return lossless_codec.encode(source, max_memory=self.max_memory), None
         data = encoded.data if mode == "neural" else self._choose(source, encoded.data, level)
         return data, encoded.latents
+
+    def _encode_denoised(
+        self, source: Source, level: int, target_bytes: int | None, sigma: float
+    ) -> tuple[bytes, Latents | None]:
+        """The neural file of a noisy image without its noise, and the integers that went into it, if no target did."""
+        pipeline = self._engines.denoising(sigma).pipeline(self.max_memory)
+        if target_bytes is not None:
+            return encode_to(Goal.of_bytes(target_bytes), source, pipeline, partial(self._pack, source)), None
+        quantized = pipeline.quantize([source.picture.rgb], level)
+        [coded] = pipeline.encode(quantized)
+        return self._pack(source, coded, level), quantized.latents_of(0)
 
     def _decoder(self, source: Source) -> Callable[[bytes], NDArray[np.uint8]]:
         """Decodes the files of one image, however large it is."""

@@ -6,8 +6,9 @@
 
 ``Image.open`` reads the header and the metadata, never a pixel: Pillow tests the size for a decompression bomb before
 ``load()`` decodes. Options of ``save`` are those of `vaecodec.encode` (quality, lossless, mode, target_bytes,
-target_psnr, target_bpp, effort, strip, verify, model, device), tune ("psnr" or "perceptual"), and icc_profile, exif,
-xmp; the last three are those of the image unless given, and None or empty bytes leaves them out. Others are refused.
+target_psnr, target_bpp, effort, denoise, strip, verify, model, device), tune ("psnr" or "perceptual"), and icc_profile,
+exif, xmp; the last three are those of the image unless given, and None or empty bytes leaves them out. Others are
+refused.
 ``ImageFile.LOAD_TRUNCATED_IMAGES`` makes ``load()`` take what is intact of a damaged file.
 """
 
@@ -27,7 +28,7 @@ from vaecodec.networks.config import REDUCTIONS
 from vaecodec.weights.manifest import chosen_name
 
 ENCODE_OPTIONS = (
-    "quality", "lossless", "mode", "target_bytes", "target_psnr", "target_bpp", "effort", "strip", "verify",
+    "quality", "lossless", "mode", "target_bytes", "target_psnr", "target_bpp", "effort", "denoise", "strip", "verify",
     "model", "device",
 )  # fmt: skip
 METADATA_OPTIONS = ("icc_profile", "exif", "xmp")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -29,7 +29,9 @@ from vaecodec.cli.sources import Selection, photo_suffixes
 from vaecodec.cli.startup import codec_maker, limit_threads, may_skip_numba, resume_collector, spare_blas
 from vaecodec.cli.table import Table
 from vaecodec.cli.target import LOSSLESS, Target
-from vaecodec.refine import PASSES, Progress, passes_of
+from vaecodec.refine import DEFAULT_EFFORT, PASSES, Progress, passes_of
+from vaecodec.weights.denoisers import denoiser_of
+from vaecodec.weights.manifest import DENOISING_MODEL
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -98,6 +100,7 @@ def compress(
     vaecodec compress *.jpg -o small -q 40       into the folder small, smaller files
     vaecodec compress photo.jpg --target-size 20KB
     vaecodec compress photo.jpg --effort 9       minutes for as small a file as can be
+    vaecodec compress night.jpg --denoise        noise taken away, which saves its bytes
     vaecodec compress -r photos -o small -j 4    a whole tree; --resume goes on after an interruption
     cat photo.png | vaecodec compress - > photo.vaec
     """
@@ -110,6 +113,8 @@ def compress(
         _check_deletion(planned, changes)
         # What --verify allows was measured with shipped models: own ones have the comparison after writing alone.
         target = dataclasses.replace(target, verify=target.verify or isinstance(model, str))
+    if target.denoise is not None:
+        model = _denoising_model(model, effort, options=click.get_current_context().params)
     selection.say_left_alone(console)
     own_weights = model if isinstance(model, Path) else None
     check = check_vaec(
@@ -133,6 +138,21 @@ def compress(
         else:
             results = cluster.run(planned, task, console, machine, overwrite=placement.overwrite)
     finish(results, console, report.compress_summary(results), can_resume=placement.can_resume)
+
+
+def _denoising_model(model: str | Path, effort: int, *, options: Mapping[str, object]) -> str | Path:
+    """The model of --denoise: the one that is named, if it can. Raises UsageError."""
+    if effort > DEFAULT_EFFORT:
+        message = f"--denoise and --effort {effort} cannot be combined: a refined file comes closer to the noise."
+        raise click.UsageError(message)
+    if options["model"] is None and options["tune"] is None:
+        return DENOISING_MODEL
+    try:
+        denoiser_of(str(model))
+    except vaecodec.InputError as error:
+        message = f"--denoise: {error}."
+        raise click.UsageError(message) from error
+    return model
 
 
 @dataclass(frozen=True)

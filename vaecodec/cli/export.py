@@ -40,12 +40,15 @@ def export(run: Path, folder: Path, output: Path, heldout: Path | None, crops: i
     \b
     vaecodec export runs/mine photos -o mine.safetensors --heldout others
     vaecodec compress photo.jpg --model mine.safetensors
+
+    Of a run with --denoise it is the encoder alone, without tables and previews.
     """
     require_pytorch("export")
     import tempfile
 
     from vaecodec.files import refuse_existing, write_atomic
     from vaecodec.training.data import load_corpus
+    from vaecodec.training.export_denoiser import is_denoiser
     from vaecodec.training.export_run import COUNT_CROP, add_to_card, export_run, other_crops
     from vaecodec.training.runner import load_heldout
 
@@ -54,6 +57,9 @@ def export(run: Path, folder: Path, output: Path, heldout: Path | None, crops: i
         raise click.UsageError(message)
     try:
         refuse_existing(output, overwrite=overwrite)
+        if is_denoiser(run):
+            _export_denoiser(run, output, overwrite=overwrite)
+            return
         corpus = load_corpus(folder, COUNT_CROP)
         with tempfile.TemporaryDirectory() as scratch:
             exported = Path(scratch) / output.name
@@ -70,6 +76,24 @@ def export(run: Path, folder: Path, output: Path, heldout: Path | None, crops: i
             write_atomic(output, exported.read_bytes(), overwrite=overwrite)
     except EXPECTED as error:
         raise Fatal(error) from error
+    _say_done(output, sha256)
+
+
+def _export_denoiser(run: Path, output: Path, *, overwrite: bool) -> None:
+    import tempfile
+
+    from vaecodec.files import write_atomic
+    from vaecodec.training.export_denoiser import export_denoiser
+
+    with tempfile.TemporaryDirectory() as scratch:
+        exported = Path(scratch) / output.name
+        sha256 = export_denoiser(run, exported)
+        output.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(output, exported.read_bytes(), overwrite=overwrite)
+    _say_done(output, sha256)
+
+
+def _say_done(output: Path, sha256: str) -> None:
     click.echo(f"{output}: {format_size(output.stat().st_size)}, tensors {sha256[:16]}", err=True)
 
 

@@ -14,7 +14,7 @@ import click
 
 from vaecodec import urls
 from vaecodec.cli.console import Console
-from vaecodec.cli.help import RareOption, UsualBareOption, grouped
+from vaecodec.cli.help import BareOption, RareOption, UsualBareOption, grouped
 from vaecodec.cli.jobs import STDIO, Job
 from vaecodec.cli.machine import Machine
 from vaecodec.cli.paths import Placement
@@ -26,12 +26,31 @@ from vaecodec.cli.sources import Selection
 from vaecodec.cli.target import LOSSLESS, Target
 from vaecodec.errors import InputError
 from vaecodec.levels import DEFAULT_QUALITY, QUALITY_MAX, QUALITY_MIN
+from vaecodec.networks.config import NOISE_MAX
 from vaecodec.refine import DEFAULT_EFFORT, PASSES
 from vaecodec.urls import is_url
-from vaecodec.weights.manifest import DEFAULT_MODEL, TUNES, chosen_name
+from vaecodec.weights.manifest import DEFAULT_MODEL, DENOISING_MODEL, TUNES, chosen_name
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
+
+
+class Strength(click.ParamType):  # type: ignore[type-arg]
+    """Of noise: a standard deviation in shades of 255, or auto."""
+
+    name = "sigma"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | str:
+        """Fails outside 0..NOISE_MAX."""
+        if value == "auto":
+            return "auto"
+        try:
+            sigma = float(value)
+        except ValueError:
+            sigma = math.nan
+        if not 0 < sigma <= NOISE_MAX:
+            self.fail(f"{value!r} is no standard deviation above 0, at most {NOISE_MAX:g}, and not auto.", param, ctx)
+        return sigma
 
 
 class Size(click.ParamType):  # type: ignore[type-arg]
@@ -202,6 +221,10 @@ target = grouped(
         help="By networks or without loss; auto, the default: whichever suits the image.",
     ),
     click.option("--verify", is_flag=True, help="Decode each finished file and compare it with its image."),
+    click.option(
+        "--denoise", cls=BareOption, bare="auto", type=Strength(), metavar="[=SIGMA]",
+        help=f"Take noise away, of SIGMA shades of 255 (else estimated), by the model {DENOISING_MODEL}.",
+    ),
 )  # fmt: skip
 effort = click.option(
     "--effort", type=click.IntRange(1, max(PASSES)), default=DEFAULT_EFFORT, metavar="N",

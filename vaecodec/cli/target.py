@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from vaecodec import Codec
+    from vaecodec.denoising import Denoise
     from vaecodec.modes import Mode
     from vaecodec.refine import Progress
 
@@ -31,6 +32,7 @@ class Target:
     bpp: float | None = None
     mode: Mode = "auto"
     verify: bool = False
+    denoise: Denoise | None = None
 
     @classmethod
     def of_options(
@@ -41,6 +43,7 @@ class Target:
         target_bpp: float | None,
         mode: Mode | None,
         verify: bool,
+        denoise: Denoise | None,
     ) -> Target:
         """The target of these options, of which one may be given. Raises UsageError for what contradicts."""
         options = {
@@ -60,13 +63,16 @@ class Target:
             raise click.UsageError(message)
         if isinstance(quality, str):
             quality, mode = None, "lossless"
+        if denoise is not None and (target_psnr is not None or mode == LOSSLESS):
+            message = f"--denoise and {'--target-psnr' if target_psnr is not None else LOSSLESS} cannot be combined."
+            raise click.UsageError(message)
         level = DEFAULT_QUALITY if quality is None else quality
-        return cls(level, target_size, target_psnr, target_bpp, mode or "auto", verify)
+        return cls(level, target_size, target_psnr, target_bpp, mode or "auto", verify, denoise)
 
     @property
     def is_quality(self) -> bool:
-        """True where one encoding does it, without a search."""
-        return self.n_bytes is None and self.psnr is None and self.bpp is None
+        """True where one encoding does it, without a search, and by the model's own encoder."""
+        return self.denoise is None and self.n_bytes is None and self.psnr is None and self.bpp is None
 
     def encode(
         self,
@@ -85,7 +91,7 @@ class Target:
             return vaecodec.encode(image, lossless=True, strip=strip, verify=self.verify)
         return make_codec().encode(
             image, self.quality, target_bytes=self.n_bytes, target_psnr=self.psnr, target_bpp=self.bpp,
-            mode=self.mode, strip=strip, verify=self.verify, effort=effort, progress=progress,
+            mode=self.mode, strip=strip, verify=self.verify, effort=effort, progress=progress, denoise=self.denoise,
         )  # fmt: skip
 
     def encode_alone(self, image: Image.Image, *, model: str, strip: bool) -> bytes:

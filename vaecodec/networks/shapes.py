@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from numpy.typing import NDArray
@@ -17,6 +18,8 @@ ANCHORS = 8
 """Of a `layers.LevelTable`."""
 NETWORK_PREFIX = "net."
 PREVIEW_OUTPUTS = 12
+MOST_BLOCKS = 64
+"""Of g_a: more would be no network but a mistake."""
 
 Shapes = Iterator[tuple[str, tuple[int, ...]]]
 
@@ -76,6 +79,11 @@ def config_of(stored: StoredModel, entropy: EntropyModel) -> ModelConfig:
     if config is None:
         message = f"weights file has config {stored.card.get('config')!r}; known: {', '.join(CONFIGS)}"
         raise WeightsError(message)
+    blocks = stored.card.get("blocks_a", config.blocks_a)
+    if not isinstance(blocks, int) or not 1 <= blocks <= MOST_BLOCKS:
+        message = f"blocks_a of the model card is {blocks!r}; it must be 1..{MOST_BLOCKS}"
+        raise WeightsError(message)
+    config = replace(config, blocks_a=blocks)
     _check_tensors(config, stored.tensors)
     _check_integers(config, entropy)
     return config

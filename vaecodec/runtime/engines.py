@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Protocol
 
@@ -10,9 +11,13 @@ from vaecodec.errors import HashMismatch, UnknownModel
 from vaecodec.runtime.choice import Plan
 from vaecodec.runtime.interface import LoadedModel, Pipeline
 from vaecodec.runtime.memory import Memory
+from vaecodec.weights.denoisers import denoiser_of, denoising_model
 from vaecodec.weights.lookup import find_model
 from vaecodec.weights.manifest import entry_by_name
 from vaecodec.weights.store import StoredModel, read_model
+
+KEPT_DENOISERS = 4
+"""Engines of denoising encoders that are kept, one for each strength of noise."""
 
 
 class Engine(Protocol):
@@ -49,6 +54,9 @@ class Engines:
     def __init__(self, model: str | Path, plan: Plan) -> None:
         self._model, self._plan = model, plan
         self._engines: dict[tuple[int, bytes], Engine] = {}
+        self._denoiser: StoredModel | None = None
+        self._denoising: dict[float, Engine] = {}
+        self._lock = threading.Lock()
         self._is_shipped = not (isinstance(model, Path) or model.endswith(".safetensors"))
         stored, self.model_id = self._read()
         self.own = self._load(stored, self.model_id)
@@ -67,6 +75,21 @@ class Engines:
     def _load(self, stored: StoredModel, model_id: int) -> Engine:
         engine = make_engine(stored, self._plan)
         return self._engines.setdefault((model_id, stored.wire_hash), engine)
+
+    def denoising(self, sigma: float) -> Engine:
+        """The own model with the encoder for noise of a standard deviation in shades 0..255. Raises InputError where
+        there is none."""
+        if self._denoiser is None:
+            entry = denoiser_of(str(self._model))
+            self._denoiser = read_model(entry.path, entry.sha256)
+        with self._lock:
+            engine = self._denoising.pop(sigma, None)
+            if engine is None:
+                engine = make_engine(denoising_model(self.stored(), self._denoiser, sigma), self._plan)
+            while len(self._denoising) >= KEPT_DENOISERS:
+                self._denoising.pop(next(iter(self._denoising)))
+            self._denoising[sigma] = engine
+        return engine
 
     def of(self, header: Header) -> Engine:
         """The model that a file needs. Raises UnknownModel or HashMismatch."""

@@ -120,11 +120,16 @@ def ship(model: Path) -> Path:
 
 def register_weights(name: str, sha256: str) -> None:
     """Write `name` (its file is name.safetensors in the package's weights folder) into the manifest."""
-    models = json.loads(MANIFEST.read_text(encoding="utf-8"))["models"] if MANIFEST.exists() else []
-    entry = {"id": MODEL_IDS[name], "name": name, "file": f"{name}.safetensors", "sha256": sha256}
-    models = [m for m in models if m["name"] != name] + [entry]
-    text = json.dumps({"models": sorted(models, key=lambda m: m["id"])}, indent=1) + "\n"
-    write_atomic(MANIFEST, text.encode(), overwrite=True)
+    register("models", name, f"{name}.safetensors", sha256)
+
+
+def register(kind: str, name: str, file: str, sha256: str) -> None:
+    """Write one entry of a list of the manifest, "models" or "denoisers", in place of one of that name."""
+    lists = json.loads(MANIFEST.read_text(encoding="utf-8")) if MANIFEST.exists() else {"models": []}
+    entry = {"id": MODEL_IDS[name], "name": name, "file": file, "sha256": sha256}
+    entries = [other for other in lists.get(kind, []) if other["name"] != name] + [entry]
+    lists[kind] = sorted(entries, key=lambda entry: entry["id"])
+    write_atomic(MANIFEST, (json.dumps(lists, indent=1) + "\n").encode(), overwrite=True)
 
 
 def package_path(name: str) -> Path:

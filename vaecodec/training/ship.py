@@ -10,16 +10,20 @@ from pathlib import Path
 import click
 
 from vaecodec.errors import VaecodecError
+from vaecodec.training.export_denoiser import ship_denoiser
 from vaecodec.training.export_run import ship
+from vaecodec.weights.denoisers import MODEL_KEY
+from vaecodec.weights.store import read_card
 
 
 @click.command()
 @click.argument("models", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def main(models: tuple[Path, ...]) -> None:
-    """Put exported MODELS into the package under their names, and into the manifest."""
+    """Put exported MODELS and denoising encoders into the package under their names, and into the manifest."""
     for model in models:
         try:
-            click.echo(f"{model} -> {ship(model)}")
+            put = ship_denoiser if MODEL_KEY in read_card(model) else ship
+            click.echo(f"{model} -> {put(model)}")
         except VaecodecError as error:
             raise click.ClickException(str(error)) from error
 

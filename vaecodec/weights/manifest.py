@@ -73,6 +73,8 @@ def chosen_name(model: str | None, tune: str | None) -> str:
 
 
 DEFAULT_MODEL = tuned_name(DEFAULT_SIZE, DEFAULT_TUNE)
+DENOISING_MODEL = "base"
+"""What --denoise encodes with, unless a model is named."""
 
 
 def entry_by_wire(model_id: int, wire_hash: bytes) -> ManifestEntry:

@@ -1,0 +1,46 @@
+"""`encode(denoise=...)`: what noise an image has, and what denoising goes together with."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vaecodec.arguments import check_real
+from vaecodec.errors import InputError
+from vaecodec.modes import Mode
+from vaecodec.networks.config import NOISE_MAX
+from vaecodec.noise import estimate_noise
+from vaecodec.refine import DEFAULT_EFFORT
+
+Denoise = float | Literal["auto"]
+
+LEAST_NOISE = 2.0
+"""Shades: below it "auto" leaves an image to the usual encoder. Clean photographs are estimated at 0.3 to 1.8."""
+NOISE_STEP = 0.5
+"""Estimates are rounded to it: an encoder is kept for each strength."""
+
+
+def check_denoise(denoise: object, mode: Mode, target_psnr: float | None, effort: int) -> None:
+    """Raise InputError for a strength that is none, and for what makes no sense with it."""
+    if denoise != "auto" and not 0 < check_real("denoise", denoise) <= NOISE_MAX:
+        message = f"denoise is {denoise}; it must be 'auto' or above 0, at most {NOISE_MAX:g} shades of 255"
+        raise InputError(message)
+    reasons = {
+        "lossless": mode == "lossless",
+        "target_psnr": target_psnr is not None,  # the noisy image is no reference
+        f"effort above {DEFAULT_EFFORT}": effort > DEFAULT_EFFORT,  # a refined file comes closer to the noise
+    }
+    given = [name for name, is_given in reasons.items() if is_given]
+    if given:
+        message = f"denoise and {' and '.join(given)} cannot be combined"
+        raise InputError(message)
+
+
+def strength_of(denoise: Denoise, rgb: NDArray[np.uint8]) -> float | None:
+    """Standard deviation of the noise to take away, in shades 0..255; None where "auto" sees hardly any."""
+    if denoise != "auto":
+        return float(denoise)
+    sigma = estimate_noise(rgb)
+    return None if sigma < LEAST_NOISE else min(round(sigma / NOISE_STEP) * NOISE_STEP, NOISE_MAX)
