@@ -123,6 +123,8 @@ UNKNOWN_TO = {
     "vaecodec.image_latents": {"torch", "PIL", "numba", "triton", "vaecodec_kernels"},
     "vaecodec.lossless": {"torch", "numba", "triton", "vaecodec_kernels"},
     "vaecodec.compare": {"torch", "numba", "triton", "vaecodec_kernels"},
+    "vaecodec.denoising": {"torch", "PIL", "numba", "triton", "vaecodec_kernels"},
+    "vaecodec.noise": {"torch", "PIL", "numba", "triton", "vaecodec_kernels"},
     "vaecodec.collecting": {"torch", "numpy", "PIL", "numba", "triton", "vaecodec_kernels"},
     "vaecodec.searching": {"torch", "numba", "triton", "vaecodec_kernels"},
     "vaecodec.modes": {"torch", "numba", "triton", "vaecodec_kernels"},

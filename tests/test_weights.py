@@ -16,6 +16,7 @@ from vaecodec.errors import HashMismatch, UnknownModel, WeightsError
 from vaecodec.levels import LEVELS
 from vaecodec.runtime.loading import load_model
 from vaecodec.training.export_run import MODEL_IDS
+from vaecodec.weights.denoisers import denoisers
 from vaecodec.weights.manifest import FOLDER, ManifestEntry, entry_by_name, entry_by_wire, manifest
 from vaecodec.weights.store import CARD_KEY, StoredModel, read_model, tensor_hash, write_model
 
@@ -50,7 +51,7 @@ def test_shipped_models_are_whole(entry: ManifestEntry) -> None:
 
 def test_manifest_names_every_file_once() -> None:
     entries = manifest()
-    assert {entry.file for entry in entries} == {path.name for path in FOLDER.glob("*.safetensors")}
+    assert {entry.file for entry in (*entries, *denoisers())} == {path.name for path in FOLDER.glob("*.safetensors")}
     assert len({(entry.model_id, entry.sha256[:8]) for entry in entries}) == len(entries)
     assert all(entry.model_id != CARD["model_id"] for entry in entries)
 

@@ -11,6 +11,7 @@ COMMANDS = {
     "morphs": "bench.latents.morphs:main",
     "anomalies": "bench.latents.anomalies:main",
     "index": "bench.latents.indexing:main",
+    "denoising": "bench.latents.denoising:main",
 }
 
 
@@ -23,4 +24,5 @@ def main() -> None:
     python -m bench latents index PHOTOS            files a second of vaecodec index
     python -m bench latents morphs PHOTOS           what a mean of latents keeps of two photographs
     python -m bench latents anomalies TEXTURES      defects on textures, or on a folder laid out as MVTec AD
+    python -m bench latents denoising PHOTOS        bytes and PSNR of noisy photographs, beside BM3D and AVIF
     """

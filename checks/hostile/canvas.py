@@ -21,8 +21,8 @@ Colour = tuple[int, int, int]
 
 PACKAGES = (
     "chromium crawl-tiles-data fonts-cmu fonts-courier-prime fonts-jetbrains-mono fonts-sil-andika "
-    "fonts-sil-gentiumplus fonts-terminus-otb fonts-texgyre fonts-urw-base35 gnuplot-nox graphviz groff poppler-utils "
-    "qrencode zint"
+    "fonts-sil-gentiumplus fonts-terminus-otb fonts-texgyre fonts-urw-base35 ghostscript gnuplot-nox graphviz groff "
+    "poppler-utils qrencode zint"
 )
 """Debian packages that the images are drawn with."""
 FONT_FOLDERS = (
@@ -152,10 +152,15 @@ def font(rng: Random, smallest: float = 7, largest: float = 48) -> ImageFont.Fre
 # Programs
 
 
+def need(program: str) -> None:
+    """Raise MissingError where a program is not installed."""
+    if shutil.which(program) is None:
+        message = f"{program} is not installed; install {PACKAGES}"
+        raise MissingError(message)
+
+
 def run(command: Sequence[str], text: str = "") -> bytes:
     """What a program writes. Raises MissingError where it is not installed."""
-    if shutil.which(command[0]) is None:
-        message = f"{command[0]} is not installed; install {PACKAGES}"
-        raise MissingError(message)
+    need(command[0])
     done = subprocess.run(command, input=text.encode(), capture_output=True, timeout=LONGEST_RUN, check=True)
     return done.stdout

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image as PillowImage
 from PIL import ImageDraw, ImageFilter
 
-from checks.hostile.canvas import Image, Random, as_array, cut_busy, font, run, size, two_colours, words
+from checks.hostile.canvas import Image, Random, as_array, cut_busy, font, need, run, size, two_colours, words
 
 PAGES = 3
 """Of one document."""
@@ -48,6 +48,7 @@ def documents(rng: Random) -> list[Image]:
     """Pages that groff sets, at the resolution of a screen or of a bad scan."""
     source = "\n".join(_paragraphs(rng))
     resolution = str(int(rng.choice([40, 60, 72, 96, 120, 150, 200])))
+    need("gropdf")  # groff-base has groff, but not this
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "document.pdf"
         path.write_bytes(run(["groff", "-ms", "-t", "-e", "-Tpdf", "-Kutf8"], source))

@@ -36,7 +36,7 @@ _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 
 
 class Strength(click.ParamType):  # type: ignore[type-arg]
-    """Of noise: a standard deviation in shades of 255, or auto."""
+    """The strength of noise: a standard deviation in shades of 255, or auto."""
 
     name = "sigma"
 

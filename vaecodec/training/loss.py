@@ -122,6 +122,7 @@ def forward_terms(
 
 
 def terms_of(x: Tensor, bpp_y: Tensor, bpp_z: Tensor, x_hat: Tensor, mix: Mix) -> Terms:
+    """The terms of images x [B, 3, H, W] that came back as x_hat."""
     mse = (x_hat - x).square().mean((1, 2, 3))
     return Terms(bpp_y, bpp_z, mse, distortion_of(x_hat, x, mse, mix))
 
