@@ -353,6 +353,29 @@ def latents_morphs() -> str:
     )
 
 
+def latents_denoising() -> str:
+    """Noisy photographs: bytes saved at the PSNR that plain coding reaches, decibels at equal bytes."""
+    record = load(RESULTS / "latents" / "denoising.json")
+    if not record:
+        return _missing("python -m bench latents denoising PHOTOS")
+    cells = []
+    for row in record["summary"]:
+        best, decibels = row["plain_best"], row["db_against"]
+        gains = (decibels.get(way) for way in ("plain", "nlm+avif", "bm3d+avif"))
+        shown = ("" if gain is None else f"{gain:+.1f} dB" for gain in gains)
+        saved = "" if row["fewer_bytes"] is None else f"{row['fewer_bytes']:.0f} %"
+        cells.append((row["noise"], f"{best['psnr']:.1f} dB at {best['bpp']:.2f} bpp", saved, *shown))
+    titles = (
+        "noise", "best PSNR of plain coding", "fewer bytes for it", "against plain coding", "non-local means, AVIF",
+        "BM3D, AVIF",
+    )  # fmt: skip
+    return (
+        f"{record['options']['photos']} Kodak photographs with noise of so many shades, PSNR against the clean ones; "
+        f"the last three columns are means of the difference at equal bytes; {_where(record)}:\n\n"
+        f"{table(titles, cells)}"
+    )
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
     function.__name__: function
     for function in (
@@ -373,6 +396,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
         latents_index,
         latents_anomalies,
         latents_morphs,
+        latents_denoising,
     )
 }
 

@@ -28,11 +28,13 @@ import vaecodec
 from bench import records
 from vaecodec.levels import LEVELS
 from vaecodec.metrics import psnr
+from vaecodec.weights.denoisers import denoiser_of
 
 Pixels = NDArray[np.uint8]
 
 RESULT = records.RESULTS / "latents" / "denoising.json"
 WORK = records.ROOT / "build" / "denoising"
+MODEL = "base"
 LEVEL_STEP = 6
 AVIF_QUALITIES = (10, 20, 30, 40, 50, 60, 70, 80, 90)
 BM3D_KIND = "gaussian 25"
@@ -74,8 +76,9 @@ NOISES = (Noise(10), Noise(15), Noise(25), Noise(50), Noise(25, is_shot=True))
 def main(photos: Path, most: int | None, bm3d: bool, output: Path) -> None:
     """Measure size against quality of noisy photographs, coded plainly, by the denoising encoder, and by classics."""
     paths = sorted(path for path in photos.iterdir() if path.suffix in (".png", ".avif"))[:most]
-    codec = vaecodec.Codec("base")
-    record = records.header() | {"options": {"photos": len(paths), "bm3d": bm3d}, "rows": [], "summary": []}
+    codec = vaecodec.Codec(MODEL)
+    options = {"photos": len(paths), "bm3d": bm3d, "denoiser": denoiser_of(MODEL).sha256[:8]}
+    record = records.header() | {"options": options, "rows": [], "summary": []}
     for noise in NOISES:
         curves = measure(codec, paths, noise, with_bm3d=bm3d and noise.kind == BM3D_KIND)
         record["rows"] += [{"noise": noise.kind, **row} for rows in curves.values() for row in rows]
