@@ -1,0 +1,39 @@
+"""The figures of `python -m bench latents denoising`: noise of the right strength, and what the summary says of curves."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bench.latents.denoising import NOISES, Noise, Row, summary
+
+
+@pytest.mark.parametrize("noise", NOISES, ids=lambda noise: noise.kind)
+def test_noise_has_its_strength_at_middle_gray(noise: Noise) -> None:
+    gray = np.full((200, 200, 3), 128, np.uint8)
+    noisy = noise.added_to(gray, 1)
+    assert (noisy.astype(float) - 128).std() == pytest.approx(noise.sigma, rel=0.05)
+    assert np.array_equal(noisy, noise.added_to(gray, 1))
+    assert not np.array_equal(noisy, noise.added_to(gray, 2))
+
+
+def _curve(*points: tuple[float, float]) -> list[Row]:
+    return [{"bpp": bpp, "psnr": psnr} for bpp, psnr in points]
+
+
+def test_savings_are_read_off_at_the_best_psnr_of_plain_coding() -> None:
+    """Plain coding gets worse again once it keeps the noise."""
+    plain = _curve((0.25, 26), (0.5, 28), (2, 27), (4, 21))
+    ours = _curve((0.125, 26), (0.25, 28), (0.5, 30))
+    figures = summary({"plain": plain, "denoise": ours, "nlm+avif": _curve((0.125, 25), (0.25, 27), (0.5, 29))})
+    assert figures["plain_best"] == {"bpp": 0.5, "psnr": 28}
+    assert figures["fewer_bytes"] == pytest.approx(50)
+    assert figures["db_against"]["nlm+avif"] == pytest.approx(1)
+    assert figures["db_against"]["plain"] == pytest.approx(2)
+
+
+def test_savings_are_unknown_where_the_psnr_is_not_reached() -> None:
+    plain, ours = _curve((0.25, 26), (0.5, 28)), _curve((0.25, 25), (0.5, 27))
+    assert summary({"plain": plain, "denoise": ours})["fewer_bytes"] is None
+    cheapest = _curve((0.25, 29), (0.5, 30))
+    assert summary({"plain": plain, "denoise": cheapest})["fewer_bytes"] == pytest.approx(50)
