@@ -1,4 +1,4 @@
-"""The figures of `python -m bench latents denoising`: noise of the right strength, and what the summary says of curves."""
+"""The figures of `python -m bench latents denoising`: noise of the right strength, what the summary says of curves."""
 
 from __future__ import annotations
 

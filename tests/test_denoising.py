@@ -270,6 +270,7 @@ def test_the_command_takes_noise_away(command: Command, noisy_file: Path, clean:
         (["--denoise", "-q", "lossless"], "cannot be combined"),
         (["--denoise", "--target-psnr", "40"], "cannot be combined"),
         (["--denoise", "--effort", "6"], "cannot be combined"),
+        (["--denoise", "--delete-original"], "cannot be combined"),
     ],
 )
 def test_the_command_refuses(command: Command, noisy_file: Path, options: list[str], message: str) -> None:

@@ -110,7 +110,7 @@ def compress(
     if cluster is not None:
         cluster.check(planned, deletes=delete_original)
     if delete_original:
-        _check_deletion(planned, changes)
+        _check_deletion(planned, changes, target)
         # What --verify allows was measured with shipped models: own ones have the comparison after writing alone.
         target = dataclasses.replace(target, verify=target.verify or isinstance(model, str))
     if target.denoise is not None:
@@ -204,12 +204,15 @@ class Work:
         return facts
 
 
-def _check_deletion(planned: Sequence[Job], changes: Changes) -> None:
+def _check_deletion(planned: Sequence[Job], changes: Changes, target: Target) -> None:
     """Raises UsageError where a .vaec file could not take the place of its photo."""
     from vaecodec.cli.deleting import check_deletable
 
     if changes.max_dimension is not None:
         message = "--delete-original and --max-dimension cannot be combined: pixels would be lost."
+        raise click.UsageError(message)
+    if target.denoise is not None:
+        message = "--delete-original and --denoise cannot be combined: what was taken for noise would be lost."
         raise click.UsageError(message)
     check_deletable(planned)
 
