@@ -32,9 +32,9 @@ def check_denoise(denoise: object, mode: Mode, target_psnr: float | None, effort
         "target_psnr": target_psnr is not None,  # the noisy image is no reference
         f"effort above {DEFAULT_EFFORT}": effort > DEFAULT_EFFORT,  # a refined file comes closer to the noise
     }
-    given = [name for name, is_given in reasons.items() if is_given]
-    if given:
-        message = f"denoise and {' and '.join(given)} cannot be combined"
+    contradictions = [name for name, is_asked in reasons.items() if is_asked]
+    if contradictions:
+        message = f"denoise and {' and '.join(contradictions)} cannot be combined"
         raise InputError(message)
 
 
