@@ -14,8 +14,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,7 @@ from PIL import Image
 
 import vaecodec
 from bench import records
+from vaecodec.codec import shared_codec
 from vaecodec.levels import LEVELS
 from vaecodec.metrics import psnr
 from vaecodec.weights.denoisers import denoiser_of
@@ -35,7 +39,7 @@ Pixels = NDArray[np.uint8]
 RESULT = records.RESULTS / "latents" / "denoising.json"
 WORK = records.ROOT / "build" / "denoising"
 MODEL = "base"
-LEVEL_STEP = 6
+LEVEL_STEP = 9
 AVIF_QUALITIES = (10, 20, 30, 40, 50, 60, 70, 80, 90)
 BM3D_KIND = "gaussian 25"
 NLM_STRENGTH, NLM_PATCH, NLM_WINDOW = 0.8, 7, 21
@@ -72,15 +76,15 @@ NOISES = (Noise(10), Noise(15), Noise(25), Noise(50), Noise(25, is_shot=True))
 @click.argument("photos", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--most", type=int, default=None, metavar="N", help="Take so many of PHOTOS.")
 @click.option("--bm3d/--no-bm3d", default=True, show_default=True, help=f"Beside BM3D, for {BM3D_KIND}.")
+@click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Photographs at the same time.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=RESULT, show_default=False)
-def main(photos: Path, most: int | None, bm3d: bool, output: Path) -> None:
+def main(photos: Path, most: int | None, bm3d: bool, jobs: int, output: Path) -> None:
     """Measure size against quality of noisy photographs, coded plainly, by the denoising encoder, and by classics."""
     paths = sorted(path for path in photos.iterdir() if path.suffix in (".png", ".avif"))[:most]
-    codec = vaecodec.Codec(MODEL)
     options = {"photos": len(paths), "bm3d": bm3d, "denoiser": denoiser_of(MODEL).sha256[:8]}
     record = records.header() | {"options": options, "rows": [], "summary": []}
     for noise in NOISES:
-        curves = measure(codec, paths, noise, with_bm3d=bm3d and noise.kind == BM3D_KIND)
+        curves = measure(paths, noise, jobs, with_bm3d=bm3d and noise.kind == BM3D_KIND)
         record["rows"] += [{"noise": noise.kind, **row} for rows in curves.values() for row in rows]
         record["summary"].append({"noise": noise.kind, **summary(curves)})
         click.echo(record["summary"][-1])
@@ -90,22 +94,29 @@ def main(photos: Path, most: int | None, bm3d: bool, output: Path) -> None:
 Row = dict[str, Any]
 
 
-def measure(codec: vaecodec.Codec, paths: list[Path], noise: Noise, *, with_bm3d: bool) -> dict[str, list[Row]]:
+def measure(paths: list[Path], noise: Noise, jobs: int, *, with_bm3d: bool) -> dict[str, list[Row]]:
     """The curve of every way, as rows."""
     totals: dict[tuple[str, int], list[tuple[float, float]]] = {}
-    for number, path in enumerate(paths):
-        with Image.open(path) as opened:
-            clean = np.asarray(opened.convert("RGB"))
-        noisy = noise.added_to(clean, number)
-        for way, setting, size, shown in _all_ways(codec, noisy, noise, with_bm3d=with_bm3d):
-            point = (8 * size / (clean.shape[0] * clean.shape[1]), psnr(clean, shown))
-            totals.setdefault((way, setting), []).append(point)
-        click.echo(f"{noise.kind}: {number + 1}/{len(paths)}", err=True)
+    task = partial(_points, noise=noise, with_bm3d=with_bm3d)
+    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
+        for number, points in enumerate(pool.map(task, range(len(paths)), paths)):
+            for key, point in points.items():
+                totals.setdefault(key, []).append(point)
+            click.echo(f"{noise.kind}: {number + 1}/{len(paths)}", err=True)
     curves: dict[str, list[Row]] = {}
-    for (way, setting), points in totals.items():
-        bpp, quality = np.mean(points, axis=0).tolist()
+    for (way, setting), points_of_way in totals.items():
+        bpp, quality = np.mean(points_of_way, axis=0).tolist()
         curves.setdefault(way, []).append({"way": way, "setting": setting, "bpp": bpp, "psnr": quality})
     return curves
+
+
+def _points(number: int, path: Path, noise: Noise, *, with_bm3d: bool) -> dict[tuple[str, int], tuple[float, float]]:
+    """Bits per pixel and PSNR of one photograph by way and setting."""
+    with Image.open(path) as opened:
+        clean = np.asarray(opened.convert("RGB"))
+    noisy, pixels = noise.added_to(clean, number), clean.shape[0] * clean.shape[1]
+    coded = _all_ways(shared_codec(MODEL), noisy, noise, with_bm3d=with_bm3d)
+    return {(way, setting): (8 * size / pixels, psnr(clean, shown)) for way, setting, size, shown in coded}
 
 
 Coded = tuple[str, int, int, Pixels]
