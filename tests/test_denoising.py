@@ -180,7 +180,7 @@ def test_noise_costs_no_bits_and_every_installation_decodes(codec: Codec, clean:
     dirty = _with_noise(clean, 25)
     plain = codec.encode(dirty, 40, mode="neural")
     data = codec.encode(dirty, 40, denoise=25, verify=True)
-    assert len(data) < 0.5 * len(plain)
+    assert len(data) < 0.65 * len(plain)
     assert psnr(clean, Codec(DENOISING_MODEL).decode(data, as_array=True)) > psnr(clean, dirty) + 5
     header = container.parse(data).header
     assert header.model_hash == bytes.fromhex(entry_by_name(DENOISING_MODEL).sha256)[:4]
@@ -253,7 +253,7 @@ def test_the_command_takes_noise_away(command: Command, noisy_file: Path, clean:
     for option in ("--denoise", "--denoise=25", "--denoise=auto"):
         done = command("compress", noisy_file.name, "-o", "out.vaec", option, "-q", "40", "--overwrite", "--verify")
         assert done.code == 0, done
-        assert Path("out.vaec").stat().st_size < 0.5 * Path("plain.vaec").stat().st_size
+        assert Path("out.vaec").stat().st_size < 0.65 * Path("plain.vaec").stat().st_size
         with Image.open(noisy_file) as dirty:
             assert psnr(clean, vaecodec.decode("out.vaec", as_array=True)) > psnr(clean, np.asarray(dirty)) + 5
     assert vaecodec.inspect("out.vaec").model == DENOISING_MODEL
