@@ -57,7 +57,7 @@ class Noise:
 
     @property
     def kind(self) -> str:
-        """Its name in the record."""
+        """The name in the record."""
         return f"{'sensor' if self.is_shot else 'gaussian'} {self.sigma:g}"
 
     def added_to(self, clean: Pixels, seed: int) -> Pixels:
