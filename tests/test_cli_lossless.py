@@ -76,7 +76,7 @@ def test_options_that_contradict(options: tuple[str, ...], words: str) -> None:
 
 
 def test_a_file_that_does_not_pass_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         message = "the finished file does not hold the image: the block at x 0, y 0"
         raise CodingError(message)
 

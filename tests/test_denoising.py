@@ -31,8 +31,8 @@ from vaecodec.training.export_denoiser import export_denoiser, is_denoiser
 from vaecodec.training.loop import Trainer
 from vaecodec.training.settings import Settings
 from vaecodec.training.snapshot import TrainedWeights, read_weights, write_snapshot
-from vaecodec.weights.denoisers import MODEL_KEY, denoiser_of, denoisers, denoising_model, noise_vector
-from vaecodec.weights.manifest import DENOISING_MODEL, entry_by_name
+from vaecodec.weights.denoisers import MODEL_KEY, denoising_model, noise_vector
+from vaecodec.weights.manifest import DENOISING_MODEL, denoiser_of, denoisers, entry_by_name
 from vaecodec.weights.store import StoredModel, read_model
 
 SAMPLES = Path(__file__).parents[1] / "samples"

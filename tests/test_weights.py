@@ -16,8 +16,7 @@ from vaecodec.errors import HashMismatch, UnknownModel, WeightsError
 from vaecodec.levels import LEVELS
 from vaecodec.runtime.loading import load_model
 from vaecodec.training.export_run import MODEL_IDS
-from vaecodec.weights.denoisers import denoisers
-from vaecodec.weights.manifest import FOLDER, ManifestEntry, entry_by_name, entry_by_wire, manifest
+from vaecodec.weights.manifest import FOLDER, ManifestEntry, denoisers, entry_by_name, entry_by_wire, manifest
 from vaecodec.weights.store import CARD_KEY, StoredModel, read_model, tensor_hash, write_model
 
 TINY = Path(__file__).parent / "golden" / "tiny-v1.safetensors"

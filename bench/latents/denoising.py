@@ -32,7 +32,7 @@ from bench import records
 from vaecodec.codec import shared_codec
 from vaecodec.levels import LEVELS
 from vaecodec.metrics import psnr
-from vaecodec.weights.denoisers import denoiser_of
+from vaecodec.weights.manifest import denoiser_of
 
 Pixels = NDArray[np.uint8]
 

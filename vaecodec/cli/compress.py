@@ -30,8 +30,7 @@ from vaecodec.cli.startup import codec_maker, limit_threads, may_skip_numba, res
 from vaecodec.cli.table import Table
 from vaecodec.cli.target import LOSSLESS, Target
 from vaecodec.refine import DEFAULT_EFFORT, PASSES, Progress, passes_of
-from vaecodec.weights.denoisers import denoiser_of
-from vaecodec.weights.manifest import DENOISING_MODEL
+from vaecodec.weights.manifest import DENOISING_MODEL, denoiser_of
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -11,9 +11,9 @@ from vaecodec.errors import HashMismatch, UnknownModel
 from vaecodec.runtime.choice import Plan
 from vaecodec.runtime.interface import LoadedModel, Pipeline
 from vaecodec.runtime.memory import Memory
-from vaecodec.weights.denoisers import denoiser_of, denoising_model
+from vaecodec.weights.denoisers import denoising_model
 from vaecodec.weights.lookup import find_model
-from vaecodec.weights.manifest import entry_by_name
+from vaecodec.weights.manifest import denoiser_of, entry_by_name
 from vaecodec.weights.store import StoredModel, read_model
 
 KEPT_DENOISERS = 4

@@ -5,37 +5,16 @@ Files made with one are files of the model: nothing of the encoder is in them, a
 
 from __future__ import annotations
 
-import json
-from functools import cache
-
 import numpy as np
 from numpy.typing import NDArray
 
 from vaecodec.errors import InputError
-from vaecodec.weights.manifest import MANIFEST, ManifestEntry
 from vaecodec.weights.store import StoredModel
 
 NOISE_SHIFT, NOISE_LOG_GAIN = "net.noise_shift.anchors", "net.noise_log_gain.anchors"
 STEM_BIAS, ENCODER_GAIN = "net.g_a.stem.bias", "net.log_q_enc.anchors"
 BLOCKS_KEY, NOISE_KEY, MODEL_KEY = "blocks_a", "noise_max", "model_sha256"
 """Entries of the card: the blocks of g_a, the strongest noise in shades 0..255, the hash of the model's tensors."""
-
-
-@cache
-def denoisers() -> tuple[ManifestEntry, ...]:
-    """All shipped denoising encoders; the names are those of their models."""
-    entries = json.loads(MANIFEST.read_text(encoding="utf-8")).get("denoisers", [])
-    return tuple(ManifestEntry(e["id"], e["name"], e["file"], e["sha256"]) for e in entries)
-
-
-def denoiser_of(model: str) -> ManifestEntry:
-    """The denoising encoder of a shipped model. Raises InputError, naming the models that have one."""
-    for entry in denoisers():
-        if entry.name == model:
-            return entry
-    known = ", ".join(entry.name for entry in denoisers()) or "none"
-    message = f"model {model!r} has no denoising encoder; models with one: {known}"
-    raise InputError(message)
 
 
 def noise_vector(anchors: NDArray[np.float32], sigma: float, noise_max: float) -> NDArray[np.float32]:

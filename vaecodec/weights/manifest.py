@@ -50,6 +50,23 @@ def entry_by_name(name: str) -> ManifestEntry:
     raise UnknownModel(message)
 
 
+@cache
+def denoisers() -> tuple[ManifestEntry, ...]:
+    """All shipped denoising encoders; the names are those of their models."""
+    entries = json.loads(MANIFEST.read_text(encoding="utf-8")).get("denoisers", [])
+    return tuple(ManifestEntry(e["id"], e["name"], e["file"], e["sha256"]) for e in entries)
+
+
+def denoiser_of(model: str) -> ManifestEntry:
+    """The denoising encoder of a shipped model. Raises InputError, naming the models that have one."""
+    for entry in denoisers():
+        if entry.name == model:
+            return entry
+    known = ", ".join(entry.name for entry in denoisers()) or "none"
+    message = f"model {model!r} has no denoising encoder; models with one: {known}"
+    raise InputError(message)
+
+
 def tuned_name(model: str, tune: str) -> str:
     """The name of a model's variant: "base" and "perceptual" -> "base-perceptual"; tune="psnr" is the model itself."""
     return model if tune == "psnr" else f"{model}-{tune}"
