@@ -1,7 +1,4 @@
 // source.js
-// Images that the browser itself can open, to be encoded: upright, in sRGB, on a canvas.
-
-/** A canvas with the image of a file, turned as its EXIF says. Throws InputError for what this browser cannot open, BackendError for sizes. */
 async function openSource(file) {
   let bitmap;
   try {
@@ -20,20 +17,15 @@ async function openSource(file) {
   }
 }
 
-/** The pixels of a canvas. Throws BackendError where there is no memory for them. */
 function pixelsOf(canvas) {
   return canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
 }
 
 // encoding_panel.js
-// The controls of an image that this page encodes: quality, model, what it weighs, saving.
-
 const MIME = "image/x-vaec";
 const UNITS = [[1e6, "MB"], [1e3, "kB"], [1, "bytes"]];
 
-/** The part #encoding of the page viewer.html. */
 class EncodingPanel {
-  /** models: names of those that the page can encode with. on: change(), compare(). */
   constructor(page, models, { change, compare }) {
     this.page = page;
     for (const name of models) this.#get("model").append(new Option(name, name));
@@ -51,12 +43,10 @@ class EncodingPanel {
     return this.page.getElementById(id);
   }
 
-  /** What is chosen now. */
   read() {
     return { quality: Number(this.#get("quality").value), model: this.#get("model").value };
   }
 
-  /** Show the state of an image; null: of none. source: size, choice, busy; comparing: whether the original is seen. */
   show(image) {
     this.image = image;
     this.#get("encoding").hidden = !image;
@@ -73,19 +63,16 @@ class EncodingPanel {
     this.#get("save-vaec").disabled = source.busy || !bytes;
   }
 
-  /** Offer the file. */
   save() {
     const { name, bytes } = this.image;
     offer(this.page, `${stem(name)}.vaec`, new Blob([bytes], { type: MIME }));
   }
 }
 
-/** A name without its last suffix. */
 function stem(name) {
   return name.replace(/^(.+)\.\w+$/, "$1");
 }
 
-/** Let the browser save a blob under a name. */
 function offer(page, name, blob) {
   const link = page.createElement("a");
   link.download = name;
@@ -105,19 +92,13 @@ function changeText(before, after) {
 }
 
 // viewer.js
-// The viewer page: files dropped, chosen or embedded; zoom; save as PNG; other images made .vaec files.
-
 const STEP = 1.25;
 const MOST = 16;
 const KEY_MOVE = 60;
-/** From this zoom on pixels are shown as squares. */
 const SHARP = 2;
-/** The first byte of a .vaec file; no other image begins with it. */
 const FIRST_BYTE = 0x8f;
-/** How much of the progress is encoding; the rest is decoding what came of it. */
 const ENCODED = 0.6;
 
-/** Bring the page viewer.html to life. */
 class Viewer {
   #images = [];
   #shown = null;
@@ -144,7 +125,6 @@ class Viewer {
     return this.page.getElementById(id);
   }
 
-  /** A file by name and bytes; weights are kept for the images that need them. */
   add(name, bytes) {
     if (name.endsWith(".safetensors")) {
       addWeights(bytes);
@@ -155,7 +135,6 @@ class Viewer {
     image.element.bytes = bytes;
   }
 
-  /** An image of any other kind, File: it becomes a .vaec file. Throws InputError and BackendError. */
   async addSource(file) {
     if (!this.models.length) {
       throw new InputError("this is no .vaec file, and this page cannot make one of it: it has no encoder; `vaecodec web` writes a page that has");
@@ -205,7 +184,6 @@ class Viewer {
     element.addEventListener("error", ({ detail }) => tell({ error: detail, part: 1 }));
   }
 
-  /** Encode what an image was made of; what it shows stays until there is something else. */
   async #encode(image) {
     const { source } = image;
     source.stop?.abort(new DOMException("other settings were chosen", "AbortError"));
@@ -234,13 +212,11 @@ class Viewer {
     this.#encode(image);
   }
 
-  /** Show the original instead of what has become of it, or the other way round. */
   compare() {
     const image = this.#shown;
     if (image?.source) this.#tell(image, { comparing: !image.comparing });
   }
 
-  /** Show one of the images. */
   show(image) {
     if (this.#shown) for (const element of elementsOf(this.#shown)) element.hidden = true;
     this.#shown = image;
@@ -274,7 +250,6 @@ class Viewer {
     return element;
   }
 
-  // Zoom and panning. A view is {scale, x, y} in CSS pixels of the stage; null: the whole image.
 
   #isSized() {
     return Boolean(this.#shown && sizeOf(this.#shown).width);
@@ -296,7 +271,6 @@ class Viewer {
     this.#get("fit").textContent = view ? `${Math.round(100 * scale)} %` : "fit";
   }
 
-  /** factor: to zoom by, around a point of the stage. */
   zoom(factor, point = { x: this.stage.clientWidth / 2, y: this.stage.clientHeight / 2 }) {
     if (!this.#isSized()) return;
     const fitted = this.#fitted();
@@ -307,7 +281,6 @@ class Viewer {
     this.#place();
   }
 
-  /** The whole image, or one pixel of it on one of the page. */
   fit() {
     if (!this.#isSized()) return;
     const { view } = this.#shown;
@@ -323,7 +296,6 @@ class Viewer {
     this.#place();
   }
 
-  /** Offer the shown image as a PNG file. */
   async save() {
     const { name, element } = this.#shown;
     const button = this.#get("save");
@@ -376,7 +348,6 @@ class Viewer {
     });
   }
 
-  /** One pointer moves the image, two zoom it. */
   #listenForPointers() {
     const { stage } = this;
     const down = new Map();
@@ -434,7 +405,6 @@ class Viewer {
   }
 }
 
-/** Whether a file is for the decoder: its name says so, or its first byte. */
 async function isOwn(file) {
   if (/\.(vaec|safetensors)$/i.test(file.name)) return true;
   return new Uint8Array(await file.slice(0, 1).arrayBuffer())[0] === FIRST_BYTE;
@@ -460,7 +430,5 @@ function facts({ file, bytes, encoded, seconds }) {
 }
 
 // viewer_main.js
-// What the script of the viewer page does when it is loaded.
-
 start(globalThis.document?.baseURI);
 if (globalThis.document) new Viewer(document);
