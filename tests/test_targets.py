@@ -20,7 +20,6 @@ from vaecodec.targets import MOST_TRIALS, Goal, Search, Trial, bytes_of_bpp, mee
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 LEVELS = 64
-MOST_TRIALS = 32
 
 
 def _size(level: int, strength: float, *, base: float, growth: float, take: float) -> int:
@@ -39,10 +38,10 @@ def test_sizes_are_met_from_below(curve: dict[str, float], share: float) -> None
     low, high = math.log(_size(0, 1, **curve)), math.log(_size(63, 0, **curve))
     target = math.ceil(math.exp(low + share * (high - low)))
     search = Search(lambda *knobs: Trial(math.log(size := _size(*knobs, **curve)), size), Goal.of_bytes(target), LEVELS)
-    trial = search.run(MOST_TRIALS)
+    trial = search.run(32)
     assert trial is not None
     assert 0.985 * target - 1 <= trial.content <= target
-    assert len(search.seen) <= MOST_TRIALS / 2
+    assert len(search.seen) <= 16
 
 
 @settings(max_examples=200)
@@ -55,10 +54,10 @@ def test_psnr_is_met_from_above(start: float, growth: float, take: float, share:
     low, high = start - take, start + growth * 63
     target = low + share * (high - low)
     search = Search(measure, Goal.of_psnr(target), LEVELS)
-    trial = search.run(MOST_TRIALS)
+    trial = search.run(32)
     assert trial is not None
     assert target <= trial.value <= target + 0.05
-    assert len(search.seen) <= MOST_TRIALS / 2
+    assert len(search.seen) <= 16
 
 
 def test_typical_goals_take_few_trials() -> None:
