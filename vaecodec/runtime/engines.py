@@ -54,7 +54,7 @@ class Engines:
     def __init__(self, model: str | Path, plan: Plan) -> None:
         self._model, self._plan = model, plan
         self._engines: dict[tuple[int, bytes], Engine] = {}
-        self._denoiser: StoredModel | None = None
+        self._parts: tuple[StoredModel, StoredModel] | None = None  # the own model and its denoising encoder
         self._denoising: dict[float, Engine] = {}
         self._lock = threading.Lock()
         self._is_shipped = not (isinstance(model, Path) or model.endswith(".safetensors"))
@@ -79,13 +79,13 @@ class Engines:
     def denoising(self, sigma: float) -> Engine:
         """The own model with the encoder for noise of a standard deviation in shades 0..255. Raises InputError where
         there is none."""
-        if self._denoiser is None:
-            entry = denoiser_of(str(self._model))
-            self._denoiser = read_model(entry.path, entry.sha256)
         with self._lock:
+            if self._parts is None:
+                entry = denoiser_of(str(self._model))
+                self._parts = self.stored(), read_model(entry.path, entry.sha256)
             engine = self._denoising.pop(sigma, None)
             if engine is None:
-                engine = make_engine(denoising_model(self.stored(), self._denoiser, sigma), self._plan)
+                engine = make_engine(denoising_model(*self._parts, sigma), self._plan)
             while len(self._denoising) >= KEPT_DENOISERS:
                 self._denoising.pop(next(iter(self._denoising)))
             self._denoising[sigma] = engine
