@@ -43,9 +43,10 @@ def encode(
     """An image -> the bytes of a .vaec file; see `Codec.encode`. A lossless one is made without a codec."""
     passes_of(effort)
     targets = {"target_bytes": target_bytes, "target_psnr": target_psnr, "target_bpp": target_bpp}
+    chosen = chosen_mode(mode, lossless=lossless, targets=targets)
     if denoise is not None:
-        check_denoise(denoise, chosen_mode(mode, lossless=lossless, targets=targets), target_psnr, effort)
-    if chosen_mode(mode, lossless=lossless, targets=targets) == "lossless":
+        check_denoise(denoise, chosen, target_psnr, effort)
+    if chosen == "lossless":
         return _encode_lossless(image, strip, verify, max_memory)
     from vaecodec.codec import shared_codec
 

@@ -12,6 +12,7 @@ from vaecodec.entropy.model import EntropyModel
 from vaecodec.errors import WeightsError
 from vaecodec.levels import LEVELS
 from vaecodec.networks.config import CONFIGS, PATCH, STEPS, ModelConfig
+from vaecodec.weights.denoisers import BLOCKS_KEY
 from vaecodec.weights.store import PREVIEW_PREFIX, StoredModel
 
 ANCHORS = 8
@@ -79,9 +80,9 @@ def config_of(stored: StoredModel, entropy: EntropyModel) -> ModelConfig:
     if config is None:
         message = f"weights file has config {stored.card.get('config')!r}; known: {', '.join(CONFIGS)}"
         raise WeightsError(message)
-    blocks = stored.card.get("blocks_a", config.blocks_a)
+    blocks = stored.card.get(BLOCKS_KEY, config.blocks_a)
     if not isinstance(blocks, int) or not 1 <= blocks <= MOST_BLOCKS:
-        message = f"blocks_a of the model card is {blocks!r}; it must be 1..{MOST_BLOCKS}"
+        message = f"{BLOCKS_KEY} of the model card is {blocks!r}; it must be 1..{MOST_BLOCKS}"
         raise WeightsError(message)
     config = replace(config, blocks_a=blocks)
     _check_tensors(config, stored.tensors)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaecodec.errors import InputError
-from vaecodec.weights.store import StoredModel
+from vaecodec.weights.store import StoredModel, between_anchors
 
 NOISE_SHIFT, NOISE_LOG_GAIN = "net.noise_shift.anchors", "net.noise_log_gain.anchors"
 STEM_BIAS, ENCODER_GAIN = "net.g_a.stem.bias", "net.log_q_enc.anchors"
@@ -19,10 +19,7 @@ BLOCKS_KEY, NOISE_KEY, MODEL_KEY = "blocks_a", "noise_max", "model_sha256"
 
 def noise_vector(anchors: NDArray[np.float32], sigma: float, noise_max: float) -> NDArray[np.float32]:
     """A table over the noise (`networks.denoising.noise_position`) at a standard deviation: [channels]."""
-    position = (min(sigma, noise_max) / noise_max) ** 0.5 * (len(anchors) - 1)
-    low = min(int(position), len(anchors) - 2)
-    vector: NDArray[np.float32] = anchors[low] + np.float32(position - low) * (anchors[low + 1] - anchors[low])
-    return vector
+    return between_anchors(anchors, (min(sigma, noise_max) / noise_max) ** 0.5)
 
 
 def denoising_model(model: StoredModel, denoiser: StoredModel, sigma: float) -> StoredModel:

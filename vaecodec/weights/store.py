@@ -42,6 +42,14 @@ class StoredModel:
         return bytes.fromhex(self.sha256)[:4]
 
 
+def between_anchors(anchors: NDArray[np.float32], t: float) -> NDArray[np.float32]:
+    """A `LevelTable` [anchors, channels] at t in 0..1: [channels], linear between its anchors."""
+    position = t * (len(anchors) - 1)
+    low = min(int(position), len(anchors) - 2)
+    vector: NDArray[np.float32] = anchors[low] + np.float32(position - low) * (anchors[low + 1] - anchors[low])
+    return vector
+
+
 def tensor_hash(tensors: Mapping[str, NDArray[Any]]) -> str:
     """SHA-256 over name, type, shape and little-endian bytes of every tensor that files depend on, in order of name."""
     digest = hashlib.sha256()

@@ -14,7 +14,7 @@ from vaecodec.networks.config import PATCH, STEPS, ModelConfig
 from vaecodec.networks.shapes import config_of
 from vaecodec.runtime.cpu.kernels import Block
 from vaecodec.runtime.cpu.matrices import Floats, Matrix
-from vaecodec.weights.store import PREVIEW_PREFIX, StoredModel
+from vaecodec.weights.store import PREVIEW_PREFIX, StoredModel, between_anchors
 
 _Value = TypeVar("_Value")
 _KEPT = 64
@@ -43,10 +43,7 @@ class NetworkWeights:
 
     def vector(self, name: str, level: int) -> Floats:
         """exp of a `LevelTable`, [channels]: linear between its anchors."""
-        anchors = self.tensor(f"{name}.anchors")
-        position = level / MAX_LEVEL * (len(anchors) - 1)
-        low = min(int(position), len(anchors) - 2)
-        vector: Floats = np.exp(anchors[low] + np.float32(position - low) * (anchors[low + 1] - anchors[low]))
+        vector: Floats = np.exp(between_anchors(self.tensor(f"{name}.anchors"), level / MAX_LEVEL))
         return vector
 
     # Each is made when it is first needed, and kept. Two threads may make the same one; either will do.
