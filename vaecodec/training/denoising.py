@@ -5,12 +5,12 @@ from __future__ import annotations
 from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vaecodec.networks.config import NOISE_MAX
 from vaecodec.networks.denoising import DenoisingNetwork, noise_position
 from vaecodec.training.evaluate import EVAL_LEVELS, Point, evaluate_terms
-from vaecodec.training.loss import SQUARED_ERROR, Mix, Terms, coding_pass, loss_and_means, terms_of
+from vaecodec.training.loss import SQUARED_ERROR, Objective, Terms, coding_pass, terms_of
 
 SHOT_SHARE = 0.3
 """Of the crops have noise that grows with the light, as a sensor's; the others have the same everywhere."""
@@ -50,20 +50,15 @@ def denoising_pass(
     return coding_pass(network, y, z, t, x.shape[-1] * x.shape[-2], rounded_rate=rounded_rate)
 
 
-class DenoisingObjective(nn.Module):
-    """Network and loss as one module, as `loss.Objective`."""
+class DenoisingObjective(Objective):
+    """The objective of a `DenoisingNetwork`: it sees noisy images, the loss is that of the clean ones."""
 
-    def __init__(self, network: DenoisingNetwork, *, rounded_rate: bool, bf16: bool, mix: Mix, compiled: bool) -> None:
-        super().__init__()
-        self.network, self.rounded_rate, self.bf16, self.mix = network, rounded_rate, bf16, mix
-        self._pass = torch.compile(denoising_pass) if compiled else denoising_pass
+    passing = staticmethod(denoising_pass)
 
     def forward(self, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-        """x [B, 3, H, W] in 0..1, clean; t [B] -> the loss, and means over the batch as `loss_and_means` gives them."""
+        """x [B, 3, H, W] in 0..1, clean; t [B] -> as `Objective`."""
         degraded, s = draw_noise(x)
-        with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=self.bf16):
-            outputs = self._pass(self.network, degraded, t, s, rounded_rate=self.rounded_rate)
-        return loss_and_means(terms_of(x, *outputs, self.mix), t)
+        return self.loss_of(x, degraded, t, s)
 
 
 def evaluate_denoising(network: DenoisingNetwork, images: list[Tensor]) -> list[Point]:

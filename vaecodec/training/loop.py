@@ -78,13 +78,14 @@ class Trainer:
         if settings.mix.ms_ssim > 0 and find_spec("pytorch_msssim") is None:
             message = "ms_ssim_share needs the package pytorch-msssim, which is part of vaecodec[train]"
             raise InputError(message)
-        network = self.network
-        how = {"rounded_rate": settings.rounded_rate, "bf16": settings.bf16, "compiled": settings.compile}
-        objective: nn.Module
-        if isinstance(network, DenoisingNetwork):
-            objective = DenoisingObjective(network, mix=settings.mix, **how)
-        else:
-            objective = Objective(network, mix=settings.mix, **how)
+        make = DenoisingObjective if settings.denoise else Objective
+        objective: nn.Module = make(
+            self.network,
+            rounded_rate=settings.rounded_rate,
+            bf16=settings.bf16,
+            mix=settings.mix,
+            compiled=settings.compile,
+        )
         if self.peers.world > 1:
             objective = DistributedDataParallel(objective)
         return objective

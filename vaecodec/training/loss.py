@@ -6,6 +6,7 @@ negative log likelihood of a Gaussian observation; lambda sets its variance (the
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -147,17 +148,14 @@ def tempered(loss: Tensor) -> Tensor:
     return torch.where(loss > ORDINARY_LOSS, beyond, loss)
 
 
-def loss_and_means(terms: Terms, t: Tensor) -> tuple[Tensor, Tensor]:
-    """The loss of a batch, and its means [3]: bpp of y, bpp of z, PSNR in dB."""
-    means = torch.stack([terms.bpp_y.mean(), terms.bpp_z.mean(), terms.mse.log10().mean() * -10])
-    return balanced_loss(terms, t), means.detach()
-
-
 class Objective(nn.Module):
     """Network and loss as one module, the unit that DistributedDataParallel works on.
 
     compiled: torch.compile for the network. Not for MS-SSIM, whose windows are made anew at every call, in Python.
     """
+
+    passing: Callable[..., tuple[Tensor, Tensor, Tensor]] = staticmethod(network_pass)
+    """What is compiled: the network and inputs -> bits of y and z, and x_hat."""
 
     def __init__(
         self,
@@ -170,10 +168,16 @@ class Objective(nn.Module):
     ) -> None:
         super().__init__()
         self.network, self.rounded_rate, self.bf16, self.mix = network, rounded_rate, bf16, mix
-        self._pass = torch.compile(network_pass) if compiled else network_pass
+        self._pass = torch.compile(self.passing) if compiled else self.passing
 
     def forward(self, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         """x [B, 3, H, W] in 0..1, t [B] -> the loss, and means over the batch [3]: bpp of y, bpp of z, PSNR in dB."""
+        return self.loss_of(x, x, t)
+
+    def loss_of(self, x: Tensor, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """What `forward` gives for images x from what the network sees: an image and t [B] at least."""
         with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=self.bf16):
-            outputs = self._pass(self.network, x, t, rounded_rate=self.rounded_rate)
-        return loss_and_means(terms_of(x, *outputs, self.mix), t)
+            outputs = self._pass(self.network, *inputs, rounded_rate=self.rounded_rate)
+        terms = terms_of(x, *outputs, self.mix)
+        means = torch.stack([terms.bpp_y.mean(), terms.bpp_z.mean(), terms.mse.log10().mean() * -10])
+        return balanced_loss(terms, inputs[1]), means.detach()
