@@ -47,54 +47,43 @@ def export(run: Path, folder: Path, output: Path, heldout: Path | None, crops: i
     import tempfile
 
     from vaecodec.files import refuse_existing, write_atomic
-    from vaecodec.training.data import load_corpus
-    from vaecodec.training.export_denoiser import is_denoiser
-    from vaecodec.training.export_run import COUNT_CROP, add_to_card, export_run, other_crops
-    from vaecodec.training.runner import load_heldout
+    from vaecodec.training.export_denoiser import export_denoiser, is_denoiser
 
     if output.suffix != ".safetensors":
         message = f"{output}: a weights file is named *.safetensors."
         raise click.UsageError(message)
     try:
         refuse_existing(output, overwrite=overwrite)
-        if is_denoiser(run):
-            _export_denoiser(run, output, overwrite=overwrite)
-            return
-        corpus = load_corpus(folder, COUNT_CROP)
         with tempfile.TemporaryDirectory() as scratch:
             exported = Path(scratch) / output.name
-            sha256 = export_run(run, corpus, exported, crops)
-            images = other_crops(corpus) if heldout is None else load_heldout(heldout)
-            previews = measure_previews(exported, images, "of the training" if heldout is None else "held out")
-            add_to_card(exported, {"preview": previews})
-            click.echo(_preview_text(previews), err=True)
-            if heldout is not None:
-                table = measure(exported, images)
-                add_to_card(exported, {"heldout": table})
-                click.echo(_table_text(table), err=True)
+            if is_denoiser(run):
+                sha256 = export_denoiser(run, exported)
+            else:
+                sha256 = _export_model(run, folder, exported, heldout, crops)
             output.parent.mkdir(parents=True, exist_ok=True)
             write_atomic(output, exported.read_bytes(), overwrite=overwrite)
     except EXPECTED as error:
         raise Fatal(error) from error
-    _say_done(output, sha256)
-
-
-def _export_denoiser(run: Path, output: Path, *, overwrite: bool) -> None:
-    import tempfile
-
-    from vaecodec.files import write_atomic
-    from vaecodec.training.export_denoiser import export_denoiser
-
-    with tempfile.TemporaryDirectory() as scratch:
-        exported = Path(scratch) / output.name
-        sha256 = export_denoiser(run, exported)
-        output.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(output, exported.read_bytes(), overwrite=overwrite)
-    _say_done(output, sha256)
-
-
-def _say_done(output: Path, sha256: str) -> None:
     click.echo(f"{output}: {format_size(output.stat().st_size)}, tensors {sha256[:16]}", err=True)
+
+
+def _export_model(run: Path, folder: Path, exported: Path, heldout: Path | None, crops: int) -> str:
+    """Write the weights file, with what is measured of it in its card; returns the tensors' SHA-256."""
+    from vaecodec.training.data import load_corpus
+    from vaecodec.training.export_run import COUNT_CROP, add_to_card, export_run, other_crops
+    from vaecodec.training.runner import load_heldout
+
+    corpus = load_corpus(folder, COUNT_CROP)
+    sha256 = export_run(run, corpus, exported, crops)
+    images = other_crops(corpus) if heldout is None else load_heldout(heldout)
+    previews = measure_previews(exported, images, "of the training" if heldout is None else "held out")
+    add_to_card(exported, {"preview": previews})
+    click.echo(_preview_text(previews), err=True)
+    if heldout is not None:
+        table = measure(exported, images)
+        add_to_card(exported, {"heldout": table})
+        click.echo(_table_text(table), err=True)
+    return sha256
 
 
 def measure_previews(model: Path, images: list[Tensor], origin: str) -> dict[str, Any]:
