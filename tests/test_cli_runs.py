@@ -71,7 +71,12 @@ def test_lines_appear_as_files_are_finished(tmp_path: Path, environment: dict[st
                 assert time.monotonic() < until
                 time.sleep(0.05)
         program.send_signal(signal.SIGTERM)
-        _, err = program.communicate(timeout=60)
+        # A signal that comes just before the pipe is opened is noticed when that call returns: now there is a writer.
+        writer = os.open(tmp_path / "b.png", os.O_RDWR)
+        try:
+            _, err = program.communicate(timeout=60)
+        finally:
+            os.close(writer)
     assert program.returncode == Exit.TERMINATED
     assert err == b"vaecodec: terminated: 1 done, 0 failed, 1 left; the same command with --resume goes on\n"
 
