@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any
@@ -315,6 +316,21 @@ def test_errors_of_threads_are_raised() -> None:
         share(4, 2, fail)
     share(0, 2, fail)
     share(1, 2, fail)
+
+
+def test_what_a_part_shares_out_its_own_thread_does() -> None:
+    seen: list[tuple[int, int, bool]] = []
+
+    def part(start: int, stop: int) -> None:
+        thread = threading.get_ident()
+        share(4, 2, lambda first, last: seen.append((10 * start + first, last, threading.get_ident() == thread)))
+        assert stop - start == 2
+
+    share(4, 2, part)
+    assert sorted(seen) == [(0, 4, True), (20, 4, True)]
+    seen.clear()
+    share(4, 2, lambda start, stop: seen.append((start, stop, True)))  # afterwards, all threads work again
+    assert sorted(seen) == [(0, 2, True), (2, 4, True)]
 
 
 def test_the_number_of_threads_is_that_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,11 +15,11 @@ from vaecodec.errors import WeightsError
 from vaecodec.intnet.fixedpoint import ACCUMULATOR_LIMIT, LAYER_FORMATS
 from vaecodec.intnet.layers import (
     IntegerLayer,
-    RunLayer,
+    RunTile,
     check_bounds,
     make_layers,
     pixel_shuffle,
-    run_layer,
+    run_tile,
     scale_index,
 )
 from vaecodec.levels import LEVELS
@@ -34,7 +34,7 @@ from vaecodec.training.export import export_layers
 CONFIG = ModelConfig("test", C=8, blocks_a=1, blocks_s=1, M=8, N=6, P=8, H1=12, H2=5)
 
 
-NORMATIVE = partial(run_layer, product=None)
+NORMATIVE = partial(run_tile, product=None)
 PRODUCTS = [ProductRunner(CompiledKernels(2)), ProductRunner(PlainKernels())]
 
 
@@ -62,15 +62,15 @@ def test_the_form_in_floats_equals_the_reference(seed: int, height: int, width: 
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), height=st.integers(1, 40), width=st.integers(1, 20), level=st.integers(0, 63))
 @pytest.mark.parametrize("run", PRODUCTS)
-def test_products_of_the_kernels_are_exact(run: RunLayer, seed: int, height: int, width: int, level: int) -> None:
+def test_products_of_the_kernels_are_exact(run: RunTile, seed: int, height: int, width: int, level: int) -> None:
     layers = random_layers(seed)
     z_hat = np.random.default_rng(seed).integers(-128, 128, (CONFIG.N, height, width)).astype(np.int8)
     assert np.array_equal(scale_index(z_hat, level, layers, run=NORMATIVE), scale_index(z_hat, level, layers, run=run))
 
 
-@pytest.mark.parametrize("run", [run_layer, *PRODUCTS])
+@pytest.mark.parametrize("run", [run_tile, *PRODUCTS])
 @pytest.mark.parametrize("sign", [-1, 1])
-def test_the_largest_sums_are_exact(run: RunLayer, sign: int) -> None:
+def test_the_largest_sums_are_exact(run: RunTile, sign: int) -> None:
     """Pairs of products beyond 16 bits, where older processors saturate, and sums of nearly 2^31."""
     weight = np.full((70, 65_000, 1, 1), 127 * sign, np.int8)
     form = replace(LAYER_FORMATS[3], shift=25)
@@ -78,8 +78,8 @@ def test_the_largest_sums_are_exact(run: RunLayer, sign: int) -> None:
     check_bounds([layer, layer])
     x = np.full((65_000, 1, 5), 255, np.uint8)
     x[:, 0, 3] = np.arange(65_000) % 256
-    output = run(x, layer, 0)
-    assert np.array_equal(output, NORMATIVE(x, layer, 0))
+    output = run(x, 0, [layer])
+    assert np.array_equal(output, NORMATIVE(x, 0, [layer]))
     assert output.max() == (63 if sign > 0 else 0)
     assert len(np.unique(output)) == (2 if sign > 0 else 1)
 

@@ -221,7 +221,9 @@ def test_max_memory(lake: NDArray[np.uint8], codec: Codec) -> None:
 def test_bands_shrink_to_the_memory_there_is() -> None:
     config, pixels = CONFIGS["base"], 12_000_000
     free = Memory(None, "cpu", 2).band_pixels(config, pixels, "encode")
-    assert free == 2 * vaecodec.runtime.memory.CPU_BAND
+    assert free == vaecodec.runtime.memory.SHARED_BAND
+    assert Memory(None, "cpu", 1).band_pixels(config, pixels, "encode") == vaecodec.runtime.memory.CPU_BAND
+    assert Memory(None, "cpu", 8).band_pixels(config, pixels, "encode") == 8 * vaecodec.runtime.memory.CPU_BAND
     tight = Memory(250_000_000, "cpu", 2).band_pixels(config, pixels, "encode")
     assert 100_000 <= tight < free
     assert Memory(None, "cuda", 2).band_pixels(config, pixels, "decode") > free

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from vaecodec.intnet.layers import SHUFFLED_LAYERS, IntegerLayer, make_layers, run_layer, scale_index
+from vaecodec.intnet.layers import SHUFFLED_LAYERS, IntegerLayer, make_layers, run_tile, scale_index
 from vaecodec_kernels import intnet
 from vaecodec_kernels.errors import KernelInputError
 
@@ -67,7 +67,7 @@ def test_indices_equal_the_reference(
     index = intnet.run_network(_on(device, layers), torch.from_numpy(z_hat).to(device), levels)
     assert index.shape == (batch, sizes[3], 4 * height, 4 * width)
     for number, level in enumerate(levels):
-        expected = torch.from_numpy(scale_index(z_hat[number], level, layers, run=partial(run_layer, product=None)))
+        expected = torch.from_numpy(scale_index(z_hat[number], level, layers, run=partial(run_tile, product=None)))
         assert torch.equal(index[number].cpu(), expected)
     assert len(index.unique()) > 1
 

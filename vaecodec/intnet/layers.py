@@ -72,8 +72,8 @@ class IntegerLayer:
         return self.matrix.astype(np.float32 if exact else np.float64)
 
 
-RunLayer = Callable[[NDArray[np.generic], IntegerLayer, int], NDArray[np.uint8]]
-"""Input [in, h, w], int8 or uint8, a layer and the level -> activations [out, h, w]."""
+RunTile = Callable[[NDArray[np.generic], int, Sequence[IntegerLayer]], NDArray[np.uint8]]
+"""z_hat int8 [N, h, w] of a tile, the level and all layers -> the scale index [M, 4h, 4w], in any order of memory."""
 
 
 def check_bounds(layers: Sequence[IntegerLayer]) -> None:
@@ -129,12 +129,16 @@ def windows_of(x: NDArray[Any], kernel: int, dtype: type[np.generic] | np.dtype[
     return windows
 
 
-def run_layer(
-    x: NDArray[np.generic], layer: IntegerLayer, level: int, *, product: Product | None = np.matmul
+def run_tile(
+    x: NDArray[np.generic], level: int, layers: Sequence[IntegerLayer], *, product: Product | None = np.matmul
 ) -> NDArray[np.uint8]:
-    """[in, h, w] -> activations [out, h, w]. product: what multiplies matrices of floats; None for the normative form,
-    in int64, whose results are the same."""
-    return _requantize(_convolve(x, layer, level, product), layer.form)
+    """All layers on [in, h, w]. product: what multiplies matrices of floats; None for the normative form, in int64,
+    whose results are the same."""
+    activations = np.empty(0, np.uint8)
+    for number, layer in enumerate(layers):
+        activations = _requantize(_convolve(x, layer, level, product), layer.form)
+        x = activations = pixel_shuffle(activations) if number in SHUFFLED_LAYERS else activations
+    return activations
 
 
 def _convolve(x: NDArray[np.generic], layer: IntegerLayer, level: int, product: Product | None) -> NDArray[Any]:
@@ -176,11 +180,11 @@ def scale_index(
     level: int,
     layers: Sequence[IntegerLayer],
     *,
-    run: RunLayer = run_layer,
+    run: RunTile = run_tile,
 ) -> NDArray[np.uint8]:
     """The scale network: z_hat int8 [N, h, w], level 0..63 -> scale index uint8 0..63 [M, 4h, 4w].
 
-    run: `run_layer`, or what gives the same. Beside the result it needs the memory of one tile, whatever the size of
+    run: `run_tile`, or what gives the same. Beside the result it needs the memory of one tile, whatever the size of
     the picture.
     """
     _, height, width = z_hat.shape
@@ -190,17 +194,9 @@ def scale_index(
             first_row, first_column = max(0, top - HALO), max(0, left - HALO)
             bottom, right = min(height, top + TILE), min(width, left + TILE)
             cut = z_hat[:, first_row : bottom + HALO, first_column : right + HALO]
-            tile = _run_all(cut, level, layers, run)
-            rows = slice(GROWTH * (top - first_row), GROWTH * (bottom - first_row))
+            tile = run(cut, level, layers)
             columns = slice(GROWTH * (left - first_column), GROWTH * (right - first_column))
-            place = index[:, GROWTH * top : GROWTH * bottom, GROWTH * left : GROWTH * right]
-            place[...] = tile[:, rows, columns]
+            place = index[:, :, GROWTH * left : GROWTH * right]
+            for row in range(GROWTH * top, GROWTH * bottom):  # one by one: channels may be innermost in the tile
+                place[:, row] = tile[:, row - GROWTH * first_row, columns]
     return index
-
-
-def _run_all(x: NDArray[np.generic], level: int, layers: Sequence[IntegerLayer], run: RunLayer) -> NDArray[np.generic]:
-    """All layers on one tile."""
-    for number, layer in enumerate(layers):
-        activations = run(x, layer, level)
-        x = pixel_shuffle(activations) if number in SHUFFLED_LAYERS else activations
-    return x

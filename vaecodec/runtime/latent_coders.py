@@ -20,7 +20,7 @@ from vaecodec.errors import FormatError, InputError
 from vaecodec.intnet.layers import IntegerLayer, scale_index
 from vaecodec.rans.choice import rans_coder
 from vaecodec.runtime.choice import Plan
-from vaecodec.runtime.cpu.engine import layer_runner
+from vaecodec.runtime.cpu.engine import tile_runner
 
 Errors = list[FormatError | None]
 
@@ -90,7 +90,7 @@ class CpuLatents:
 
     def __init__(self, model: EntropyModel, plan: Plan) -> None:
         self._model, self.device = model, torch.device(plan.device)
-        self._coder, self._run_layer = rans_coder(plan.loops), layer_runner(plan)
+        self._coder, self._run_tile = rans_coder(plan.loops), tile_runner(plan)
 
     def scale_index(self, z_hat: Tensor, levels: Sequence[int]) -> Tensor:
         """The scale index of z_hat, see `LatentCoder.scale_index`."""
@@ -122,7 +122,7 @@ class CpuLatents:
 
     def _scale_index(self, z_hat: NDArray[np.int8], level: int, layers: Sequence[IntegerLayer]) -> NDArray[np.uint8]:
         """What `intnet.layers.scale_index` computes, beside the networks."""
-        return scale_index(z_hat, level, layers, run=self._run_layer)
+        return scale_index(z_hat, level, layers, run=self._run_tile)
 
     def _tensor(self, arrays: Sequence[NDArray[np.generic]]) -> Tensor:
         """Equal arrays, one picture each, as a batch beside the networks."""

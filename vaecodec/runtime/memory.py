@@ -19,6 +19,9 @@ CPU_BAND = 400_000
 
 For a hidden width of 256 in the blocks; the cost of a call is spread over up to twice as many where they are narrower.
 """
+SHARED_BAND = 1_500_000
+"""Pixels in a band of several threads at least: handing over takes a tenth of a millisecond for each layer of each
+band, which for a megapixel in two bands is a tenth of the time."""
 CPU_BAND_WIDTH = 256
 GPU_BAND = 16_000_000
 LEAST_BAND = 16 * 64
@@ -71,4 +74,5 @@ class Memory:
     def _most(self, config: ModelConfig) -> int:
         """Pixels in a band where memory is no matter."""
         wider = max(1.0, min(2.0, CPU_BAND_WIDTH / (config.C * config.ffn))) if self.device_type == "cpu" else 1.0
-        return round(wider * self.batch_pixels)
+        shared = SHARED_BAND if self.device_type == "cpu" and self.threads > 1 else 0
+        return max(round(wider * self.batch_pixels), shared)

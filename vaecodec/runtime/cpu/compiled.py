@@ -196,6 +196,20 @@ def to_bytes(shades, side, out, start, stop):  # type: ignore[no-untyped-def]
                     out[(row + j) * run + k] = np.uint8(np.rint(min(max(shades[i, j, r * run + k], low), high)))
 
 
+@loop("void(float32[:, :, ::1], float32[::1], float32, float32, int64, uint8[:, :, ::1], int64, int64)")
+def requantize(sums, bias, factor, most, spread, out, start, stop):  # type: ignore[no-untyped-def]
+    """Rows start..stop of sums: floor((sums + bias) * factor) in 0..most, where the outputs are `spread` squared."""
+    side, channels, low = np.uint64(spread), np.uint64(out.shape[2]), np.float32(0)
+    for i in range(np.uint64(start), np.uint64(stop)):
+        for j in range(np.uint64(sums.shape[1])):
+            for r in range(side):
+                for c in range(side):
+                    first = (r * side + c) * channels
+                    for k in range(channels):
+                        value = np.floor((sums[i, j, first + k] + bias[first + k]) * factor)
+                        out[side * i + r, side * j + c, k] = np.uint8(min(max(value, low), most))
+
+
 @loop(
     "void(float32[:, :, ::1], float32[:, :, ::1], float32[::1], uint8[:, :, ::1], float32[::1], float32[:, :, ::1], "
     "int64, int64, int64)"

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Literal
 
 from vaecodec.entropy import compiled
-from vaecodec.intnet.layers import RunLayer, run_layer
+from vaecodec.intnet.layers import RunTile, run_tile
 from vaecodec.rans import numba_coder
 from vaecodec.rans.choice import rans_coder
 from vaecodec.runtime.choice import Plan
@@ -36,12 +36,12 @@ class CpuEngine:
         return CompiledKernels() if self._plan.networks == "compiled" else PlainKernels()
 
     @cached_property
-    def _run_layer(self) -> RunLayer:
-        return layer_runner(self._plan)
+    def _run_tile(self) -> RunTile:
+        return tile_runner(self._plan)
 
     def pipeline(self, max_memory: int | None) -> CpuPipeline:
         """What codes with the model. max_memory: bytes."""
-        parts = (self._weights, self._kernels, self._coder, self._run_layer, self.memory(max_memory))
+        parts = (self._weights, self._kernels, self._coder, self._run_tile, self.memory(max_memory))
         return CpuPipeline(*parts, narrow=self._plan.dtype == "bfloat16")
 
     def memory(self, max_memory: int | None) -> Memory:
@@ -58,8 +58,8 @@ def was_compiled(task: Literal["encode", "decode"], *, narrow: bool) -> bool:
     )
 
 
-def layer_runner(plan: Plan) -> RunLayer:
-    """What runs a layer of the scale network in a plan; the reference is int64 in NumPy."""
+def tile_runner(plan: Plan) -> RunTile:
+    """What runs the scale network in a plan; the reference is int64 in NumPy."""
     if plan.integer_product == "reference":
-        return functools.partial(run_layer, product=None)
-    return ProductRunner(CompiledKernels()) if plan.integer_product == "compiled" else run_layer
+        return functools.partial(run_tile, product=None)
+    return ProductRunner(CompiledKernels()) if plan.integer_product == "compiled" else run_tile

@@ -1,41 +1,81 @@
-"""Layers of the scale network in the kernels' products: equal to `intnet.layers.run_layer`, with the networks' threads.
+"""The scale network in the kernels' products: equal to `intnet.layers.run_tile`, with the networks' threads.
 
 NumPy's BLAS would wait actively for its next work, on the cores that the networks' threads need.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from vaecodec.intnet.layers import IntegerLayer, run_layer
-from vaecodec.runtime.cpu.kernels import Kernels
-from vaecodec.runtime.cpu.matrices import Matrix
+from vaecodec.intnet.layers import SHUFFLED_LAYERS, IntegerLayer, run_tile
+from vaecodec.runtime.cpu.kernels import Kernels, Rows
+from vaecodec.runtime.cpu.matrices import Floats, Matrix
+
+
+@dataclass(frozen=True)
+class _RowLayer:
+    """A layer for rows [h, w, channels]. biases [levels, outputs]: with the constant that rounds. spread: 2 where a
+    pixel shuffle follows; then the outputs are the 2 x 2 positions, row by row, of fewer channels."""
+
+    matrix: Matrix
+    biases: Floats
+    kernel: int
+    factor: float
+    most: int
+    spread: int
 
 
 class ProductRunner:
-    """An `intnet.layers.RunLayer`; every float32 sum is exact, in any order (`IntegerLayer.float_weight`)."""
+    """An `intnet.layers.RunTile`; every float32 sum is exact, in any order (`IntegerLayer.float_weight`)."""
 
     def __init__(self, kernels: Kernels) -> None:
         self._kernels = kernels
-        self._matrices: dict[int, tuple[IntegerLayer, Matrix]] = {}
+        self._layers: dict[int, tuple[IntegerLayer, _RowLayer]] = {}
 
-    def __call__(self, x: NDArray[np.generic], layer: IntegerLayer, level: int) -> NDArray[np.uint8]:
-        if layer.float_weight.dtype != np.float32:  # larger than any network's
-            return run_layer(x, layer, level)
-        # The layer is kept beside its matrix, so that no other one can have its id.
-        _, matrix = self._matrices.setdefault(id(layer), (layer, _matrix(layer)))
+    def __call__(self, x: NDArray[np.generic], level: int, layers: Sequence[IntegerLayer]) -> NDArray[np.uint8]:
+        if any(layer.float_weight.dtype != np.float32 for layer in layers):  # larger than any network's
+            return run_tile(x, level, layers)
+        rows = self._run(x.transpose(1, 2, 0), level, layers)
+        return np.moveaxis(rows, 2, 0)
 
-        def product(_: NDArray[Any], windows: NDArray[Any]) -> NDArray[Any]:
-            """[outputs, depth] @ [depth, positions]."""
-            sums: NDArray[Any] = self._kernels.product(np.ascontiguousarray(windows.T)[:, None], matrix)
-            transposed: NDArray[Any] = sums[:, 0].T
-            return transposed
+    def _run(self, x: NDArray[np.generic], level: int, layers: Sequence[IntegerLayer]) -> NDArray[np.uint8]:
+        """[h, w, in] -> [h, w, out]."""
+        activations = np.empty(0, np.uint8)
+        for number, layer in enumerate(layers):
+            # A layer is kept beside what it became, so that no other one can have its id.
+            if id(layer) not in self._layers:
+                self._layers[id(layer)] = layer, _row_layer(layer, 2 if number in SHUFFLED_LAYERS else 1)
+            form = self._layers[id(layer)][1]
+            sums = self._kernels.product(_windows(x, form.kernel), form.matrix)
+            x = activations = self._kernels.requantize(sums, form.biases[level], form.factor, form.most, form.spread)
+        return activations
 
-        return run_layer(x, layer, level, product=product)
+
+def _row_layer(layer: IntegerLayer, spread: int) -> _RowLayer:
+    form, cell = layer.form, spread**2
+    weight = layer.weight.astype(np.float32).transpose(2, 3, 1, 0)  # kernel rows and columns, in, out
+    biases = layer.bias + np.int32(1 << (form.shift - 1))
+
+    def ordered(outputs: NDArray[np.generic]) -> Floats:
+        """Channel 4c + 2i + j is channel c at row offset i and column offset j: from the outermost to the innermost."""
+        cells = outputs.reshape(*outputs.shape[:-1], -1, cell).swapaxes(-1, -2)
+        return np.ascontiguousarray(cells.reshape(-1, outputs.shape[-1]), np.float32)
+
+    matrix = Matrix(ordered(weight), np.zeros(len(layer.weight), np.float32))
+    return _RowLayer(matrix, ordered(biases), form.kernel, 2.0**-form.shift, form.output_max, spread)
 
 
-def _matrix(layer: IntegerLayer) -> Matrix:
-    return Matrix(layer.float_weight.T, np.zeros(len(layer.float_weight), np.float32))
+def _windows(x: NDArray[np.generic], kernel: int) -> Rows:
+    """What a stride-1 convolution with zero padding sees: [h, w, in] -> [h, w, kernel * kernel * in]."""
+    height, width, channels = x.shape
+    radius = kernel // 2
+    padded = np.zeros((height + 2 * radius, width + 2 * radius, channels), np.float32)
+    padded[radius : radius + height, radius : radius + width] = x
+    views = sliding_window_view(padded, (kernel, kernel), (0, 1)).transpose(0, 1, 3, 4, 2)
+    windows: Rows = np.ascontiguousarray(views).reshape(height, width, -1)
+    return windows

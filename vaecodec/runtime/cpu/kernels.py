@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -26,7 +27,8 @@ LOOPS = Loops(
     "vaecodec.runtime.cpu.tile_sizes",
     "vaecodec.networks.config",
 )
-ENCODING, DECODING = ("product_float32", "unfold", "quantize"), ("product_float32", "dequantize", "to_bytes")
+ENCODING = ("product_float32", "requantize", "unfold", "quantize")
+DECODING = ("product_float32", "requantize", "dequantize", "to_bytes")
 """Which loops each takes, besides those of the networks' type."""
 WIDE, NARROW = ("block_float32",), ("product_bfloat16", "block_bfloat16")
 """The loops of networks in float32 and in bfloat16, where the processor has products of it."""
@@ -65,6 +67,9 @@ class Above:
 
 class Kernels(Protocol):
     """narrow: products of bfloat16, where the processor has them and the networks' type asks for them."""
+
+    def share(self, rows: int, work: Callable[[int, int], None]) -> None:
+        """Call work(start, stop) for parts of range(rows), as `threads.share` does."""
 
     def product(
         self,
@@ -108,6 +113,12 @@ class Kernels(Protocol):
     def to_bytes(self, shades: Rows, side: int) -> Pixels:
         """[h, w, 3 side^2] of 0..255 -> uint8 [side h, side w, 3]: the inverse, rounded."""
 
+    def requantize(self, sums: Rows, bias: Floats, factor: float, most: int, spread: int) -> Pixels:
+        """A layer of integers: floor((sums + bias) * factor), clamped to 0..most.
+
+        spread: the outputs are squares of spread x spread positions, row by row.
+        """
+
     def quantize(
         self, y: Rows, mu: Rows, gain: Floats, index: Pixels, widths: Floats, y_hat: Rows, place: tuple[int, int, int]
     ) -> None:
@@ -135,6 +146,10 @@ class CompiledKernels:
     @property
     def _threads(self) -> int:
         return thread_count() if self._fixed_threads is None else self._fixed_threads
+
+    def share(self, rows: int, work: Callable[[int, int], None]) -> None:
+        """Do what `Kernels.share` says."""
+        share(rows, self._threads, work)
 
     def _packed(self, matrix: Matrix, *, narrow: bool) -> tuple[NDArray[np.generic], Floats]:
         """Without products of bfloat16, what is narrow are the weights alone. Raises InputError for a size that no
@@ -182,7 +197,7 @@ class CompiledKernels:
             place = (width, top, left, step, fold, spread)
             loop(x, more, *place, *packed, bound, out, start, stop, rows, narrow_rows, sums, results)
 
-        share(height, self._threads, work)
+        self.share(height, work)
         return out
 
     def block(
@@ -222,7 +237,7 @@ class CompiledKernels:
             entered[last] = ring
 
         if start < stop:
-            share(stop - start, self._threads, work)
+            self.share(stop - start, work)
         else:
             work(0, 0)  # the first row of an image alone: it enters
         if above is not None:
@@ -238,7 +253,7 @@ class CompiledKernels:
         height, width = (side // PATCH for side in pixels.shape[:2])
         out = np.empty((height, width, 3 * PATCH**2), np.float32)
         flat = pixels.reshape(-1)
-        share(height, self._threads, lambda start, stop: LOOPS.unfold(flat, out, start, stop))
+        self.share(height, lambda start, stop: LOOPS.unfold(flat, out, start, stop))
         return out
 
     def to_bytes(self, shades: Rows, side: int) -> Pixels:
@@ -246,7 +261,20 @@ class CompiledKernels:
         self._check(shades, np.float32, (None, None, 3 * side**2))
         out = np.empty((side * shades.shape[0], side * shades.shape[1], 3), np.uint8)
         flat = out.reshape(-1)
-        share(len(shades), self._threads, lambda start, stop: LOOPS.to_bytes(shades, side, flat, start, stop))
+        self.share(len(shades), lambda start, stop: LOOPS.to_bytes(shades, side, flat, start, stop))
+        return out
+
+    def requantize(self, sums: Rows, bias: Floats, factor: float, most: int, spread: int) -> Pixels:
+        """Compute what `Kernels.requantize` says."""
+        height, width, outputs = sums.shape
+        self._check(sums, np.float32, (None, None, None))
+        self._check(bias, np.float32, (outputs,))
+        out = np.empty((spread * height, spread * width, outputs // spread**2), np.uint8)
+
+        def work(start: int, stop: int) -> None:
+            LOOPS.requantize(sums, bias, factor, most, spread, out, start, stop)
+
+        self.share(height, work)
         return out
 
     def quantize(

@@ -6,7 +6,8 @@ What is held of a whole image are its latents (y, y_hat, r and the prior feature
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,11 @@ from vaecodec.runtime.windows import Y_CELL, Z_CELL, Region, Window, padded_rows
 
 PREVIEW_REDUCTION = PATCH
 PREVIEW_FACTOR = Y_CELL // PREVIEW_REDUCTION
+
+Place = tuple[int, int, int]
+"""A row, a column and a channel."""
+Finish = Callable[[Place, Rows], None]
+"""Is told the means mu of a quarter of the channels from a place on, at every second row and column."""
 
 NARROW_ANALYSIS = 31
 """The level up to which all of g_a works in the blocks' type.
@@ -106,8 +112,9 @@ class Networks:
         return Region(pixels, y, context, context.grown(1, *z_size))
 
     def _bands(self, rows: int, pixels_per_row: int) -> Iterator[tuple[slice, bool]]:
-        """Bands of rows, and whether each is the last."""
-        step = max(1, self._band_pixels // pixels_per_row) if self._images == 1 else rows
+        """Bands of rows of about equal size, and whether each is the last."""
+        most = max(1, self._band_pixels // pixels_per_row) if self._images == 1 else rows
+        step = -(-rows // -(-rows // most))
         for start in range(0, rows, step):
             stop = min(rows, start + step)
             yield slice(start, stop), stop == rows
@@ -213,8 +220,11 @@ class Networks:
         [256]: see `Kernels.quantize`.
         """
         gain, y_hat = self._weights.vector("log_gain", self._level), np.empty_like(y)
-        for place, mu in self._means(p, y_hat):
+
+        def finish(place: Place, mu: Rows) -> None:
             self._kernels.quantize(y, mu, gain, index, widths, y_hat, place)
+
+        self._for_means(p, y_hat, finish)
         return y_hat
 
     # Decoding
@@ -222,21 +232,27 @@ class Networks:
     def reconstruct(self, p: Iterable[Rows], r: NDArray[np.int32]) -> Rows:
         """The four steps of the decoder: r int32 [h, w, M] and bands of p -> y_hat."""
         gain, y_hat = self._weights.vector("log_gain", self._level), np.empty(r.shape, np.float32)
-        for place, mu in self._means(p, y_hat):
+
+        def finish(place: Place, mu: Rows) -> None:
             self._kernels.dequantize(r, mu, gain, y_hat, place)
+
+        self._for_means(p, y_hat, finish)
         return y_hat
 
-    def _means(self, p: Iterable[Rows], y_hat: Rows) -> Iterator[tuple[tuple[int, int, int], Rows]]:
-        """The four steps: a place (row, column, channel), from which on a quarter of the channels has the means mu, at
-        every second row and column of a band. y_hat need not be initialized."""
-        size = y_hat.shape[2] // STEPS
+    def _for_means(self, p: Iterable[Rows], y_hat: Rows, finish: Finish) -> None:
+        """The four steps. Each is finished before the next; rows of one in several threads at the same time. y_hat need
+        not be initialized."""
         for step, rows, features in self._context_rows(p, y_hat):
-            for number, (row, column) in enumerate(step_positions(step)):
-                first = (row - rows.start) % 2
-                if first < len(features):
-                    matrix = self._weights.quarters(step)[number]
-                    mu = self._kernels.product(features, matrix, corner=(first, column), bound=LATENT_MAX)
-                    yield (rows.start + first, column, number * size), mu
+            self._kernels.share(len(features), partial(self._finish_rows, finish, step, rows.start, features))
+
+    def _finish_rows(self, finish: Finish, step: int, top: int, features: Rows, start: int, stop: int) -> None:
+        """A step of rows start..stop of `features`, which row `top` of the image is the first of."""
+        for number, (row, column) in enumerate(step_positions(step)):
+            first = (row - top - start) % 2
+            if start + first < stop:
+                matrix = self._weights.quarters(step)[number]
+                mu = self._kernels.product(features[start:stop], matrix, corner=(first, column), bound=LATENT_MAX)
+                finish((top + start + first, column, number * matrix.outputs), mu)
 
     def _context_rows(self, p: Iterable[Rows], y_hat: Rows) -> Iterator[tuple[int, slice, Rows]]:
         """The four steps: the number of one, rows, and the features of the context there.

@@ -20,12 +20,12 @@ from vaecodec.entropy.coding import (
 )
 from vaecodec.errors import FormatError
 from vaecodec.intnet.fixedpoint import Z_MAX, Z_MIN
-from vaecodec.intnet.layers import IntegerLayer, RunLayer, scale_index
+from vaecodec.intnet.layers import IntegerLayer, RunTile, scale_index
 from vaecodec.networks.config import ALIGNMENT, PATCH
 from vaecodec.rans.choice import RansCoder
 from vaecodec.runtime.cpu.kernels import Kernels, Pixels, Rows
 from vaecodec.runtime.cpu.networks import PREVIEW_REDUCTION, Networks
-from vaecodec.runtime.cpu.streaming import channels_first, cut_rows
+from vaecodec.runtime.cpu.streaming import channels_first, channels_last, cut_rows
 from vaecodec.runtime.cpu.weights import NetworkWeights
 from vaecodec.runtime.interface import dead_zone_widths
 from vaecodec.runtime.memory import Memory, Task
@@ -63,12 +63,12 @@ class CpuPipeline:
         weights: NetworkWeights,
         kernels: Kernels,
         coder: RansCoder,
-        run_layer: RunLayer,
+        run_tile: RunTile,
         memory: Memory,
         *,
         narrow: bool,
     ) -> None:
-        self._weights, self._kernels, self._coder, self._run_layer = weights, kernels, coder, run_layer
+        self._weights, self._kernels, self._coder, self._run_tile = weights, kernels, coder, run_tile
         self._memory, self._narrow = memory, narrow
 
     def _networks(self, level: int, height: int, width: int, task: Task) -> Networks:
@@ -113,7 +113,7 @@ class CpuPipeline:
         z_hat = np.ascontiguousarray(z_rows.transpose(2, 0, 1), np.int8)
         index = self._scale_index(z_hat, level, self._weights.entropy.layers)
         widths = dead_zone_widths(self._weights.entropy, dead_zone)
-        y_hat = networks.quantize(networks.prior(z_rows), y, np.ascontiguousarray(index.transpose(1, 2, 0)), widths)
+        y_hat = networks.quantize(networks.prior(z_rows), y, channels_last(index), widths)
         check_r(y.transpose(2, 0, 1))
         check_finite("y_hat", y_hat)
         return Latents(level, z_hat, channels_first(y)), index, y_hat
@@ -223,7 +223,7 @@ class CpuPipeline:
 
     def pixel_rows(self, y_hat: Rows, level: int) -> Iterator[Pixels]:
         """Compute what `Pipeline.pixel_rows` says."""
-        rows = np.ascontiguousarray(y_hat.transpose(1, 2, 0))
+        rows = channels_last(y_hat)
         networks = self._networks(level, Y_CELL * rows.shape[0], Y_CELL * rows.shape[1], "target")
         if not self._narrow:
             yield from networks.synthesize(rows)
@@ -245,12 +245,12 @@ class CpuPipeline:
         yield pixels
 
     def _scale_index(self, z_hat: NDArray[np.int8], level: int, layers: Sequence[IntegerLayer]) -> NDArray[np.uint8]:
-        return scale_index(z_hat, level, layers, run=self._run_layer)
+        return scale_index(z_hat, level, layers, run=self._run_tile)
 
 
 def _stacked(images: Sequence[NDArray[Any]]) -> NDArray[Any]:
     """Arrays [channels, rows, columns], one below the other: [all rows, columns, channels]."""
-    return np.ascontiguousarray(np.concatenate(images, axis=1).transpose(1, 2, 0))
+    return channels_last(np.concatenate(images, axis=1))
 
 
 def _whole(latents: Latents) -> Window:
@@ -265,7 +265,7 @@ def _reconstructed(networks: Networks, latents: Latents, region: Region) -> Rows
     z_hat = np.ascontiguousarray(region.prior.cut(latents.z_hat).transpose(1, 2, 0), np.float32)
     p = cut_rows(networks.prior(z_hat), context.relative_to(region.prior.finer(Z_CELL)))
     inner = region.y.relative_to(context)
-    y_hat = networks.reconstruct(p, np.ascontiguousarray(context.cut(latents.r).transpose(1, 2, 0)))
+    y_hat = networks.reconstruct(p, channels_last(context.cut(latents.r)))
     return np.ascontiguousarray(y_hat[inner.top : inner.bottom, inner.left : inner.right])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TypeVar
 
 import numpy as np
@@ -17,6 +18,10 @@ _Number = TypeVar("_Number", bound=np.generic)
 
 class PlainKernels:
     """`kernels.Kernels` in float32, whatever `narrow` says."""
+
+    def share(self, rows: int, work: Callable[[int, int], None]) -> None:
+        """Do it all: NumPy's products have threads of their own."""
+        work(0, rows)
 
     def product(
         self,
@@ -84,6 +89,13 @@ class PlainKernels:
     def to_bytes(self, shades: Rows, side: int) -> Pixels:
         """Compute what `Kernels.to_bytes` says."""
         return _spread(np.rint(np.clip(shades, 0, 255)).astype(np.uint8), side)
+
+    def requantize(self, sums: Rows, bias: Floats, factor: float, most: int, spread: int) -> Pixels:
+        """Compute what `Kernels.requantize` says. sums are overwritten."""
+        sums += bias
+        sums *= np.float32(factor)
+        np.floor(sums, out=sums)
+        return _spread(np.clip(sums, 0, most, out=sums).astype(np.uint8), spread)
 
     def quantize(
         self, y: Rows, mu: Rows, gain: Floats, index: Pixels, widths: Floats, y_hat: Rows, place: tuple[int, int, int]

@@ -7,7 +7,7 @@ band will ask for, so its results come one row later.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from vaecodec.runtime.cpu.tile_sizes import PEAK_WIDTH
 from vaecodec.runtime.windows import Window
 
 Layer = Callable[[Rows], Rows]
+_Number = TypeVar("_Number", bound=np.generic)
 
 
 class Stage(Protocol):
@@ -165,6 +166,15 @@ def channels_first(rows: Rows) -> NDArray[np.int32]:
     for number, row in enumerate(rows):
         planes[:, number] = row.T
     return planes
+
+
+def channels_last(planes: NDArray[_Number]) -> NDArray[_Number]:
+    """[channels, rows, columns] -> [rows, columns, channels], row by row for the same reason."""
+    channels, height, width = planes.shape
+    rows = np.empty((height, width, channels), planes.dtype)
+    for number in range(height):
+        rows[number] = np.ascontiguousarray(planes[:, number]).T
+    return rows
 
 
 def cut_rows(bands: Iterable[Rows], window: Window) -> Iterator[Rows]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import lru_cache
@@ -37,8 +38,23 @@ def _pool(threads: int, process: int) -> ThreadPoolExecutor:  # noqa: ARG001
     return ThreadPoolExecutor(threads, thread_name_prefix="vaecodec")
 
 
+class _State(threading.local):
+    """is_part: this thread is at work on a part of something shared out."""
+
+    is_part = False
+
+
+_state = _State()
+
+
 def share(rows: int, threads: int, work: Callable[[int, int], None]) -> None:
-    """work(start, stop) for parts of range(rows), one for each thread, at the same time."""
+    """work(start, stop) for parts of range(rows), one for each thread, at the same time.
+
+    What a part would share out in its turn, its thread does alone: handing over takes a tenth of a millisecond, so few
+    large parts are better than many small ones.
+    """
+    if _state.is_part:
+        threads = 1
     parts = min(threads, rows)
     bounds = [rows * part // max(parts, 1) for part in range(parts + 1)]
     ranges = list(pairwise(bounds))
@@ -46,10 +62,18 @@ def share(rows: int, threads: int, work: Callable[[int, int], None]) -> None:
         for start, stop in ranges:
             work(start, stop)
         return
-    others = [_pool(threads, os.getpid()).submit(work, start, stop) for start, stop in ranges[1:]]
+    others = [_pool(threads, os.getpid()).submit(_run_part, work, start, stop) for start, stop in ranges[1:]]
     try:
-        work(*ranges[0])
+        _run_part(work, *ranges[0])
     finally:
         wait(others)
     for other in others:
         other.result()
+
+
+def _run_part(work: Callable[[int, int], None], start: int, stop: int) -> None:
+    _state.is_part = True
+    try:
+        work(start, stop)
+    finally:
+        _state.is_part = False
