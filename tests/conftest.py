@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import importlib.util
 import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -46,6 +48,17 @@ def pytest_report_header(config: pytest.Config) -> str:
             versions.append(f"{name} absent")
     interpreted = os.environ.get("TRITON_INTERPRET", "0")
     return f"versions: {', '.join(versions)}; TRITON_INTERPRET={interpreted}"
+
+
+@contextlib.contextmanager
+def running(*command: Any, **how: Any) -> Iterator[subprocess.Popen[Any]]:
+    """A process that ends with the test, also with one that fails: `Popen` alone would wait for it."""
+    with subprocess.Popen(*command, **how) as process:
+        try:
+            yield process
+        except BaseException:
+            process.kill()
+            raise
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -27,6 +27,7 @@ from bench.codecs.pillow import Jpeg
 from bench.rd import runs as rd
 from bench.rd.report import common_images, has_metric, trouble_lines
 from bench.records import ROOT
+from tests.conftest import running
 
 Pixels = NDArray[np.uint8]
 
@@ -218,7 +219,7 @@ def test_an_interrupted_run_goes_on(tmp_path: Path) -> None:
     arguments = [sys.executable, "-m", "bench", "rd", str(photos), "--codecs", "webp", "--metrics", "psnr"]
     options = ["--out", str(tmp_path / "out"), "--page-images", "0", "--jobs", "2"]
     path = tmp_path / "out" / "photos" / "webp.json"
-    with subprocess.Popen(
+    with running(
         [*arguments, *options], cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
     ) as run:
         deadline = time.monotonic() + 120

@@ -17,7 +17,7 @@ from PIL import Image
 
 import vaecodec
 from checks.folders import make_photos
-from tests.conftest import Command
+from tests.conftest import Command, running
 from vaecodec.cli.console import Console, printable
 from vaecodec.cli.exits import MEANINGS, SHORT, Exit
 from vaecodec.cli.results import Outcome, Results
@@ -56,12 +56,12 @@ def test_lines_appear_as_files_are_finished(tmp_path: Path, environment: dict[st
     """The second file is a pipe that nobody writes into yet: the line of the first must be there all the same."""
     Image.new("RGB", (8, 8), "red").save(tmp_path / "a.png")
     os.mkfifo(tmp_path / "b.png")
-    log = (tmp_path / "log").open("wb")
-    program = subprocess.Popen(
-        [*PROGRAM, "compress", "a.png", "b.png", "-o", "out/"],
-        cwd=tmp_path, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE if where == "pipe" else log,
-    )  # fmt: skip
-    with program, log:
+    command = [*PROGRAM, "compress", "a.png", "b.png", "-o", "out/"]
+    how = {"cwd": tmp_path, "env": environment, "stderr": subprocess.PIPE}
+    with (
+        (tmp_path / "log").open("wb") as log,
+        running(command, stdout=subprocess.PIPE if where == "pipe" else log, **how) as program,
+    ):
         if where == "pipe":
             assert program.stdout is not None
             assert program.stdout.readline().startswith(b"a.png -> out/a.vaec: ")

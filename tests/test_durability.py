@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from tests.conftest import running
 from vaecodec.cli.exits import Exit
 from vaecodec.cli.jobs import Job
 from vaecodec.cli.program import cli
@@ -42,7 +43,7 @@ vaecodec.files.write_atomic(sys.argv[1], b"new" * 100_000, overwrite=sys.argv[3]
 def _kill(target: Path, stop: str, how: str) -> None:
     """Start a process that writes `target`, and kill it at `stop`."""
     command = [sys.executable, "-c", _STOPPED, str(target), stop, how]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
+    with running(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"stopped\n"
         process.send_signal(signal.SIGKILL)
