@@ -278,6 +278,26 @@ def test_rows_may_come_one_by_one(kernels: Kernels) -> None:
     assert np.array_equal(np.concatenate([part for part in parts if part is not None]), result)
 
 
+@BOTH
+@pytest.mark.parametrize("narrow", [False, True])
+@pytest.mark.parametrize("width", [1, 4, 9])
+def test_images_side_by_side_do_not_see_each_other(kernels: Kernels, width: int, narrow: bool) -> None:
+    _, block = _block(16, 2)
+    images = [_random(5, width, 16) for _ in range(3)]
+    alone = [kernels.block(image, block, 0, 5, narrow=narrow) for image in images]
+    stream = BlockRows(kernels, block, narrow=narrow, images=3)
+    rows = np.concatenate(images, 1)
+    parts = [stream.push(rows[start:stop].copy(), last=stop == 5) for start, stop in ((0, 2), (2, 5))]
+    together = np.concatenate([part for part in parts if part is not None])
+    for part, expected in zip(np.split(together, 3, 1), alone, strict=True):
+        assert np.array_equal(part, expected) or (kernels is PLAIN and np.allclose(part, expected, atol=1e-5))
+
+
+def test_images_of_other_widths_are_refused() -> None:
+    with pytest.raises(InputError, match="2 images in 9 columns"):
+        COMPILED.block(_random(5, 9, 16), _block(16, 2)[1], 0, 5, narrow=False, images=2)
+
+
 def test_rows_above_that_are_missing_are_refused() -> None:
     with pytest.raises(InputError, match="a layer got"):
         COMPILED.block(_random(2, 4, 16), _block(16, 1)[1], -1, 1, narrow=False)

@@ -21,6 +21,7 @@ from vaecodec.intnet.layers import (
     pixel_shuffle,
     run_tile,
     scale_index,
+    scale_indices,
 )
 from vaecodec.levels import LEVELS
 from vaecodec.networks.config import ModelConfig
@@ -66,6 +67,17 @@ def test_products_of_the_kernels_are_exact(run: RunTile, seed: int, height: int,
     layers = random_layers(seed)
     z_hat = np.random.default_rng(seed).integers(-128, 128, (CONFIG.N, height, width)).astype(np.int8)
     assert np.array_equal(scale_index(z_hat, level, layers, run=NORMATIVE), scale_index(z_hat, level, layers, run=run))
+
+
+@pytest.mark.parametrize("run", [NORMATIVE, run_tile, *PRODUCTS])
+@pytest.mark.parametrize(("count", "height", "width"), [(1, 1, 1), (3, 2, 5), (70, 1, 2), (2, 9, 20)])
+def test_images_together_are_those_of_each(run: RunTile, count: int, height: int, width: int) -> None:
+    layers = random_layers(count)
+    z_hats = np.random.default_rng(count).integers(-128, 128, (count, CONFIG.N, height, width)).astype(np.int8)
+    together = scale_indices(list(z_hats), 9, layers, run=run)
+    alone = [scale_index(z_hat, 9, layers, run=NORMATIVE) for z_hat in z_hats]
+    assert len(together) == count
+    assert all(np.array_equal(a, b) for a, b in zip(together, alone, strict=True))
 
 
 @pytest.mark.parametrize("run", [run_tile, *PRODUCTS])

@@ -208,23 +208,35 @@ def decode_latents(
     coder: RansCoder = choice.AUTO,
 ) -> Latents:
     """The latents of a file. index_of: `scale_index` or its equal. Raises FormatError (CorruptStream, Truncated)."""
-    image, level = stored.open(model), stored.level
-    decoder = coder.decoder(image.payload, image.lanes, stored.symbols_at_most(model))
-    z_index = model.z_index(level, *stored.z_shape)
-    z = to_values(decoder.decode(z_index.ravel(), model.z_tables))
-    positions = np.array(image.outlier_positions, np.int64)
-    true_values = np.array(image.outlier_values, np.int64)
-    of_z = positions < z.size
-    _apply(z, positions[of_z], true_values[of_z])
-    if z.size and (int(z.min()) < Z_MIN or int(z.max()) > Z_MAX):
-        message = f"z_hat reaches {z.min()}..{z.max()}; it must be {Z_MIN}..{Z_MAX}"
-        raise CorruptStream(message)
-    z_hat = z.astype(np.int8).reshape(z_index.shape)
-    index = index_of(z_hat, level, model.layers)
-    symbols = decoder.decode(_coded(index, coder), model.y_tables)
-    decoder.finish()
-    r = _to_r(symbols, index, positions[~of_z] - z.size, true_values[~of_z], coder)
-    return Latents(level, z_hat, r)
+    reader = LatentsReader(model, stored, coder)
+    return reader.finish(index_of(reader.z_hat, stored.level, model.layers))
+
+
+class LatentsReader:
+    """The latents of a file halfway: z_hat int8 [N, h, w] is decoded, r waits for the scale index of it."""
+
+    def __init__(self, model: EntropyModel, stored: StoredLatents, coder: RansCoder) -> None:
+        """Raises FormatError (CorruptStream, Truncated)."""
+        image = stored.open(model)
+        self._model, self._level, self._coder = model, stored.level, coder
+        self._decoder = coder.decoder(image.payload, image.lanes, stored.symbols_at_most(model))
+        z_index = model.z_index(stored.level, *stored.z_shape)
+        z = to_values(self._decoder.decode(z_index.ravel(), model.z_tables))
+        positions = np.array(image.outlier_positions, np.int64)
+        true_values = np.array(image.outlier_values, np.int64)
+        of_z = positions < z.size
+        _apply(z, positions[of_z], true_values[of_z])
+        if z.size and (int(z.min()) < Z_MIN or int(z.max()) > Z_MAX):
+            message = f"z_hat reaches {z.min()}..{z.max()}; it must be {Z_MIN}..{Z_MAX}"
+            raise CorruptStream(message)
+        self._outliers = positions[~of_z] - z.size, true_values[~of_z]
+        self.z_hat = z.astype(np.int8).reshape(z_index.shape)
+
+    def finish(self, index: NDArray[np.uint8]) -> Latents:
+        """The latents. index: `scale_index` of z_hat. Raises FormatError (CorruptStream, Truncated)."""
+        symbols = self._decoder.decode(_coded(index, self._coder), self._model.y_tables)
+        self._decoder.finish()
+        return Latents(self._level, self.z_hat, _to_r(symbols, index, *self._outliers, self._coder))
 
 
 def _coded(index: NDArray[np.uint8], coder: RansCoder) -> NDArray[np.uint8]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,12 @@ class EntropyModel:
 
     def least_z_bits(self, level: int) -> float:
         """Ideal content of the likeliest z there is at one position, all N channels, in bits."""
-        return float(self.z_tables.bits.min(axis=1)[self.z_table[level]].sum())
+        return float(self._least_z_bits[level])
+
+    @cached_property
+    def _least_z_bits(self) -> NDArray[np.float64]:
+        least: NDArray[np.float64] = self.z_tables.bits.min(axis=1)[self.z_table].sum(axis=1)
+        return least
 
 
 def tables_to_tensors(prefix: str, tables: CdfTables) -> dict[str, NDArray[Any]]:

@@ -35,6 +35,8 @@ GROWTH = 2 ** len(SHUFFLED_LAYERS)
 """Positions of the scale index per position of z, along each side."""
 TILE = 32
 """Side of a tile in positions of z, 2048 pixels: about 150 MB while it is computed in the largest model."""
+TOGETHER = 128
+"""Positions of z of several images that go through the layers together: what is computed stays in the cache."""
 FLOAT32_LIMIT = 2**24
 """Under it float32 holds every integer."""
 HALO = 2
@@ -73,7 +75,8 @@ class IntegerLayer:
 
 
 RunTile = Callable[[NDArray[np.generic], int, Sequence[IntegerLayer]], NDArray[np.uint8]]
-"""z_hat int8 [N, h, w] of a tile, the level and all layers -> the scale index [M, 4h, 4w], in any order of memory."""
+"""z_hat int8 [N, h, w] of a tile, or of several small images [N, images, h, w], the level and all layers -> the scale
+index [M, 4h, 4w] or [M, images, 4h, 4w], in any order of memory."""
 
 
 def check_bounds(layers: Sequence[IntegerLayer]) -> None:
@@ -116,24 +119,25 @@ def _check_layer(number: int, layer: IntegerLayer) -> None:
 
 
 def windows_of(x: NDArray[Any], kernel: int, dtype: type[np.generic] | np.dtype[Any]) -> NDArray[Any]:
-    """What a stride-1 convolution with zero padding sees: [in, h, w] -> [in * kernel * kernel, h * w], of this type.
+    """What a stride-1 convolution with zero padding sees: [in, ..., h, w] -> [in * kernel * kernel, ... * h * w], of
+    this type.
 
     One matrix product instead of one per weight.
     """
-    channels, height, width = x.shape
+    *before, height, width = x.shape
     radius = kernel // 2
-    padded = np.zeros((channels, height + 2 * radius, width + 2 * radius), dtype)
-    padded[:, radius : radius + height, radius : radius + width] = x
-    views = sliding_window_view(padded, (kernel, kernel), (1, 2), writeable=True).transpose(0, 3, 4, 1, 2)
-    windows: NDArray[Any] = views.reshape(-1, height * width)
+    padded = np.zeros((*before, height + 2 * radius, width + 2 * radius), dtype)
+    padded[..., radius : radius + height, radius : radius + width] = x
+    views = np.moveaxis(sliding_window_view(padded, (kernel, kernel), (-2, -1), writeable=True), (-2, -1), (1, 2))
+    windows: NDArray[Any] = views.reshape(before[0] * kernel**2, -1)
     return windows
 
 
 def run_tile(
     x: NDArray[np.generic], level: int, layers: Sequence[IntegerLayer], *, product: Product | None = np.matmul
 ) -> NDArray[np.uint8]:
-    """All layers on [in, h, w]. product: what multiplies matrices of floats; None for the normative form, in int64,
-    whose results are the same."""
+    """All layers on [in, ..., h, w]. product: what multiplies matrices of floats; None for the normative form, in
+    int64, whose results are the same."""
     activations = np.empty(0, np.uint8)
     for number, layer in enumerate(layers):
         activations = _requantize(_convolve(x, layer, level, product), layer.form)
@@ -142,7 +146,7 @@ def run_tile(
 
 
 def _convolve(x: NDArray[np.generic], layer: IntegerLayer, level: int, product: Product | None) -> NDArray[Any]:
-    """[in, h, w] -> accumulators [out, h, w]."""
+    """[in, ..., h, w] -> accumulators [out, ..., h, w]."""
     weight: NDArray[Any] = layer.matrix.astype(np.int64) if product is None else layer.float_weight
     accumulator: NDArray[Any] = (product or np.matmul)(weight, windows_of(x, layer.form.kernel, weight.dtype))
     accumulator += layer.bias[level].astype(weight.dtype)[:, None]
@@ -164,15 +168,15 @@ def _requantize(accumulator: NDArray[Any], form: LayerFormat) -> NDArray[np.uint
 
 
 def pixel_shuffle(x: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """[4*C, h, w] -> [C, 2h, 2w]; channel 4*c + 2*i + j goes to row offset i and column offset j."""
-    channels, height, width = x.shape
-    cells = x.reshape(channels // 4, 2, 2, height, width)
+    """[4*C, ..., h, w] -> [C, ..., 2h, 2w]; channel 4*c + 2*i + j goes to row offset i and column offset j."""
+    channels, *between, height, width = x.shape
+    cells = x.reshape(channels // 4, 2, 2, -1, width)
     # Neighbours in a row as one number of two bytes: whole rows are moved then, six times as fast as bytes.
     pairs = cells[:, :, 1].astype("<u2")
     pairs <<= 8
     pairs |= cells[:, :, 0]
     rows = np.ascontiguousarray(pairs.transpose(0, 2, 1, 3))
-    return rows.view(np.uint8).reshape(channels // 4, 2 * height, 2 * width)
+    return rows.view(np.uint8).reshape(channels // 4, *between, 2 * height, 2 * width)
 
 
 def scale_index(
@@ -200,3 +204,22 @@ def scale_index(
             for row in range(GROWTH * top, GROWTH * bottom):  # one by one: channels may be innermost in the tile
                 place[:, row] = tile[:, row - GROWTH * first_row, columns]
     return index
+
+
+def scale_indices(
+    z_hats: Sequence[NDArray[np.int8]],
+    level: int,
+    layers: Sequence[IntegerLayer],
+    *,
+    run: RunTile = run_tile,
+) -> list[NDArray[np.uint8]]:
+    """`scale_index` of several images of one size and level. Small ones go through the layers together."""
+    _, height, width = z_hats[0].shape
+    together = TOGETHER // (height * width)
+    if together < 2:
+        return [scale_index(z_hat, level, layers, run=run) for z_hat in z_hats]
+    indices: list[NDArray[np.uint8]] = []
+    for start in range(0, len(z_hats), together):
+        index = run(np.stack(z_hats[start : start + together], 1), level, layers)
+        indices.extend(np.ascontiguousarray(index.swapaxes(0, 1)))
+    return indices

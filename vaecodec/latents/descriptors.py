@@ -40,10 +40,9 @@ _LUMA_WEIGHTS = np.array([0.299, 0.587, 0.114], np.float32)
 
 def thumbnail(pixels: NDArray[np.uint8]) -> Thumbnail:
     """Means of the squares of an image uint8 [H, W, 3], or of its preview."""
-    height, width = pixels.shape[:2]
-    rows, columns = (_means(0, 1, SIDE, side).astype(np.float32) for side in (height, width))
-    means = np.einsum("gh,hwc,kw->gkc", rows, pixels.astype(np.float32), columns, optimize=True)
-    return np.asarray(np.rint(means).clip(0, 255), np.uint8)
+    height, width, channels = pixels.shape
+    rows = (_squares(height) @ pixels.reshape(height, -1).astype(np.float32)).reshape(SIDE, width, channels)
+    return np.asarray(np.rint(_squares(width) @ rows).clip(0, 255), np.uint8)
 
 
 def stored_vectors(thumbnails: NDArray[np.uint8]) -> Vectors:
@@ -89,6 +88,12 @@ def _pooled(planes: NDArray[np.float32], scales: Sequence[tuple[float, int]], gr
 
 def _scaled(values: NDArray[np.float32], least: float) -> NDArray[np.float32]:
     return np.asarray(values / (np.linalg.norm(values, axis=2, keepdims=True) + least), np.float32)
+
+
+@lru_cache(maxsize=16)
+def _squares(size: int) -> NDArray[np.float32]:
+    """The weights of so many cells in the means over SIDE parts: float32 [32, size]."""
+    return _means(0, 1, SIDE, size).astype(np.float32)
 
 
 @lru_cache

@@ -87,8 +87,10 @@ def group_bounds(payload: bytes | memoryview, lanes: int) -> tuple[list[int], li
     if len(payload) < fixed or (len(payload) - fixed) % WORD_BYTES:
         message = f"payload of {len(payload)} bytes for {lanes} lanes; it must be {fixed} and a multiple of 2 more"
         raise Truncated(message)
-    counts = np.frombuffer(payload, "<u4", groups - 1).astype(np.int64)
     total = (len(payload) - fixed) // WORD_BYTES
+    if groups == 1:
+        return [0], [len(payload) // WORD_BYTES]
+    counts = np.frombuffer(payload, "<u4", groups - 1).astype(np.int64)
     if int(counts.sum()) > total:
         message = f"payload: groups claim {int(counts.sum())} words; the data holds {total}"
         raise Truncated(message)

@@ -84,8 +84,8 @@ def _product(  # type: ignore[no-untyped-def]
 
 
 def _block(  # type: ignore[no-untyped-def]
-    x, above, number, out, peaks, first, start, stop, unentered, enter, enter_bias, depthwise, depthwise_bias, leave,
-    leave_bias, gated, gated_bias, back, back_bias, values, narrow, inner, stream, sums, entered, peak,
+    x, above, number, out, peaks, places, first, start, stop, unentered, enter, enter_bias, depthwise, depthwise_bias,
+    leave, leave_bias, gated, gated_bias, back, back_bias, values, narrow, inner, stream, sums, entered, peak,
 ):  # fmt: skip
     """Rows start..stop of x through a block, to `out` from its row start - first on.
 
@@ -93,8 +93,9 @@ def _block(  # type: ignore[no-untyped-def]
     image. Beyond these rows are zeros, as the depthwise convolution sees them. depthwise [9, channels]. peaks [rows of
     out, columns / PEAK_WIDTH, LANES]: raised to the largest gated products, before their bound.
 
-    entered [3, (width + 2) * channels]: row i of the image in row i % 3, zeros at both ends. Rows before `unentered`
-    are there already; afterwards, rows stop - 1 and stop are. peak [LANES]: zeros at the start.
+    entered [3, ...]: row i of the image in row i % 3, column j from number places[j] * channels on, zeros before and
+    after it and between images that are side by side. Rows before `unentered` are there already; afterwards, rows
+    stop - 1 and stop are. peak [LANES]: zeros at the start.
     """
     height, width, channels = x.shape
     hidden = HALF * len(gated)
@@ -118,7 +119,7 @@ def _block(  # type: ignore[no-untyped-def]
                     multiply_tile(factor, enter, panel, sums, steps)
                     finish_tile(sums, enter_bias, panel, True, UNBOUNDED, stream)
                 for m in range(count):
-                    copy_numbers(stream, m * STRIDE, ahead, (left + m + 1) * channels, channels)
+                    copy_numbers(stream, m * STRIDE, ahead, places[left + m] * channels, channels)
         if row <= start:
             continue
         here = row - 1
@@ -131,7 +132,8 @@ def _block(  # type: ignore[no-untyped-def]
             for m in range(count):
                 at = (left + m) * channels
                 upper, middle = entered[(row - 2 + ring) % 3], entered[(here + ring) % 3]
-                mix_neighbours(upper, middle, ahead, at, depthwise, depthwise_bias, values, m, channels)
+                before = (places[left + m] - 1) * channels
+                mix_neighbours(upper, middle, ahead, before, depthwise, depthwise_bias, values, m, channels)
                 if here < 0:
                     copy_numbers(above, at, stream, m * STRIDE, channels)
                 else:
@@ -157,9 +159,9 @@ _PRODUCT = (
     "float32, float32[:, :, ::1], int64, int64, float32[:, ::1], {0}[:, ::1], float32[:, ::1], float32[:, ::1])"
 )
 _BLOCK = (
-    "void(float32[:, :, ::1], float32[:, :, ::1], int64, float32[:, :, ::1], float32[:, :, ::1], int64, int64, int64, "
-    "int64, {0}[:, ::1], float32[::1], float32[:, ::1], float32[::1], {0}[:, ::1], float32[::1], {0}[:, ::1], "
-    "float32[::1], {0}[:, ::1], float32[::1], float32[:, ::1], {0}[:, ::1], {0}[:, ::1], float32[:, ::1], "
+    "void(float32[:, :, ::1], float32[:, :, ::1], int64, float32[:, :, ::1], float32[:, :, ::1], int64[::1], int64, "
+    "int64, int64, int64, {0}[:, ::1], float32[::1], float32[:, ::1], float32[::1], {0}[:, ::1], float32[::1], "
+    "{0}[:, ::1], float32[::1], {0}[:, ::1], float32[::1], float32[:, ::1], {0}[:, ::1], {0}[:, ::1], float32[:, ::1], "
     "float32[:, ::1], float32[:, ::1], float32[::1])"
 )
 product_float32 = loop(_PRODUCT.format("float32"))(_product)

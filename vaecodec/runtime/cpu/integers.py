@@ -40,18 +40,24 @@ class ProductRunner:
     def __call__(self, x: NDArray[np.generic], level: int, layers: Sequence[IntegerLayer]) -> NDArray[np.uint8]:
         if any(layer.float_weight.dtype != np.float32 for layer in layers):  # larger than any network's
             return run_tile(x, level, layers)
-        rows = self._run(x.transpose(1, 2, 0), level, layers)
-        return np.moveaxis(rows, 2, 0)
+        images = x.reshape(len(x), -1, *x.shape[-2:])
+        rows = np.ascontiguousarray(images.transpose(2, 1, 3, 0)).reshape(images.shape[2], -1, len(x))
+        index = self._run(rows, images.shape[1], level, layers)
+        apart = index.reshape(len(index), images.shape[1], -1, index.shape[2]).transpose(3, 1, 0, 2)
+        shaped: NDArray[np.uint8] = apart.reshape(len(apart), *x.shape[1:-2], *apart.shape[2:])
+        return shaped
 
-    def _run(self, x: NDArray[np.generic], level: int, layers: Sequence[IntegerLayer]) -> NDArray[np.uint8]:
-        """[h, w, in] -> [h, w, out]."""
+    def _run(
+        self, x: NDArray[np.generic], images: int, level: int, layers: Sequence[IntegerLayer]
+    ) -> NDArray[np.uint8]:
+        """[h, w, in] -> [h, w, out], of so many images side by side."""
         activations = np.empty(0, np.uint8)
         for number, layer in enumerate(layers):
             # A layer is kept beside what it became, so that no other one can have its id.
             if id(layer) not in self._layers:
                 self._layers[id(layer)] = layer, _row_layer(layer, 2 if number in SHUFFLED_LAYERS else 1)
             form = self._layers[id(layer)][1]
-            sums = self._kernels.product(_windows(x, form.kernel), form.matrix)
+            sums = self._kernels.product(_windows(x, images, form.kernel), form.matrix)
             x = activations = self._kernels.requantize(sums, form.biases[level], form.factor, form.most, form.spread)
         return activations
 
@@ -70,12 +76,13 @@ def _row_layer(layer: IntegerLayer, spread: int) -> _RowLayer:
     return _RowLayer(matrix, ordered(biases), form.kernel, 2.0**-form.shift, form.output_max, spread)
 
 
-def _windows(x: NDArray[np.generic], kernel: int) -> Rows:
-    """What a stride-1 convolution with zero padding sees: [h, w, in] -> [h, w, kernel * kernel * in]."""
+def _windows(x: NDArray[np.generic], images: int, kernel: int) -> Rows:
+    """What a stride-1 convolution with zero padding sees: [h, w, in] -> [h, w, kernel * kernel * in], of so many images
+    side by side."""
     height, width, channels = x.shape
-    radius = kernel // 2
-    padded = np.zeros((height + 2 * radius, width + 2 * radius, channels), np.float32)
-    padded[radius : radius + height, radius : radius + width] = x
-    views = sliding_window_view(padded, (kernel, kernel), (0, 1)).transpose(0, 1, 3, 4, 2)
+    radius, own = kernel // 2, width // images
+    padded = np.zeros((height + 2 * radius, images, own + 2 * radius, channels), np.float32)
+    padded[radius : radius + height, :, radius : radius + own] = x.reshape(height, images, own, channels)
+    views = sliding_window_view(padded, (kernel, kernel), (0, 2)).transpose(0, 1, 2, 4, 5, 3)
     windows: Rows = np.ascontiguousarray(views).reshape(height, width, -1)
     return windows

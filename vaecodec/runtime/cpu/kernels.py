@@ -97,11 +97,13 @@ class Kernels(Protocol):
         stop: int,
         *,
         narrow: bool,
+        images: int = 1,
         peaks: Floats | None = None,
         above: Above | None = None,
     ) -> Rows:
         """Rows start..stop of x through a block. Beyond the rows of x its depthwise convolution sees zeros.
 
+        images: so many of equal width are side by side in x; they do not see each other.
         peaks [stop - start, columns / PEAK_WIDTH, rounded up]: becomes the largest gated products, before their bound.
         above: of the image that x goes on with. Where it has rows, start is -1: the last of them. It becomes that of
         the rows that follow; the last but one of x must be among those asked for, or the last of the image.
@@ -208,11 +210,13 @@ class CompiledKernels:
         stop: int,
         *,
         narrow: bool,
+        images: int = 1,
         peaks: Floats | None = None,
         above: Above | None = None,
     ) -> Rows:
         """Compute what `Kernels.block` says."""
         before = Above() if above is None else above
+        places = _places(x.shape[1], images)
         row = np.empty((0, *x.shape[1:]), np.float32) if before.row is None else before.row
         self._check(x, np.float32, (None, None, weights.enter.depth))
         self._check(row, np.float32, (-start if start < 0 else None, *x.shape[1:]))
@@ -228,9 +232,9 @@ class CompiledKernels:
 
         def work(first: int, last: int) -> None:
             known = before.entered if first == 0 else None
-            ring = np.zeros((3, (x.shape[1] + 2) * x.shape[2]), np.float32) if known is None else known
+            ring = np.zeros((3, (int(places[-1]) + 2) * x.shape[2]), np.float32) if known is None else known
             unentered = start + first + (-1 if known is None else 1)
-            parts = (x, row, before.rows, out, reached, start, start + first, start + last, unentered)
+            parts = (x, row, before.rows, out, reached, places, start, start + first, start + last, unentered)
             scratch = self._scratch(np.float32, kind, kind, np.float32, None)
             peak = np.zeros(lanes, np.float32)
             loop(*parts, *enter, weights.depthwise, weights.depthwise_bias, *rest, *scratch, ring, peak)
@@ -313,3 +317,12 @@ class CompiledKernels:
             form = f"{array.dtype} {array.shape}, strides {array.strides}"
             message = f"a layer got {form}; it must be {dtype.__name__} {shape} in one piece"
             raise InputError(message)
+
+
+def _places(width: int, images: int) -> NDArray[np.int64]:
+    """Where the columns of images side by side are, when a column of zeros is before and after each image."""
+    if images < 1 or width % images:
+        message = f"{images} images in {width} columns; all have as many"
+        raise InputError(message)
+    columns = np.arange(width, dtype=np.int64)
+    return columns + columns // (width // images) + 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,6 @@ from vaecodec.runtime.cpu.streaming import (
     RowStream,
     RowWindow,
     SingleRows,
-    StackedBlockRows,
     Stage,
 )
 from vaecodec.runtime.cpu.tile_sizes import PEAK_WIDTH
@@ -58,8 +58,8 @@ beyond the second the whole is coded in it. Hardly a photograph gets there: of 1
 
 class Networks:
     """Those of one model at one level. narrow: the blocks' products are of bfloat16. band_pixels: about how many pixels
-    of the image go through them at once. images: so many of equal size are one below the other in all rows, and go
-    through at once; for `prior`, `reconstruct` and `synthesize`. peaks, context_peaks: the products of g_s and the
+    of the image go through them at once. images: so many of equal size are side by side in all rows; for `prior`,
+    `reconstruct` and `synthesize`. peaks, context_peaks: the products of g_s and the
     context that ran last."""
 
     def __init__(
@@ -113,19 +113,15 @@ class Networks:
 
     def _bands(self, rows: int, pixels_per_row: int) -> Iterator[tuple[slice, bool]]:
         """Bands of rows of about equal size, and whether each is the last."""
-        most = max(1, self._band_pixels // pixels_per_row) if self._images == 1 else rows
+        most = max(1, self._band_pixels // pixels_per_row)
         step = -(-rows // -(-rows // most))
         for start in range(0, rows, step):
             stop = min(rows, start + step)
             yield slice(start, stop), stop == rows
 
     def _blocks(self, blocks: Iterable[Block], peaks: Peaks | None = None) -> Sequence[Stage]:
-        if self._images > 1:
-            return [
-                StackedBlockRows(self._kernels, block, self._images, narrow=self._narrow, peaks=peaks)
-                for block in blocks
-            ]
-        return [BlockRows(self._kernels, block, narrow=self._narrow, peaks=peaks) for block in blocks]
+        how: dict[str, Any] = {"narrow": self._narrow, "images": self._images, "peaks": peaks}
+        return [BlockRows(self._kernels, block, **how) for block in blocks]
 
     def _product(self, matrix: Matrix, **how: int) -> SingleRows:
         """A layer between blocks of the hyperprior, in the blocks' type: it costs nothing there. g_a and g_s need more
@@ -311,19 +307,17 @@ class Networks:
 
     def _preview(self, y_hat: Rows) -> Iterator[Pixels]:
         """Rows, as `synthesize` gives. Beyond the edges are zeros, as for g_s: several dB better than the last rows."""
-        weight, bias = self._weights.tensor("preview.weight"), self._weights.tensor("preview.bias")
+        taps, bias = self._weights.preview()
         for band, last in self._bands(len(y_hat), y_hat.shape[1] * Y_CELL**2):
             above, below = int(band.start == 0), int(last)
-            near = y_hat[band.start - 1 + above : band.stop + 1 - below]
-            near = near.reshape(self._images, -1, *near.shape[1:])
-            near = np.pad(near, ((0, 0), (above, below), (1, 1), (0, 0)))
-            rows, columns = near.shape[1] - 2, y_hat.shape[1]
-            shades = np.broadcast_to(bias, (self._images, rows, columns, len(bias))).copy()
-            for row, column in np.ndindex(weight.shape[2:]):
-                shades += near[:, row : row + rows, column : column + columns] @ weight[:, :, row, column].T
-            cells = shades.reshape(self._images * rows, columns, -1, PREVIEW_FACTOR**2).swapaxes(2, 3)
-            cells = 255 * cells.reshape(*cells.shape[:2], -1) + np.float32(127.5)
-            yield self._kernels.to_bytes(np.ascontiguousarray(cells), PREVIEW_FACTOR)
+            near = self._kernels.product(y_hat[band.start - 1 + above : band.stop + 1 - below], taps)
+            apart = near.reshape(len(near), self._images, -1, 9, len(bias))
+            padded = np.pad(apart, ((above, below), (0, 0), (1, 1), (0, 0), (0, 0)))
+            rows, columns = len(padded) - 2, apart.shape[2]
+            shades = np.broadcast_to(bias, (rows, self._images, columns, len(bias))).copy()
+            for tap, (row, column) in enumerate(np.ndindex(3, 3)):
+                shades += padded[row : row + rows, :, column : column + columns, tap]
+            yield self._kernels.to_bytes(shades.reshape(rows, -1, len(bias)), PREVIEW_FACTOR)
 
 
 def _filled(whole: Rows, parts: Iterator[Rows]) -> Rows:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from vaecodec.entropy.coding import (
     CodedLatents,
     Latents,
+    LatentsReader,
     StoredLatents,
     check_finite,
     check_r,
@@ -20,7 +21,7 @@ from vaecodec.entropy.coding import (
 )
 from vaecodec.errors import FormatError
 from vaecodec.intnet.fixedpoint import Z_MAX, Z_MIN
-from vaecodec.intnet.layers import IntegerLayer, RunTile, scale_index
+from vaecodec.intnet.layers import IntegerLayer, RunTile, scale_index, scale_indices
 from vaecodec.networks.config import ALIGNMENT, PATCH
 from vaecodec.rans.choice import RansCoder
 from vaecodec.runtime.cpu.kernels import Kernels, Pixels, Rows
@@ -31,8 +32,10 @@ from vaecodec.runtime.interface import dead_zone_widths
 from vaecodec.runtime.memory import Memory, Task
 from vaecodec.runtime.windows import Y_CELL, Z_CELL, Region, Window, padded_size
 
-STACKED_POSITIONS = 4096
-"""Positions of y in one pass over several small images: beyond it their calls cost nothing beside their numbers."""
+_Value = TypeVar("_Value")
+
+STACKED_CELLS = 256
+"""Cells of 64 x 64 pixels in one pass over several small images: beyond it a call costs nothing beside its numbers."""
 
 
 @dataclass(frozen=True)
@@ -71,9 +74,9 @@ class CpuPipeline:
         self._weights, self._kernels, self._coder, self._run_tile = weights, kernels, coder, run_tile
         self._memory, self._narrow = memory, narrow
 
-    def _networks(self, level: int, height: int, width: int, task: Task) -> Networks:
+    def _networks(self, level: int, height: int, width: int, task: Task, images: int = 1) -> Networks:
         band = self._memory.band_pixels(self._weights.config, height * width, task)
-        return Networks(self._weights, self._kernels, level, narrow=self._narrow, band_pixels=band)
+        return Networks(self._weights, self._kernels, level, narrow=self._narrow, band_pixels=band, images=images)
 
     # Encoding
 
@@ -164,35 +167,48 @@ class CpuPipeline:
         is_free = self._memory.limit is None  # with a limit, each image is held to it by itself
         if reduction != PREVIEW_REDUCTION or not self._weights.has_preview or not is_free:
             return [self._pixels(file, window, reduction) for file in files]
-        results: dict[int, Pixels | FormatError] = {}
-        groups: dict[tuple[int, int, int], list[tuple[int, Latents]]] = {}
+        groups: dict[tuple[int, tuple[int, int]], list[int]] = {}
         for number, file in enumerate(files):
-            try:
-                latents = self.decode_latents(file)
-            except FormatError as error:
-                results[number] = error
-            else:
-                groups.setdefault((latents.level, *latents.r.shape[1:]), []).append((number, latents))
-        for (_, rows, columns), members in groups.items():
-            most = max(1, STACKED_POSITIONS // (rows * columns))
-            for start in range(0, len(members), most):
-                part = members[start : start + most]
-                pixels = self._previews([latents for _, latents in part], window)
-                results |= dict(zip((number for number, _ in part), pixels, strict=True))
+            groups.setdefault((file.level, file.z_shape), []).append(number)
+        results: dict[int, Pixels | FormatError] = {}
+        for (_, (rows, columns)), numbers in groups.items():
+            most = max(1, STACKED_CELLS // (rows * columns))
+            for start in range(0, len(numbers), most):
+                part = numbers[start : start + most]
+                pixels = self._previews_of([files[number] for number in part], window)
+                results |= dict(zip(part, pixels, strict=True))
         return [results[number] for number in range(len(files))]
 
+    def _previews_of(self, files: Sequence[StoredLatents], window: Window) -> list[Pixels | FormatError]:
+        """Previews of files of one level and size."""
+        outcomes: list[Any] = list(self._decode_equal(files))
+        good = [number for number, outcome in enumerate(outcomes) if not isinstance(outcome, FormatError)]
+        for number, pixels in zip(good, self._previews([outcomes[number] for number in good], window), strict=True):
+            outcomes[number] = pixels
+        return outcomes
+
+    def _decode_equal(self, files: Sequence[StoredLatents]) -> list[Latents | FormatError]:
+        """The latents of files of one level and size: the scale network runs for all of them together."""
+        entropy = self._weights.entropy
+        readers = [_or_error(LatentsReader, entropy, file, self._coder) for file in files]
+        good = [reader for reader in readers if isinstance(reader, LatentsReader)]
+        z_hats = [reader.z_hat for reader in good]
+        indices = iter(scale_indices(z_hats, files[0].level, entropy.layers, run=self._run_tile) if good else ())
+        return [
+            _or_error(reader.finish, next(indices)) if isinstance(reader, LatentsReader) else reader
+            for reader in readers
+        ]
+
     def _previews(self, latents: Sequence[Latents], window: Window) -> list[Pixels]:
-        """`synthesize` with the preview head, of images of one level and size: one below the other."""
-        first = latents[0]
-        networks = Networks(
-            self._weights, self._kernels, first.level, narrow=self._narrow, band_pixels=0, images=len(latents)
-        )
+        """`synthesize` with the preview head, of images of one level and size: side by side."""
         if len(latents) > 1:
-            z_hat, r = (_stacked([getattr(each, name) for each in latents]) for name in ("z_hat", "r"))
+            whole, level = _whole(latents[0]), latents[0].level
+            networks = self._networks(level, whole.height, len(latents) * whole.width, "decode", images=len(latents))
+            z_hat, r = (_side_by_side([getattr(each, name) for each in latents]) for name in ("z_hat", "r"))
             y_hat = networks.reconstruct(networks.prior(z_hat.astype(np.float32)), r)
             if networks.is_steady:
                 shades = np.concatenate(list(networks.synthesize(y_hat, PREVIEW_REDUCTION)))
-                images = shades.reshape(len(latents), -1, *shades.shape[1:])
+                images = np.split(shades, len(latents), axis=1)
                 return [
                     np.ascontiguousarray(image[window.top : window.bottom, window.left : window.right])
                     for image in images
@@ -248,9 +264,17 @@ class CpuPipeline:
         return scale_index(z_hat, level, layers, run=self._run_tile)
 
 
-def _stacked(images: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """Arrays [channels, rows, columns], one below the other: [all rows, columns, channels]."""
-    return channels_last(np.concatenate(images, axis=1))
+def _or_error(make: Callable[..., _Value], *arguments: Any) -> _Value | FormatError:
+    """What `make` gives, or the error of a bad file."""
+    try:
+        return make(*arguments)
+    except FormatError as error:
+        return error
+
+
+def _side_by_side(images: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Arrays [channels, rows, columns] -> one of [rows, all columns, channels]."""
+    return channels_last(np.concatenate(images, axis=2))
 
 
 def _whole(latents: Latents) -> Window:

@@ -55,6 +55,7 @@ class PlainKernels:
         stop: int,
         *,
         narrow: bool,  # noqa: ARG002
+        images: int = 1,
         peaks: Floats | None = None,
         above: Above | None = None,
     ) -> Rows:
@@ -63,16 +64,17 @@ class PlainKernels:
         entered = _silu(_multiply(x[max(start - 1, 0) : stop + 1], weights.enter))
         if before.entered is not None:
             entered = np.concatenate([before.entered, entered])
-        padded = np.pad(entered, ((int(start == 0), int(stop == len(x))), (1, 1), (0, 0)))
+        apart = entered.reshape(len(entered), images, x.shape[1] // images, x.shape[2])
+        padded = np.pad(apart, ((int(start == 0), int(stop == len(x))), (0, 0), (1, 1), (0, 0)))
         rows = x[max(start, 0) : stop] if before.row is None else np.concatenate([before.row[start:], x[:stop]])
         if above is not None:
-            above.follow(x, padded[-2:, 1:-1].copy())
-        mixed = np.empty((stop - start, *x.shape[1:]), np.float32)
+            above.follow(x, padded[-2:, :, 1:-1].reshape(-1, *x.shape[1:]))
+        mixed = np.empty((stop - start, images, x.shape[1] // images, x.shape[2]), np.float32)
         mixed[...] = weights.depthwise_bias
         for tap, weight in enumerate(weights.depthwise):
             row, column = divmod(tap, 3)
-            mixed += padded[row : row + len(mixed), column : column + x.shape[1]] * weight
-        out: Rows = _multiply(mixed, weights.leave)
+            mixed += padded[row : row + len(mixed), :, column : column + mixed.shape[2]] * weight
+        out: Rows = _multiply(mixed.reshape(-1, *x.shape[1:]), weights.leave)
         out += rows
         gates, values = np.split(_multiply(out, weights.gated), 2, axis=2)
         inner = _silu(gates)

@@ -75,10 +75,14 @@ class Peaks:
 
 
 class BlockRows:
-    """A block. Row i of its result needs the rows i - 1 .. i + 1 of its input. peaks: are told of its products."""
+    """A block. Row i of its result needs the rows i - 1 .. i + 1 of its input. images: see `Kernels.block`. peaks: are
+    told of its products."""
 
-    def __init__(self, kernels: Kernels, block: Block, *, narrow: bool, peaks: Peaks | None = None) -> None:
+    def __init__(
+        self, kernels: Kernels, block: Block, *, narrow: bool, images: int = 1, peaks: Peaks | None = None
+    ) -> None:
         self._kernels, self._block, self._narrow, self._peaks = kernels, block, narrow, peaks
+        self._images = images
         self._above = Above()
 
     def push(self, x: Rows | None, *, last: bool) -> Rows | None:
@@ -92,35 +96,12 @@ class BlockRows:
         peaks = None
         if self._peaks is not None:
             peaks = np.zeros((stop - start, self._peaks.squares.shape[1]), np.float32)
-        result = self._kernels.block(x, self._block, start, stop, narrow=self._narrow, peaks=peaks, above=self._above)
+        result = self._kernels.block(
+            x, self._block, start, stop, narrow=self._narrow, images=self._images, peaks=peaks, above=self._above
+        )
         if self._peaks is not None and peaks is not None:
             self._peaks.note(top, peaks)
         return result if len(result) else None
-
-
-class StackedBlockRows:
-    """A block, for several images of equal size, one below the other: all of their rows come at once, and the first row
-    of one has none of another above it."""
-
-    def __init__(
-        self, kernels: Kernels, block: Block, images: int, *, narrow: bool, peaks: Peaks | None = None
-    ) -> None:
-        self._kernels, self._block, self._images, self._narrow, self._peaks = kernels, block, images, narrow, peaks
-
-    def push(self, x: Rows | None, *, last: bool) -> Rows | None:  # noqa: ARG002 (these rows are the last)
-        """All rows -> their results."""
-        if x is None:
-            return None
-        height = len(x) // self._images
-        return np.concatenate([self._one(x[top : top + height], top) for top in range(0, len(x), height)])
-
-    def _one(self, x: Rows, top: int) -> Rows:
-        """The rows of one image."""
-        peaks = None if self._peaks is None else np.zeros((len(x), self._peaks.squares.shape[1]), np.float32)
-        result = self._kernels.block(x, self._block, 0, len(x), narrow=self._narrow, peaks=peaks)
-        if self._peaks is not None and peaks is not None:
-            self._peaks.note(top, peaks)
-        return result
 
 
 def joined(parts: Sequence[Rows | None]) -> Rows | None:

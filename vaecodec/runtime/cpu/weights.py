@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -136,6 +137,20 @@ class NetworkWeights:
             return Matrix(ordered[:-1], ordered[-1] + 127.5)
 
         return self._kept(f"head {reduction}", make)
+
+    def preview(self) -> tuple[Matrix, Floats]:
+        """The preview head: a matrix to what a position adds to its 3 x 3 neighbours, and the bias.
+
+        Outputs are shades 0..255 of squares of pixels, row by row.
+        """
+
+        def make() -> tuple[Matrix, Floats]:
+            weight, bias = self.tensor("preview.weight"), self.tensor("preview.bias")
+            order = run_order(3, math.isqrt(len(bias) // 3))
+            taps = 255 * weight[order].transpose(1, 2, 3, 0).reshape(weight.shape[1], -1)
+            return Matrix(taps, np.zeros(taps.shape[1], np.float32)), 255 * bias[order] + np.float32(127.5)
+
+        return self._kept("preview taps", make)
 
     def quarters(self, step: int) -> list[Matrix]:
         """The matrices of a head of the context, one for each quarter of the channels."""
