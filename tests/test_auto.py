@@ -115,6 +115,8 @@ def test_what_the_look_sees(lake: NDArray[np.uint8]) -> None:
     assert not auto.look(noise).is_photograph
     sharp = np.clip(lake.astype(int) * 6 - 600, 0, 255).astype(np.uint8)
     assert auto.look(sharp).steep > auto.look(lake).steep
+    strip = np.repeat(lake[:1], 90, axis=0)  # a photograph's row, again and again
+    assert auto.look(strip).flat == auto.look(strip.transpose(1, 0, 2)).flat == 1
     for shape in ((1, 1, 3), (1, 500, 3), (500, 1, 3), (2, 3, 3), (31, 33, 3)):
         assert auto.look(np.zeros(shape, np.uint8)).flat == 1
 
