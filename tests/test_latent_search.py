@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from tests.conftest import Command
 from vaecodec import container
@@ -26,13 +26,14 @@ from vaecodec.latents import extra, index
 from vaecodec.latents.descriptors import (
     DIMENSIONS,
     WINDOWS,
-    asked_vectors,
+    describe,
+    describe_queries,
     similarities,
-    stored_vectors,
     thumbnail,
+    unpacked,
 )
 from vaecodec.latents.images import describe_file, describe_files, describe_image
-from vaecodec.latents.index import Entry, ImageIndex
+from vaecodec.latents.index import Entry, Hit, ImageIndex
 
 Photo = NDArray[np.uint8]
 
@@ -48,17 +49,57 @@ def entry(seed: int, path: str = "") -> Entry:
 
 
 def likeness(asked: Image.Image, stored: Image.Image) -> float:
-    vectors = stored_vectors(thumbnail(np.asarray(stored))[None])
-    return float(similarities(asked_vectors(thumbnail(np.asarray(asked))), vectors)[0])
+    query, kept = (thumbnail(np.asarray(image.convert("RGB")))[None] for image in (asked, stored))
+    return float(similarities(describe_queries(query), describe(kept))[0, 0])
 
 
 # Descriptors
 
 
 def test_descriptors_have_unit_length() -> None:
-    vectors = stored_vectors(np.stack([entry(1).thumbnail, entry(2).thumbnail]))
-    assert vectors.shape == (2, WINDOWS, DIMENSIONS)
-    assert np.linalg.norm(vectors, axis=2) == pytest.approx(np.ones((2, WINDOWS)), abs=1e-4)
+    descriptors = describe(np.stack([entry(1).thumbnail, entry(2).thumbnail]))
+    assert descriptors.windows.shape == (2, WINDOWS, DIMENSIONS)
+    assert np.linalg.norm(descriptors.windows, axis=2) == pytest.approx(np.ones((2, WINDOWS)), abs=1e-4)
+    assert np.linalg.norm(descriptors.signs, axis=1) == pytest.approx(np.ones(2), abs=1e-4)
+
+
+def test_an_index_keeps_descriptors_to_a_hundredth() -> None:
+    stored = describe(np.stack([entry(seed).thumbnail for seed in range(9)]))
+    query = describe_queries(np.stack([entry(3).thumbnail, entry(20).thumbnail]))
+    kept = unpacked(stored.packed())
+    assert np.array_equal(kept.signs, stored.signs)
+    assert similarities(query, kept) == pytest.approx(similarities(query, stored), abs=0.01)
+
+
+def test_several_queries_are_compared_as_each_by_itself() -> None:
+    stored = describe(np.stack([entry(seed).thumbnail for seed in range(9)]))
+    asked = np.stack([entry(seed).thumbnail for seed in (4, 12, 0)])
+    alone = [similarities(describe_queries(each[None]), stored)[0] for each in asked]
+    assert similarities(describe_queries(asked), stored) == pytest.approx(np.stack(alone), abs=1e-5)
+
+
+def test_a_logo_over_a_quarter_hides_no_image() -> None:
+    copies = [_with_logo(scene(seed), seed) for seed in range(12)]
+    for seed, copy in enumerate(copies):
+        assert likeness(copy, scene(seed)) > max(likeness(copy, scene(other)) for other in range(12) if other != seed)
+
+
+def _with_logo(image: Image.Image, seed: int) -> Image.Image:
+    copy, (left, top) = image.copy(), np.random.default_rng(seed).uniform(0, 0.5, 2)
+    box = tuple(
+        round(side * at) for side, at in zip((160, 120, 160, 120), (left, top, left + 0.5, top + 0.5), strict=True)
+    )
+    ImageDraw.Draw(copy).ellipse(box, "white", "black")
+    ImageDraw.Draw(copy).rectangle((10, 50, 150, 65), "black")
+    return copy
+
+
+def test_drawings_do_not_agree_by_what_is_plain() -> None:
+    first, second = (Image.new("RGB", (160, 120), "white") for _ in range(2))
+    ImageDraw.Draw(first).ellipse((20, 20, 60, 50), "black")
+    ImageDraw.Draw(second).line((100, 20, 150, 110), "black", 5)
+    assert likeness(first, second) < 0.7
+    assert likeness(first, first) > 0.99
 
 
 @pytest.mark.parametrize(
@@ -83,9 +124,10 @@ def _framed(image: Image.Image) -> Image.Image:
 
 
 def test_a_plain_image_has_descriptors_that_are_numbers() -> None:
-    vectors = stored_vectors(np.full((1, 32, 32, 3), 200, np.uint8))
-    assert np.isfinite(vectors).all()
-    assert abs(likeness(Image.new("RGB", (64, 64), "white"), scene(1))) < 0.5
+    descriptors = describe(np.full((1, 32, 32, 3), 200, np.uint8))
+    assert np.isfinite(descriptors.windows).all()
+    assert not descriptors.signs.any()
+    assert likeness(Image.new("RGB", (64, 64), "white"), scene(1)) < 0.5
 
 
 def test_a_file_is_described_as_its_image(photo: Photo) -> None:
@@ -94,8 +136,8 @@ def test_a_file_is_described_as_its_image(photo: Photo) -> None:
     of_file = describe_file(data, lambda: codec, "/a", 1)
     of_image = describe_image(Image.fromarray(photo), "/a", 1, 1)
     assert (of_file.width, of_file.height) == (90, 61)
-    asked, stored = asked_vectors(of_image.thumbnail), stored_vectors(of_file.thumbnail[None])
-    assert similarities(asked, stored)[0] > 0.95
+    asked, stored = describe_queries(of_image.thumbnail[None]), describe(of_file.thumbnail[None])
+    assert similarities(asked, stored)[0, 0] > 0.95
 
 
 def test_small_files_are_described_together_as_each_by_itself(photo: Photo) -> None:
@@ -210,21 +252,35 @@ def test_copies_are_grouped(tmp_path: Path) -> None:
     assert groups == [["/photos/4.png", "/crop.png"], ["/photos/9.png", "/mirrored.png"]]
 
 
-def test_the_graph_gives_the_hits_of_comparing_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("usearch", reason="the graph is of usearch (extra latents)")
+def test_many_images_are_compared_chunk_by_chunk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with ImageIndex(tmp_path / "i", create=True) as opened:
-        opened.add([entry(seed) for seed in range(40)])
+        opened.add([entry(seed) for seed in range(20)])
         crop = thumbnail(np.asarray(scene(11).crop((20, 15, 140, 110))))
-        plain = opened.search(crop, 5)
-        monkeypatch.setattr(index, "GRAPH_FROM", 10)
-        assert opened.build_graph()
-        assert opened._graph() is not None
-        near = opened.search(crop, 5)
-        assert near[0].entry.path == "/photos/11.png"
-        assert near[0].similarity == pytest.approx(plain[0].similarity, abs=1e-5)
-        opened.add([entry(99)])
-        assert opened._graph() is None  # it is of another state
-        assert opened.search(entry(99).thumbnail)[0].entry.path == "/photos/99.png"
+        whole, groups = opened.search(crop, 5), opened.duplicates(0.6)
+        for name, size in (("CHUNK", 3), ("QUERIES", 4), ("KEPT", 0)):
+            monkeypatch.setattr(index, name, size)
+        assert whole[0].entry.path == "/photos/11.png"
+        assert [_told(hit) for hit in opened.search(crop, 5)] == [_told(hit) for hit in whole]
+        assert [[_told(hit) for hit in group] for group in opened.duplicates(0.6)] == [
+            [_told(hit) for hit in group] for group in groups
+        ]
+
+
+def _told(hit: Hit) -> tuple[str, float]:
+    return hit.entry.path, round(hit.similarity, 4)
+
+
+def test_an_index_that_was_taken_from_holds_no_descriptors_of_it(tmp_path: Path) -> None:
+    with ImageIndex(tmp_path / "i", create=True) as opened:
+        opened.add([entry(seed) for seed in range(3)])
+        opened.add([entry(5, "/photos/1.png")])
+        opened.remove(["/photos/0.png", "/absent"])
+        opened.add([])
+    with sqlite3.connect(tmp_path / "i") as connection:
+        ids = connection.execute("SELECT id FROM image ORDER BY id").fetchall()
+        kept = connection.execute("SELECT id FROM descriptor").fetchall()
+    assert ids == kept
+    assert len(ids) == 2
 
 
 def test_another_file_is_no_index_and_stays_as_it_is(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """`python -m bench latents index PHOTOS`: processor seconds of `vaecodec index` for small files and for photographs.
 
-Whole commands, each in a fresh process; what one takes for a single file is taken off. One core, no graph.
+Whole commands, each in a fresh process; what one takes for a single file is taken off. One core. And how long a search
+takes, in an index of random images.
 """
 
 from __future__ import annotations
@@ -9,15 +10,19 @@ import resource
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import click
+import numpy as np
 from PIL import Image
 
 import vaecodec
 from bench import records
+from vaecodec.latents.index import Entry, ImageIndex
 
 RESULT = records.RESULTS / "latents" / "index.json"
+BATCH = 1024
 SIDES = {"thumbnails of 64 pixels": 64, "thumbnails of 128 pixels": 128, "photographs of 768 pixels": 768}
 
 
@@ -25,8 +30,9 @@ SIDES = {"thumbnails of 64 pixels": 64, "thumbnails of 128 pixels": 128, "photog
 @click.argument("photos", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--most", type=int, default=50, show_default=True, metavar="N", help="Take so many of PHOTOS.")
 @click.option("--copies", type=int, default=6, show_default=True, metavar="N", help="Files of each that is small.")
+@click.option("--searched", type=int, default=20_000, show_default=True, metavar="N", help="Images that are searched.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=RESULT, show_default=False)
-def main(photos: Path, most: int, copies: int, output: Path) -> None:
+def main(photos: Path, most: int, copies: int, searched: int, output: Path) -> None:
     """Measure how long it takes to index .vaec files of PHOTOS."""
     codec = vaecodec.Codec()
     paths = sorted(photos.glob("*.avif"))[:most]
@@ -42,7 +48,9 @@ def main(photos: Path, most: int, copies: int, output: Path) -> None:
                     (folder / f"{path.stem}-{copy}.vaec").write_bytes(data)
             rows.append({"files": title} | _measured(folder, Path(name)))
         click.echo(f"{title}: {rows[-1]['files_per_s']:.0f} files a second")
-    records.save(output, records.header() | {"model": codec.model, "rows": rows})
+    search = {"images": searched, "seconds": _searched(searched)}
+    click.echo(f"a search of {searched} images: {search['seconds']:.2f} s")
+    records.save(output, records.header() | {"model": codec.model, "rows": rows, "search": search})
 
 
 def _reduced(path: Path, side: int) -> Image.Image:
@@ -66,3 +74,19 @@ def _indexed(sources: list[Path], index: Path) -> float:
     subprocess.run([*command, "--quiet"], check=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def _searched(images: int) -> float:
+    """Processor seconds of a search, the least of three."""
+    rng, times = np.random.default_rng(1), []
+    with tempfile.TemporaryDirectory() as name, ImageIndex(Path(name, "index"), create=True) as index:
+        for start in range(0, images, BATCH):
+            numbers = range(start, min(images, start + BATCH))
+            thumbnails = rng.integers(0, 256, (len(numbers), 32, 32, 3)).astype(np.uint8)
+            index.add(Entry(str(n), 1, 1, 64, 64, small, b"") for n, small in zip(numbers, thumbnails, strict=True))
+        asked = index.entry(1).thumbnail
+        for _ in range(3):
+            before = time.process_time()
+            index.search(asked)
+            times.append(time.process_time() - before)
+    return min(times)

@@ -27,7 +27,7 @@ from PIL import Image, ImageOps
 import vaecodec
 from bench import records
 from bench.latents.edits import KINDS, edited
-from vaecodec.latents.descriptors import Thumbnail, asked_vectors, similarities, stored_vectors
+from vaecodec.latents.descriptors import Thumbnail, describe, describe_queries, similarities, unpacked
 from vaecodec.latents.images import describe_file
 
 RESULT = records.RESULTS / "latents" / "search.json"
@@ -141,8 +141,8 @@ def micro_ap(similarity: NDArray[Any], right: NDArray[np.int64]) -> float:
 
 
 def _of_vaecodec(stored: Described, asked: Described) -> NDArray[Any]:
-    vectors = stored_vectors(np.stack(stored.thumbnails))
-    return np.stack([similarities(asked_vectors(each), vectors) for each in asked.thumbnails])
+    kept = unpacked(describe(np.stack(stored.thumbnails)).packed())  # as an index has them
+    return np.concatenate([similarities(describe_queries(each[None]), kept) for each in asked.thumbnails])
 
 
 def _of_hashes(stored: Sequence[list[Bits]], asked: Sequence[list[Bits]]) -> NDArray[Any]:

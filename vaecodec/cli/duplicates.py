@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.command(cls=Command)
 @click.argument("index_name", metavar="INDEX")
 @click.option(
-    "--least", type=options.Number(-1, 1, closed=True), default=0.9, show_default=True, metavar="S",
+    "--least", type=options.Number(0, 1, closed=True), default=0.9, show_default=True, metavar="S",
     help="Copies are at least this alike; 1 is the same image.",
 )  # fmt: skip
 @click.option("--html", metavar="FILE", help="Write a page with the groups.")

@@ -60,8 +60,6 @@ def index(
                 gone = [path for path in opened.paths() if _is_gone(path)]
                 opened.remove(gone)
                 lines.append(f"{len(gone)} taken out: their files are gone")
-            if results.stop is None:
-                opened.build_graph()
             new, known = len(results.records), len(results.skipped)
             lines.append(f"{output}: {len(opened)} images, {new} of them new, {known} known before")
         except EXPECTED as error:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PIL import ImageOps
@@ -31,8 +31,11 @@ if TYPE_CHECKING:
 
 MAP_SIDE = 512
 """The longer side, in pixels, at which photos are encoded for a map."""
-BATCH = 64
-"""Images that are committed together: as many are lost at most when a run is killed."""
+BATCH, BATCH_S = 256, 1.0
+"""Images that are committed together, fewer where they take longer than so many seconds: what is lost at most when a
+run is killed. A commit waits for the disk."""
+AHEAD = 64
+"""Small files that are described together."""
 SMALL_BYTES = 32_000
 """Of a .vaec file that is described together with others: a thumbnail, or an image of low quality."""
 
@@ -45,10 +48,10 @@ def index_suffixes() -> tuple[str, ...]:
 def describe(job: Job, make_codec: Callable[[], Codec]) -> Entry:
     """The entry of a file. Raises what its decoder raises."""
     data = job.read()
-    path, time = os.path.abspath(job.source), _time_of(job.source)  # noqa: PTH100 (links stay links)
+    path, written = os.path.abspath(job.source), _time_of(job.source)  # noqa: PTH100 (links stay links)
     if is_vaec(data):
-        return describe_file(data, make_codec, path, time)
-    return describe_image(open_photo(data), path, len(data), time)
+        return describe_file(data, make_codec, path, written)
+    return describe_image(open_photo(data), path, len(data), written)
 
 
 def placed(job: Job, make_codec: Callable[[], Codec]) -> Place:
@@ -99,12 +102,13 @@ class Indexing:
         self._index, self._make_codec, self._jobs = index, make_codec, jobs
         self._numbers = {job.source: number for number, job in enumerate(jobs)}
         self._waiting: list[Entry] = []
+        self._committed = time.monotonic()
         self._ahead: dict[str, Entry | VaecodecError] = {}
         self._lock, self._describing = threading.Lock(), threading.Lock()
 
     def is_known(self, job: Job) -> bool:
         """Whether the file is in the index as it is now."""
-        status = Path(job.source).stat()
+        status = _status(job.source)
         path = os.path.abspath(job.source)  # noqa: PTH100
         with self._lock:
             return self._index.has(path, status.st_size, status.st_mtime_ns)
@@ -114,7 +118,7 @@ class Indexing:
         entry = self._described(job)
         with self._lock:
             self._waiting.append(entry)
-            if len(self._waiting) >= BATCH:
+            if len(self._waiting) >= BATCH or time.monotonic() > self._committed + BATCH_S:
                 self._commit()
         return {"width": entry.width, "height": entry.height}
 
@@ -133,13 +137,13 @@ class Indexing:
         """Describe this file and those of the next that are small .vaec files and not known; what else there is waits
         for its turn."""
         first = self._numbers.get(job.source, len(self._jobs))
-        following = [each for each in self._jobs[first + 1 : first + BATCH] if _is_small(each)]
+        following = [each for each in self._jobs[first + 1 : first + AHEAD] if _is_small(each)]
         read = []
         for each in (job, *(each for each in following if not self.is_known(each))):
             with contextlib.suppress(OSError):
-                time, data = _time_of(each.source), each.read()
+                written, data = _time_of(each.source), each.read()
                 if is_vaec(data):
-                    read.append((each.source, data, os.path.abspath(each.source), time))  # noqa: PTH100
+                    read.append((each.source, data, os.path.abspath(each.source), written))  # noqa: PTH100
         if len(read) > 1:
             sources, datas, paths, times = zip(*read, strict=True)
             entries = describe_files(datas, self._make_codec(), paths, times)
@@ -154,15 +158,20 @@ class Indexing:
         if self._waiting:
             self._index.add(self._waiting)
             self._waiting.clear()
+        self._committed = time.monotonic()
 
 
 def _is_small(job: Job) -> bool:
     """Whether it is a file of this machine that may be described with others; one that is not there is none."""
     try:
-        return job.source.endswith(VAEC_SUFFIXES) and Path(job.source).stat().st_size <= SMALL_BYTES
+        return job.source.endswith(VAEC_SUFFIXES) and _status(job.source).st_size <= SMALL_BYTES
     except OSError:
         return False
 
 
 def _time_of(path: str) -> int:
-    return Path(path).stat().st_mtime_ns
+    return _status(path).st_mtime_ns
+
+
+def _status(path: str) -> os.stat_result:
+    return os.stat(path)  # noqa: PTH116 (to make a Path takes longer than the call)

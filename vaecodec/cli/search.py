@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     "-n", "--count", type=click.IntRange(1, 1000), default=10, show_default=True, metavar="N", help="Hits at most."
 )
 @click.option(
-    "--least", type=options.Number(-1, 1, closed=True), default=0.6, show_default=True, metavar="S",
+    "--least", type=options.Number(0, 1, closed=True), default=0.6, show_default=True, metavar="S",
     help="Hits at least this alike; 1 is the same image.",
 )  # fmt: skip
 @click.option("--html", metavar="FILE", help="Write a page with the hits.")

@@ -1,9 +1,12 @@
-"""The index of a collection of images: one file (SQLite), and beside it a graph for approximate search (usearch).
+"""The index of a collection of images: one file (SQLite).
 
-The file holds for each image its path, size and time, a thumbnail of 32 x 32 from which the descriptors are made, and
-a small picture for pages; some 6 KB. Images are added in transactions, so a process that is killed leaves an index
-that is whole, with what was committed. The graph is made from the file and says of which state of it; without it, or
-with one of another state, all images are compared, which gives the same hits more slowly.
+It holds for each image its path, size and time, its descriptors, the thumbnail of 32 x 32 that they are made from, and
+a small picture for pages; some 9 KB. Images are added in transactions, so a process that is killed leaves an index that
+is whole, with what was committed.
+
+A search compares all images: some 6 microseconds each on one core, so that of 100,000 takes less than a second. A graph
+for approximate search takes 4 milliseconds an image to make (usearch), several times what describing a small file does,
+and up to such numbers it is not faster: its candidates have to be compared, too.
 """
 
 from __future__ import annotations
@@ -15,33 +18,30 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vaecodec.errors import InputError
 from vaecodec.latents.descriptors import (
-    DIMENSIONS,
     SIDE,
-    WINDOWS,
+    Descriptors,
     Thumbnail,
-    Vectors,
-    asked_vectors,
+    describe,
+    describe_queries,
     similarities,
-    stored_vectors,
+    unpacked,
 )
-from vaecodec.latents.extra import library
 
-FORMAT = 1
+FORMAT = 2
 APPLICATION = 0x76616569
 """What SQLite calls the application id: "vaei"."""
 CHUNK = 512
 """Images whose descriptors are in memory at once: 512 x 35 x 80 floats, 6 MB."""
-GRAPH_FROM = 2000
-"""Images from which a graph is made: fewer are compared in less than a second."""
-PER_HIT = 12
-"""Neighbours in the graph that are looked at for each hit and window: windows of one image crowd together."""
+QUERIES = 64
+"""Images that are described at once, or compared with a chunk, where all are compared with all."""
+KEPT = 2000
+"""Images up to which the descriptors of an open index stay in memory, for further queries."""
 
 _TABLES = f"""
 PRAGMA application_id = {APPLICATION};
@@ -50,6 +50,7 @@ CREATE TABLE image (
     id INTEGER PRIMARY KEY AUTOINCREMENT, path BLOB UNIQUE NOT NULL, size INTEGER NOT NULL, time INTEGER NOT NULL,
     width INTEGER NOT NULL, height INTEGER NOT NULL, thumbnail BLOB NOT NULL, picture BLOB NOT NULL
 );
+CREATE TABLE descriptor (id INTEGER PRIMARY KEY, content BLOB NOT NULL);
 """
 
 
@@ -71,7 +72,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Hit:
-    """An image of an index and how alike it is to what was asked for, -1..1."""
+    """An image of an index and how alike it is to what was asked for, 0..1."""
 
     similarity: float
     entry: Entry
@@ -83,6 +84,7 @@ class ImageIndex:
     def __init__(self, path: str | os.PathLike[str], *, create: bool = False) -> None:
         """Open an index, with `create` a new one where there is none. Raises InputError for another file, OSError."""
         self.path = Path(path)
+        self._kept: tuple[tuple[int, int], list[tuple[NDArray[np.int64], Descriptors]]] | None = None
         is_new = create and (not self.path.exists() or self.path.stat().st_size == 0)
         if not is_new:
             with self.path.open("rb"):
@@ -121,20 +123,28 @@ class ImageIndex:
 
     def add(self, entries: Iterable[Entry]) -> None:
         """Add images in one transaction; one whose path is there already is replaced. All or none are in the file."""
-        rows = [
-            (os.fsencode(e.path), e.size, e.time, e.width, e.height, e.thumbnail.tobytes(), e.picture) for e in entries
-        ]
+        rows = list(entries)
+        contents = [content for start in range(0, len(rows), QUERIES) for content in _packed(rows[start:][:QUERIES])]
         with self._transaction():
-            self._connection.executemany(
-                "INSERT OR REPLACE INTO image (path, size, time, width, height, thumbnail, picture) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?)",
-                rows,
-            )
+            self._delete(entry.path for entry in rows)
+            for e, content in zip(rows, contents, strict=True):
+                values = (os.fsencode(e.path), e.size, e.time, e.width, e.height, e.thumbnail.tobytes(), e.picture)
+                added = self._connection.execute(
+                    "INSERT INTO image (path, size, time, width, height, thumbnail, picture) "
+                    "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    values,
+                )
+                self._connection.execute("INSERT INTO descriptor VALUES (?, ?)", (added.lastrowid, content))
 
     def remove(self, paths: Iterable[str]) -> None:
         """Take images out, in one transaction."""
         with self._transaction():
-            self._connection.executemany("DELETE FROM image WHERE path = ?", [(os.fsencode(path),) for path in paths])
+            self._delete(paths)
+
+    def _delete(self, paths: Iterable[str]) -> None:
+        names = [(os.fsencode(path),) for path in paths]
+        self._connection.executemany("DELETE FROM descriptor WHERE id IN (SELECT id FROM image WHERE path = ?)", names)
+        self._connection.executemany("DELETE FROM image WHERE path = ?", names)
 
     def has(self, path: str, size: int, time: int) -> bool:
         """Whether an image is in the index as its file is now."""
@@ -161,29 +171,26 @@ class ImageIndex:
         except sqlite3.OperationalError as error:
             raise OSError(None, f"the index cannot be written: {error}", str(self.path)) from error
 
-    def _chunks(self, after: int = 0) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint8]]]:
-        """Ids and thumbnails [B, 32, 32, 3] of all images with a larger id."""
+    def _chunks(self, columns: str, size: int) -> Iterator[list[tuple[int, bytes]]]:
+        """Ids and contents of all images, some at a time. columns: which, and the table."""
+        after = 0
+        query = f"SELECT id, {columns} WHERE id > ? ORDER BY id LIMIT ?"
         while True:
-            rows = self._connection.execute(
-                "SELECT id, thumbnail FROM image WHERE id > ? ORDER BY id LIMIT ?", (after, CHUNK)
-            ).fetchall()
+            rows = self._connection.execute(query, (after, size)).fetchall()
             if not rows:
                 return
-            yield np.array([row[0] for row in rows], np.int64), np.stack([_thumbnail_of(row[1]) for row in rows])
+            yield rows
             after = rows[-1][0]
-
-    def _thumbnails(self, numbers: Sequence[int]) -> NDArray[np.uint8]:
-        marks = ",".join("?" * len(numbers))
-        query = f"SELECT id, thumbnail FROM image WHERE id IN ({marks})"  # noqa: S608 (question marks only)
-        by_number = dict(self._connection.execute(query, [int(number) for number in numbers]).fetchall())
-        return np.stack([_thumbnail_of(by_number[int(number)]) for number in numbers])
 
     # Search
 
-    def search(self, asked: Thumbnail, count: int = 10, *, least: float = -1.0) -> list[Hit]:
+    def search(self, asked: Thumbnail, count: int = 10, *, least: float = 0.0) -> list[Hit]:
         """The `count` images most alike to a thumbnail, or a part of it, the likest first, at least `least` alike."""
-        vectors = asked_vectors(asked)
-        numbers, values = self._compare(vectors, self._graph(), count)
+        query = describe_queries(asked[None])
+        parts = [(numbers, similarities(query, stored)[0]) for numbers, stored in self._descriptors()]
+        if not parts:
+            return []
+        numbers, values = (np.concatenate(each) for each in zip(*parts, strict=True))
         best = np.argsort(-values, kind="stable")[:count]
         return [Hit(float(values[at]), self.entry(int(numbers[at]))) for at in best if values[at] >= least]
 
@@ -193,14 +200,15 @@ class ImageIndex:
         least: likeness, of the whole of one image and some window of the other, from which two belong together. The
         similarity of a member is that to the member it is likest to.
         """
-        graph, pairs = self._graph(), dict[tuple[int, int], float]()
-        for numbers, thumbnails in self._chunks():
-            for number, asked in zip(numbers, thumbnails, strict=True):
-                others, values = self._compare(asked_vectors(asked, brief=True), graph, 16)
-                for other, value in zip(others[values >= least], values[values >= least], strict=True):
-                    if other != number:
-                        pair = (min(int(number), int(other)), max(int(number), int(other)))
-                        pairs[pair] = max(float(value), pairs.get(pair, -1.0))
+        pairs: dict[tuple[int, int], float] = {}
+        for rows in self._chunks("thumbnail FROM image", QUERIES):
+            query = describe_queries(np.stack([_thumbnail_of(row[1]) for row in rows]), brief=True)
+            for numbers, stored in self._descriptors():
+                values = similarities(query, stored)
+                for at, other in np.argwhere(values >= least).tolist():
+                    first, second = sorted((rows[at][0], int(numbers[other])))
+                    if first != second:
+                        pairs[first, second] = max(float(values[at, other]), pairs.get((first, second), -1.0))
         return [self._group(members, pairs) for members in _connected(pairs)]
 
     def _group(self, members: Sequence[int], pairs: dict[tuple[int, int], float]) -> list[Hit]:
@@ -208,69 +216,29 @@ class ImageIndex:
         hits = [Hit(best[member], self.entry(member)) for member in members]
         return sorted(hits, key=lambda hit: (-hit.entry.width * hit.entry.height, -hit.entry.size, hit.entry.path))
 
-    def _compare(
-        self, vectors: Vectors, graph: Any | None, count: int
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Ids and similarities: of all images, or of those that the graph proposes."""
-        if graph is not None:
-            keys = np.asarray(graph.search(vectors, PER_HIT * count).keys).reshape(-1)
-            numbers = np.unique(keys.astype(np.int64) // WINDOWS)
-            return numbers, similarities(vectors, stored_vectors(self._thumbnails(numbers.tolist())))
-        parts = [(ids, similarities(vectors, stored)) for ids, stored in self._all_vectors()]
-        if not parts:
-            return np.empty(0, np.int64), np.empty(0, np.float32)
-        return np.concatenate([ids for ids, _ in parts]), np.concatenate([values for _, values in parts])
-
-    def _all_vectors(self) -> Iterator[tuple[NDArray[np.int64], Vectors]]:
-        """The vectors of all images, chunk by chunk; kept while they are few."""
-        if len(self) >= GRAPH_FROM:
-            yield from ((ids, stored_vectors(thumbnails)) for ids, thumbnails in self._chunks())
+    def _descriptors(self) -> Iterator[tuple[NDArray[np.int64], Descriptors]]:
+        """Ids and descriptors of all images, chunk by chunk; kept while they are few."""
+        if len(self) > KEPT:
+            yield from self._read_descriptors()
             return
         state = self._state()
-        if getattr(self, "_kept", (None,))[0] != state:
-            self._kept = (state, [(ids, stored_vectors(thumbnails)) for ids, thumbnails in self._chunks()])
+        if self._kept is None or self._kept[0] != state:
+            self._kept = state, list(self._read_descriptors())
         yield from self._kept[1]
 
-    # The graph
-
-    @property
-    def graph_path(self) -> Path:
-        """The file of the graph."""
-        return self.path.with_name(self.path.name + ".graph")
+    def _read_descriptors(self) -> Iterator[tuple[NDArray[np.int64], Descriptors]]:
+        for rows in self._chunks("content FROM descriptor", CHUNK):
+            yield np.array([row[0] for row in rows], np.int64), unpacked([row[1] for row in rows])
 
     def _state(self) -> tuple[int, int]:
         """What changes with the images: how many there are, and the id of the last that was ever added."""
         last = self._connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'image'").fetchone()
         return len(self), int(last[0]) if last else 0
 
-    def _graph(self) -> Any | None:
-        """The graph of the present state, None where there is none."""
-        path = self.graph_path
-        state = path.with_name(path.name + ".state")
-        if not path.exists() or not state.exists() or state.read_text(encoding="ascii") != repr(self._state()):
-            return None
-        return library("usearch.index").Index.restore(os.fspath(path), view=True)
 
-    def build_graph(self) -> bool:
-        """Make the graph of the present state, if there are so many images that it pays. Raises BackendError."""
-        state_path = self.graph_path.with_name(self.graph_path.name + ".state")
-        state_path.unlink(missing_ok=True)  # from here to its return, no graph counts
-        if len(self) < GRAPH_FROM:
-            self.graph_path.unlink(missing_ok=True)
-            return False
-        state = self._state()
-        graph = library("usearch.index").Index(ndim=DIMENSIONS, metric="ip", dtype="f16")
-        for ids, vectors in self._all_vectors():
-            keys = (ids[:, None] * WINDOWS + np.arange(WINDOWS)).reshape(-1).astype(np.uint64)
-            graph.add(keys, vectors.reshape(-1, DIMENSIONS))
-        temporary = self.graph_path.with_name(f"{self.graph_path.name}.{os.getpid()}.tmp")
-        try:
-            graph.save(os.fspath(temporary))
-            temporary.replace(self.graph_path)
-        finally:
-            temporary.unlink(missing_ok=True)
-        state_path.write_text(repr(state), encoding="ascii")
-        return True
+def _packed(entries: Sequence[Entry]) -> list[bytes]:
+    """The descriptors of images, as they are in the file."""
+    return describe(np.stack([entry.thumbnail for entry in entries])).packed()
 
 
 def _thumbnail_of(data: bytes) -> Thumbnail:
