@@ -177,6 +177,15 @@ def test_clamp_lets_only_gradients_back_that_lead_inside() -> None:
     assert x.grad.tolist() == [0, -1, 1, 1, 0]
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_a_clamp_that_changes_nothing_is_none(layout: torch.memory_format) -> None:
+    x = torch.linspace(-1, 1, 48).reshape(1, 3, 4, 4).to(memory_format=layout).requires_grad_()
+    assert clamp_through(x, -1.0, 1.0) is x
+    assert clamp_through(x, -1.0, 0.999) is not x
+    assert clamp_through(torch.empty(0, 3), -1.0, 1.0).shape == (0, 3)
+    assert clamp_through(torch.tensor([0.5, torch.nan]), -1.0, 1.0).isnan().tolist() == [False, True]
+
+
 def test_likelihood_is_a_distribution() -> None:
     """The bits of all integers belong to probabilities that sum to 1, and far outliers keep a gradient."""
     values = torch.arange(-4000, 4001).double()
