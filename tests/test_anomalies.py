@@ -155,6 +155,29 @@ def test_of_normal_scores_no_more_than_the_rate_exceed_the_threshold() -> None:
     assert 0.06 < exceeding < 0.095
 
 
+@pytest.mark.parametrize("count", [9, 39])
+def test_whole_fits_keep_the_rate_that_they_state(count: int) -> None:
+    """Few positions for many channels: a Gaussian knows its own images far better than others."""
+    rng, rate, exceeding = np.random.default_rng(count), 0.1, []
+    for _ in range(60):
+        mixing = rng.standard_normal((24, 24))
+        fitting = Fitting("distance", 40, rate)
+        for number in range(count):
+            image = _drawn(rng, mixing)
+            fitting.add(number, lambda image=image: image)  # type: ignore[misc]
+        for number in range(count):
+            fitting.hold_back(number)
+        model = fitting.model()
+        exceeding += [model.score_of(_drawn(rng, mixing)).is_anomalous for _ in range(20)]
+    assert 0.2 * rate < np.mean(exceeding) < 1.3 * rate
+
+
+def _drawn(rng: np.random.Generator, mixing: NDArray[np.float64]) -> Described:
+    """An image of 9 positions, brighter or darker than others."""
+    rows = (rng.uniform(0.5, 2) * rng.standard_normal((9, 24)) @ mixing).astype(np.float32)
+    return Described((48, 48), b"abcd", 40, rows, np.zeros((3, 3), np.float32))
+
+
 def test_an_image_scores_as_its_highest_positions() -> None:
     assert highest(np.arange(100.0).reshape(10, 10)) == pytest.approx(98)
     assert highest(np.array([[4.0]])) == 4

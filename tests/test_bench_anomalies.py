@@ -62,7 +62,7 @@ def test_normal_and_tested_images_are_of_different_parts() -> None:
     texture = np.zeros((512, 1024, 3), np.uint8)
     texture[:, 614:] = 200
     parts = of_texture("x", texture, [texture], np.random.default_rng(0))
-    assert not any(image.any() for image in parts.normal)
+    assert not any(image.any() for image in (*parts.normal, *parts.alike))
     assert all((tested.image == 200).all() for tested in parts.tested if tested.mask is None)
 
 

@@ -3,7 +3,7 @@
 Every method of `vaecodec.latents.anomalies` and two baselines are fitted to the normal images of each surface (see
 `surfaces`), and judge its tested ones. Image AUROC is of the mean of the highest 3 % of a map, for all alike; pixel
 AUROC and AUPRO at 0.30 of maps brought to the size of the image, at every fourth row and column. Of the threshold: how
-many good tested images are above it.
+many good tested images are above it, and how many images that are like the normal ones, of the same part of a texture.
 """
 
 from __future__ import annotations
@@ -62,15 +62,15 @@ def main(path: Path, chosen_on: bool, most: int | None, output: Path) -> None:
         name: {figure: float(np.mean([each["methods"][name][figure] for each in rows])) for figure in FIGURES}
         for name in rows[0]["methods"]
     }
-    false = [each["false_alarms"] for each in rows]
     record = records.header() | {
         "options": {"surfaces": path.name, "chosen_on": chosen_on},
         "model": codec.model,
         "means": means,
-        "false_alarms": {
-            "stated": rows[0]["stated"],
-            "good": sum(f[1] for f in false),
-            "above": sum(f[0] for f in false),
+        "false_alarms": {"stated": rows[0]["stated"]}
+        | {
+            f"{name}_{what}": sum(each["false_alarms"][name][what] for each in rows)
+            for name in ("good", "alike")
+            for what in ("above", "of")
         },
         "rows": rows,
     }
@@ -87,6 +87,7 @@ def row(surface: Surface, codec: vaecodec.Codec) -> records.Record:
     figures, seconds = {}, {}
     level = quality_to_level(DEFAULT_QUALITY)
     pictures = [*surface.normal, *(tested.image for tested in surface.tested)]
+    alike = [describe(Image.fromarray(pixels), codec, METHODS[0], level) for pixels in surface.alike]
     latents = [codec.latents(Image.fromarray(pixels), DEFAULT_QUALITY) for pixels in pictures]
     for name in METHODS:
         if name == "error":
@@ -100,7 +101,9 @@ def row(surface: Surface, codec: vaecodec.Codec) -> records.Record:
         figures[name] = judged([score.map for score in scores], surface.tested)
         if name == METHODS[0]:
             good = [score for score, tested in zip(scores, surface.tested, strict=True) if tested.mask is None]
-            alarms, stated = [sum(score.is_anomalous for score in good), len(good)], model.false_alarms
+            groups = {"good": good, "alike": [model.score_of(each) for each in alike]}
+            alarms = {group: {"above": sum(s.is_anomalous for s in of), "of": len(of)} for group, of in groups.items()}
+            stated = model.false_alarms
     for name, make in {"statistics": baselines.statistics, "autoencoder": baselines.autoencoder}.items():
         start = time.perf_counter()
         detect = make(surface.normal)

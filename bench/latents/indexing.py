@@ -42,7 +42,7 @@ def main(photos: Path, most: int, copies: int, searched: int, output: Path) -> N
             folder = Path(name, "files")
             folder.mkdir()
             times = copies if side < 256 else 1
-            for path in paths if times > 1 else paths[: most // 5]:
+            for path in paths:
                 data = codec.encode(_reduced(path, side), 60, mode="neural")
                 for copy in range(times):
                     (folder / f"{path.stem}-{copy}.vaec").write_bytes(data)
@@ -62,7 +62,7 @@ def _reduced(path: Path, side: int) -> Image.Image:
 
 def _measured(folder: Path, place: Path) -> records.Record:
     files = sorted(folder.iterdir())
-    _indexed([files[0]], place / "warm")  # compiles what is not
+    _indexed([folder], place / "warm")  # compiles what is not
     start, whole = _indexed([files[0]], place / "one"), _indexed([folder], place / "all")
     return {"count": len(files), "start_s": start, "whole_s": whole, "files_per_s": (len(files) - 1) / (whole - start)}
 

@@ -26,7 +26,7 @@ Mask = NDArray[np.bool_]
 Pixels = NDArray[np.uint8]
 
 SIDE = 256
-NORMAL, GOOD, DEFECTIVE = 24, 12, 18
+NORMAL, GOOD, DEFECTIVE, ALIKE = 24, 12, 18, 48
 NORMAL_PART = 0.6
 """Of a texture's width: normal images are cut from the left of it, tested ones from the right."""
 AREA = 0.005, 0.2
@@ -91,11 +91,13 @@ class Tested:
 
 @dataclass(frozen=True, eq=False)
 class Surface:
-    """Normal images of one surface or product, and images to be judged."""
+    """Normal images of one surface or product, and images to be judged. alike: more normal images, of where the others
+    are from, which are judged for nothing but the rate of false alarms."""
 
     name: str
     normal: list[Pixels] = field(default_factory=list)
     tested: list[Tested] = field(default_factory=list)
+    alike: list[Pixels] = field(default_factory=list)
 
 
 def surfaces(path: Path, *, chosen_on: bool = False) -> Iterator[Surface]:
@@ -150,7 +152,8 @@ def of_texture(name: str, texture: Pixels, others: list[Pixels], rng: np.random.
     left, right = texture[:, :edge], texture[:, edge:]
     good = [Tested(_crop(right, rng)) for _ in range(GOOD)]
     defective = [defect(_crop(right, rng), others[int(rng.integers(len(others)))], rng) for _ in range(DEFECTIVE)]
-    return Surface(name, [_crop(left, rng) for _ in range(NORMAL)], [*good, *defective])
+    normal = [_crop(left, rng) for _ in range(NORMAL)]
+    return Surface(name, normal, [*good, *defective], [_crop(left, rng) for _ in range(ALIKE)])
 
 
 def defect(image: Pixels, other: Pixels, rng: np.random.Generator) -> Tested:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import heapq
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -18,7 +20,7 @@ from vaecodec.cli.help import Command
 from vaecodec.cli.jobs import Job
 from vaecodec.cli.machine import Machine
 from vaecodec.cli.paths import extra_job, find_jobs
-from vaecodec.cli.results import Record
+from vaecodec.cli.results import Record, Results
 from vaecodec.cli.run import Task, finish, run
 from vaecodec.cli.sources import Selection
 from vaecodec.cli.startup import codec_maker, limit_threads
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from vaecodec import Codec
-    from vaecodec.latents.anomalies import AnomalyModel
+    from vaecodec.latents.anomalies import AnomalyModel, Fitting, Score
     from vaecodec.latents.anomaly_page import Scored
 
 
@@ -80,13 +82,7 @@ def anomaly(
     of_fit = {"-o": output, "--false-alarms": false_alarms, "--method": method, "--quality": quality}
     of_score = {"--model": model_name, "--html": html}
     _refuse(of_score if action == "fit" else of_fit, action)
-    if action == "fit":
-        needed, option = output, "-o MODEL, the file to write"
-    else:
-        needed, option = model_name, "--model MODEL, a file that fit has made"
-    if needed is None:
-        message = f"{action} needs {option}."
-        raise click.UsageError(message)
+    needed = _needed(action, output, model_name)
     from vaecodec.cli.indexing import index_suffixes
 
     sources = find_jobs(dataclasses.replace(selection, recursive=True), index_suffixes())
@@ -95,12 +91,25 @@ def anomaly(
         target = extra_job(needed, "-o", sources, overwrite=overwrite)
         make_codec = codec_maker(weights or DEFAULT_MODEL, machine, jobs=jobs)
         level = quality_to_level(DEFAULT_QUALITY if quality is None else quality)
-        _fit(sources, target, make_codec, method or "combined", level, false_alarms, overwrite, jobs, console)
+        fitting = _fitting(method or "combined", level, false_alarms)
+        _Fit(sources, fitting, make_codec, overwrite).run(target, jobs, console)
     else:
         page = extra_job(html, "--html", [*sources, Job(needed)], overwrite=overwrite)
         model = _read(needed)
         make_codec = codec_maker(weights or _weights_of(model), machine, jobs=jobs)
-        _score(sources, model, page, make_codec, overwrite, jobs, console)
+        _Scoring(model, make_codec, overwrite, page).run(sources, jobs, console)
+
+
+def _needed(action: str, output: str | None, model_name: str | None) -> str:
+    """The file that an action writes, or takes. Raises UsageError."""
+    if action == "fit":
+        needed, option = output, "-o MODEL, the file to write"
+    else:
+        needed, option = model_name, "--model MODEL, a file that fit has made"
+    if needed is None:
+        message = f"{action} needs {option}."
+        raise click.UsageError(message)
+    return needed
 
 
 def _refuse(options: Mapping[str, object], action: str) -> None:
@@ -110,38 +119,63 @@ def _refuse(options: Mapping[str, object], action: str) -> None:
             raise click.UsageError(message)
 
 
-def _fit(
-    sources: list[Job],
-    target: Job | None,
-    make_codec: Callable[[], Codec],
-    method: str,
-    level: int,
-    false_alarms: float | None,
-    overwrite: bool,
-    jobs: int,
-    console: Console,
-) -> None:
-    from vaecodec.cli.indexing import opened
-    from vaecodec.latents.anomalies import Fitting, describe
+def _fitting(method: str, level: int, false_alarms: float | None) -> Fitting:
+    """Raises Fatal for what cannot be fitted."""
+    from vaecodec.latents.anomalies import Fitting
 
-    numbers = {job.source: number for number, job in enumerate(sources)}
     try:
-        fitting = Fitting(method, level, false_alarms)
+        return Fitting(method, level, false_alarms)
     except EXPECTED as error:
         raise Fatal(error) from error
 
-    def add(job: Job) -> Record:
-        described = fitting.add(numbers[job.source], lambda: describe(opened(job), make_codec(), method, level))
+
+@dataclass(frozen=True)
+class _Fit:
+    """The work of `fit`: every image is read, then each is held back, then the model is written."""
+
+    sources: Sequence[Job]
+    fitting: Fitting
+    make_codec: Callable[[], Codec]
+    overwrite: bool
+
+    def run(self, target: Job | None, jobs: int, console: Console) -> NoReturn:
+        """Do it all, and leave with the exit code."""
+        results = run(self.sources, Task(self._add, "reading"), console, workers=jobs)
+        if target is not None and results.stop is None:
+            self._hold_back_all(results, jobs, console)
+        lines: list[str] = []
+        if target is not None and results.stop is None:
+            results.page = run([target], Task(self._write, "fitting"), console).ordered[0]
+            lines = _fit_lines(results.page.record)
+        finish(results, console, lines)
+
+    def _hold_back_all(self, results: Results, jobs: int, console: Console) -> None:
+        added = [outcome.job for outcome in results.ordered if outcome.record is not None]
+        if len(added) > 1:
+            results.stop = run(added, Task(self._hold_back, "holding back"), console, workers=jobs).stop
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {job.source: number for number, job in enumerate(self.sources)}
+
+    def _add(self, job: Job) -> Record:
+        from vaecodec.cli.indexing import opened
+        from vaecodec.latents.anomalies import describe
+
+        method, level = self.fitting.method, self.fitting.level
+        described = self.fitting.add(
+            self._numbers[job.source], lambda: describe(opened(job), self.make_codec(), method, level)
+        )
         return {"width": described.size[0], "height": described.size[1]}
 
-    def hold_back(job: Job) -> Record:
-        fitting.hold_back(numbers[job.source])
+    def _hold_back(self, job: Job) -> Record:
+        self.fitting.hold_back(self._numbers[job.source])
         return {}
 
-    def write(job: Job) -> Record:
-        model = fitting.model()
+    def _write(self, job: Job) -> Record:
+        model = self.fitting.model()
         content = model.to_bytes()
-        job.write(content, overwrite=overwrite)
+        job.write(content, overwrite=self.overwrite)
         return {
             "output": job.output,
             "bytes": len(content),
@@ -149,18 +183,6 @@ def _fit(
             "threshold": round(model.threshold, 4),
             "false_alarms": round(model.false_alarms, 4),
         }
-
-    results = run(sources, Task(add, "reading"), console, workers=jobs)
-    lines: list[str] = []
-    if target is not None and results.stop is None:
-        added = [outcome.job for outcome in results.ordered if outcome.record is not None]
-        if len(added) > 1:
-            held = run(added, Task(hold_back, "holding back"), console, workers=jobs)
-            results.stop = held.stop
-        if results.stop is None:
-            results.page = run([target], Task(write, "fitting"), console).ordered[0]
-            lines = _fit_lines(results.page.record)
-    finish(results, console, lines)
 
 
 def _fit_lines(record: Record | None) -> list[str]:
@@ -173,27 +195,39 @@ def _fit_lines(record: Record | None) -> list[str]:
     ]
 
 
-def _score(
-    sources: list[Job],
-    model: AnomalyModel,
-    page: Job | None,
-    make_codec: Callable[[], Codec],
-    overwrite: bool,
-    jobs: int,
-    console: Console,
-) -> None:
-    from vaecodec.cli.indexing import opened
-    from vaecodec.latents.anomaly_page import MOST, Scored, anomalies_page
+@dataclass(frozen=True)
+class _Scoring:
+    """The work of `score`. highest: what the page shows, a heap of (score, path, image)."""
 
-    highest: list[tuple[float, str, Scored]] = []
+    model: AnomalyModel
+    make_codec: Callable[[], Codec]
+    overwrite: bool
+    page: Job | None
+    highest: list[tuple[float, str, Scored]] = field(default_factory=list)
 
-    def work(job: Job) -> Record:
-        item, codec = opened(job), make_codec()
-        score = model.score(item, codec)
-        if page is not None:
-            path = os.path.abspath(job.source)  # noqa: PTH100 (links stay links)
-            entry = (score.value, path, Scored(path, score, _picture(item, codec)))
-            (heapq.heappush if len(highest) < MOST else heapq.heappushpop)(highest, entry)
+    def run(self, sources: Sequence[Job], jobs: int, console: Console) -> NoReturn:
+        """Do it all, and leave with the exit code."""
+        results = run(sources, Task(self._work, "scoring", lines=_score_lines), console, workers=jobs)
+        lines = [self._summary(results.records)]
+        if self.page is not None and results.records and results.stop is None:
+            results.page = run([self.page], Task(self._make_page, "page"), console).ordered[0]
+            lines += report.page_lines(results.page.record)
+        finish(results, console, lines)
+
+    def _summary(self, records: Sequence[Record]) -> str:
+        anomalous = sum(bool(record["anomalous"]) for record in records)
+        return (
+            f"{anomalous} of {len(records)} images anomalous: above {self.model.threshold:.4g}, "
+            f"as {100 * self.model.false_alarms:.3g} % of normal ones are at most"
+        )
+
+    def _work(self, job: Job) -> Record:
+        from vaecodec.cli.indexing import opened
+
+        item, codec = opened(job), self.make_codec()
+        score = self.model.score(item, codec)
+        if self.page is not None:
+            self._keep(job, score, _picture(item, codec))
         return {
             "score": round(score.value, 4),
             "threshold": round(score.threshold, 4),
@@ -203,26 +237,25 @@ def _score(
             "height": score.size[1],
         }
 
-    def make_page(job: Job) -> Record:
-        images = [entry[2] for entry in highest]
-        note = (
-            f"Threshold {model.threshold:.2f}, from {len(model.normal)} normal images: of normal images "
-            f"{100 * model.false_alarms:.3g} % at most are above it. Red is what is above it; the highest score first."
-        )
-        content = anomalies_page("Unlike normal", note, images).encode()
-        job.write(content, overwrite=overwrite)
-        return {"output": job.output, "bytes": len(content), "images": len(images)}
+    def _keep(self, job: Job, score: Score, picture: bytes) -> None:
+        """For the page, if the score is among the highest."""
+        from vaecodec.latents.anomaly_page import MOST, Scored
 
-    results = run(sources, Task(work, "scoring", lines=_score_lines), console, workers=jobs)
-    anomalous = sum(bool(record["anomalous"]) for record in results.records)
-    lines = [
-        f"{anomalous} of {len(results.records)} images anomalous: above {model.threshold:.4g}, "
-        f"as {100 * model.false_alarms:.3g} % of normal ones are at most"
-    ]
-    if page is not None and results.records and results.stop is None:
-        results.page = run([page], Task(make_page, "page"), console).ordered[0]
-        lines += report.page_lines(results.page.record)
-    finish(results, console, lines)
+        path = os.path.abspath(job.source)  # noqa: PTH100 (links stay links)
+        entry = (score.value, path, Scored(path, score, picture))
+        (heapq.heappush if len(self.highest) < MOST else heapq.heappushpop)(self.highest, entry)
+
+    def _make_page(self, job: Job) -> Record:
+        from vaecodec.latents.anomaly_page import anomalies_page
+
+        note = (
+            f"Threshold {self.model.threshold:.2f}, from {len(self.model.normal)} normal images: of normal images "
+            f"{100 * self.model.false_alarms:.3g} % at most are above it. Red is what is above it; the highest score "
+            "first."
+        )
+        content = anomalies_page("Unlike normal", note, [entry[2] for entry in self.highest]).encode()
+        job.write(content, overwrite=self.overwrite)
+        return {"output": job.output, "bytes": len(content), "images": len(self.highest)}
 
 
 def _score_lines(record: Record) -> list[str]:
