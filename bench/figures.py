@@ -326,6 +326,11 @@ def _of_search(record: Record) -> str:
     return f"\n\nA search of {search['images']:,} images took {search['seconds']:.2f} s on one core."
 
 
+def _share(false: Record, name: str) -> str:
+    above, count = false[f"{name}_above"], false[f"{name}_of"]
+    return f"{above} ({100 * above / count:.1f} %)"
+
+
 def latents_anomalies() -> str:
     """Defects found: image AUROC, pixel AUROC and AUPRO of each method, means over surfaces; and each surface."""
     record = load(RESULTS / "latents" / "anomalies.json")
@@ -345,8 +350,9 @@ def latents_anomalies() -> str:
         f"{_where(record)}; means:\n\n{table(['', *FIGURES_OF_ANOMALIES.values()], cells)}\n\n"
         "Image AUROC of each texture:\n\n"
         f"{table(['', *METHODS_OF_ANOMALIES], by_surface)}\n\n"
-        f"Of {false['good']} good tested images {false['above']} were above the threshold, which was for "
-        f"{100 * false['stated']:.0f} %."
+        f"The threshold was for {100 * false['stated']:.0f} %. Of {false['alike_of']} more images of where the normal "
+        f"ones are from {_share(false, 'alike')} were above it; of {false['good_of']} good tested images, of another "
+        f"part, {_share(false, 'good')}."
     )
 
 
