@@ -54,6 +54,8 @@ EXPORTS = ("Client", "VaecImage", "Weights", "define", "encodePng", "parseHeader
 _IMPORT = re.compile(r"^import \{[^}]*\} from \"\./(\w+)\.js\";\n", re.MULTILINE)
 _COMMENT = re.compile(r"^[ \t]*(?://[^\n]*|/\*\*(?:[^*]|\*(?!/))*\*/[ \t]*)\n", re.MULTILINE)
 """Comments that have lines of their own: a tenth of the code, which nobody reads there."""
+_INDENT = re.compile(r"^[ \t]+|^\n", re.MULTILINE)
+"""And empty lines. The only string of several lines is a style sheet, which does not care."""
 _EXPORT = re.compile(r"^export (?=async function|function|class|const)", re.MULTILINE)
 
 
@@ -81,7 +83,7 @@ def joined(names: tuple[str, ...], known: set[str]) -> str:
             message = f"{name}.js imports {', '.join(sorted(missing))}, which must stand before it"
             raise ValueError(message)
         known = known | {name}
-        code = _COMMENT.sub("", _EXPORT.sub("", _IMPORT.sub("", source)))
+        code = _INDENT.sub("", _COMMENT.sub("", _EXPORT.sub("", _IMPORT.sub("", source))))
         parts.append(f"// {name}.js\n{code.strip()}\n")
     return "\n".join(parts)
 
