@@ -85,7 +85,7 @@ def test_the_assets_are_built_from_the_sources(build: ModuleType) -> None:
 
 def test_the_assets_are_small(build: ModuleType) -> None:
     """They are in every wheel."""
-    assert sum(path.stat().st_size for path in build.ASSETS.iterdir()) < 220_000
+    assert sum(path.stat().st_size for path in build.ASSETS.iterdir()) < 150_000
 
 
 @pytest.mark.skipif(CLANG is None, reason="needs clang with wasm32 (Debian: apt-get install clang-19 lld-19)")

@@ -1,5 +1,5 @@
 // The side of the worker: one image at a time; while it decodes it tells what it has, row by row.
-import { fromBase64 } from "./base64.js";
+import { fromCompressed } from "./base64.js";
 import { compileKernel, decode, decodeLatents, Models } from "./decoder.js";
 import { encode, Encoders } from "./encoder.js";
 import { packError, unpackError } from "./errors.js";
@@ -16,7 +16,7 @@ export function serve(scope) {
       asked.set(key, { resolve, reject });
       scope.postMessage({ type: "weights", key });
     });
-  const loaded = compileKernel({ plain: fromBase64(KERNEL), fused: fromBase64(KERNEL_FUSED) }).then((module) => {
+  const loaded = compiledKernel().then((module) => {
     const models = new Models(module, ({ modelId, modelHash }) => find(`${modelId}-${modelHash}`));
     return { models, encoders: new Encoders(models, find) };
   });
@@ -38,6 +38,10 @@ export function serve(scope) {
       scope.postMessage({ type: "error", id: message.id, error: packError(error) });
     }
   };
+}
+
+async function compiledKernel() {
+  return compileKernel({ plain: await fromCompressed(KERNEL), fused: await fromCompressed(KERNEL_FUSED) });
 }
 
 /** What a message asks for; what they give is the result of the job. */
