@@ -165,3 +165,14 @@ def environment() -> dict[str, str]:
 def tiny_model() -> Path:
     """The weights file of a model that is not shipped: one's own."""
     return Path(__file__).parent / "golden" / "tiny-v1.safetensors"
+
+
+def with_other_words(data: bytes, place: int) -> bytes:
+    """A file with a changed byte in its latents, and a checksum that fits: only the entropy decoder can tell."""
+    from vaecodec import container
+
+    file = container.parse(data)
+    contents = container.read_all(data, file)
+    latents = bytearray(contents[container.Tag.LATENTS])
+    latents[place] ^= 0x55
+    return container.pack(file.header, [*(contents | {container.Tag.LATENTS: bytes(latents)}).items()])

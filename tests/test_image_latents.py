@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import vaecodec
+from tests.conftest import with_other_words
 from vaecodec.codec import Codec
 from vaecodec.entropy.coding import Latents
-from vaecodec.errors import BadMagic, HashMismatch, InputError, InputTypeError
+from vaecodec.errors import BadMagic, FormatError, HashMismatch, InputError, InputTypeError
 from vaecodec.image_latents import ImageLatents
 from vaecodec.intnet.layers import scale_index
 
@@ -103,6 +104,34 @@ def test_a_batch_keeps_the_errors_in_their_places(codec: Codec, photo: Photo) ->
     assert isinstance(image, ImageLatents)
     with pytest.raises(BadMagic):
         codec.latents_batch([data, b"broken"])
+
+
+@pytest.mark.parametrize("max_memory", [None, 1 << 30])
+def test_latents_of_a_batch_are_those_of_each(photo: Photo, max_memory: int | None) -> None:
+    """Several of one size and level, which go through the networks together, others between them, and bad ones."""
+    fast = Codec("fast-perceptual", device="cpu", max_memory=max_memory)
+    images = [np.roll(photo, shift, 1) for shift in range(4)] + [photo[:30, :40], photo[::-1]]
+    files = [fast.encode(image, 20 if n == 3 else 60, mode="neural") for n, image in enumerate(images)]
+    bad = with_other_words(files[1], -1)
+    items = [files[0], bad, *files[1:], Image.fromarray(photo), files[2][:-1], fast.encode(photo, lossless=True)]
+    together = fast.latents_batch(items, on_error="collect")
+    for item, outcome in zip(items, together, strict=True):
+        try:
+            alone = fast.latents(item)
+        except vaecodec.VaecodecError as error:
+            assert (type(outcome), str(outcome)) == (type(error), str(error))  # noqa: PT017 (of the batch)
+            continue
+        assert isinstance(outcome, ImageLatents)
+        assert outcome.header == alone.header
+        for of_batch, of_one in (
+            (outcome.integers.r, alone.integers.r),
+            (outcome.integers.z_hat, alone.integers.z_hat),
+            (outcome.y_hat, alone.y_hat),
+        ):
+            assert np.array_equal(of_batch, of_one)
+    assert sum(isinstance(each, ImageLatents) for each in together) == 7
+    with pytest.raises(FormatError):
+        fast.latents_batch([files[0], bad, files[1]])
 
 
 def test_a_lossless_file_has_no_latents(codec: Codec, photo: Photo) -> None:

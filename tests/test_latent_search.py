@@ -17,8 +17,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from tests.conftest import Command
-from vaecodec import container
+from tests.conftest import Command, with_other_words
 from vaecodec.cli.index import _is_gone
 from vaecodec.codec import Codec
 from vaecodec.errors import BackendError, FormatError, InputError
@@ -172,7 +171,7 @@ def test_bad_words_among_small_files_are_said_alone(photo: Photo) -> None:
     """Their checksums are right, so that only the entropy decoder can tell."""
     codec = Codec("fast-perceptual", device="cpu")
     good = [codec.encode(np.roll(photo, shift, 1), 60, mode="neural") for shift in range(3)]
-    files = [good[0], _other_words(good[1], 12), good[1], _other_words(good[2], -1), good[2]]
+    files = [good[0], with_other_words(good[1], 12), good[1], with_other_words(good[2], -1), good[2]]
     outcomes = codec.decode_batch(files, reduction=8, as_array=True, on_error="collect")
     for number, (data, outcome) in enumerate(zip(files, outcomes, strict=True)):
         if number in (1, 3):
@@ -182,15 +181,6 @@ def test_bad_words_among_small_files_are_said_alone(photo: Photo) -> None:
             assert str(outcome) == str(alone.value)
         else:
             assert np.array_equal(outcome, codec.decode(data, reduction=8, as_array=True))  # type: ignore[arg-type]
-
-
-def _other_words(data: bytes, place: int) -> bytes:
-    """The file with a changed byte in its latents, and a checksum that fits."""
-    file = container.parse(data)
-    contents = container.read_all(data, file)
-    latents = bytearray(contents[container.Tag.LATENTS])
-    latents[place] ^= 0x55
-    return container.pack(file.header, [*(contents | {container.Tag.LATENTS: bytes(latents)}).items()])
 
 
 def test_a_lossless_file_is_described_too(codec: Codec, photo: Photo) -> None:

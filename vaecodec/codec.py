@@ -497,8 +497,7 @@ class Codec:
             )
             header = header_for(source, level, self.model_id, self.loaded_model().wire_hash)
             integers = pipeline.quantize([source.picture.rgb], level).latents_of(0)
-        y_hat = np.ascontiguousarray(pipeline.y_hat(integers), np.float32)
-        return ImageLatents(header, integers, y_hat, self.loaded_model(header).entropy)
+        return self._latents_of(header, integers, pipeline.y_hat(integers))
 
     def latents_batch(
         self,
@@ -508,12 +507,28 @@ class Codec:
         max_pixels: int | None = None,
         on_error: OnError = "raise",
     ) -> list[ImageLatents | VaecodecError | OSError]:
-        """`latents` of several files and images. on_error: as for `decode_batch`."""
+        """`latents` of several files and images; small files share passes of the networks. on_error: as for
+        `decode_batch`."""
         results: dict[int, ImageLatents | VaecodecError | OSError] = {}
+        files: dict[bytes, list[Item]] = {}
         for number, item in enumerate(items):
             with collected(results, number, on_error):
-                results[number] = self.latents(item, quality, max_pixels=max_pixels)
+                if is_file(item):
+                    file = self._read_item(number, item, max_pixels)  # type: ignore[arg-type]
+                    files.setdefault(file.header.model_hash, []).append(file)
+                else:
+                    results[number] = self.latents(item, quality, max_pixels=max_pixels)
+        for of_model in files.values():
+            pipeline = self._pipeline(of_model[0].header)
+            for file, outcome in zip(of_model, pipeline.latents([each.stored for each in of_model]), strict=True):
+                with collected(results, file.number, on_error):
+                    results[file.number] = self._latents_of(file.header, *raised(outcome))
         return [results[number] for number in range(len(items))]
+
+    def _latents_of(self, header: Header, integers: Latents, y_hat: Any) -> ImageLatents:
+        return ImageLatents(
+            header, integers, np.ascontiguousarray(y_hat, np.float32), self.loaded_model(header).entropy
+        )
 
     def synthesize(self, latents: ImageLatents, y_hat: NDArray[np.float32] | None = None) -> Image.Image:
         """The RGB image that g_s makes of latents, or of another y_hat [M, 4h, 4w] of their size and model.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Literal, TypeVar
 
 from vaecodec.errors import InputError, VaecodecError
 
 OnError = Literal["raise", "collect"]
 Value = TypeVar("Value")
+Error = TypeVar("Error", bound=Exception)
 
 
 @contextlib.contextmanager
@@ -24,6 +25,14 @@ def collected(results: dict[int, Any], number: int, on_error: OnError) -> Iterat
         if on_error == "raise":
             raise
         results[number] = error
+
+
+def or_error(kind: type[Error], make: Callable[..., Value], *arguments: Any) -> Value | Error:
+    """What `make` gives, or the error of this kind that it raises."""
+    try:
+        return make(*arguments)
+    except kind as error:
+        return error
 
 
 def raised(outcome: Value | VaecodecError) -> Value:

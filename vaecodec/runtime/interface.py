@@ -56,6 +56,9 @@ class Pipeline(Protocol):
     def decode_latents(self, file: StoredLatents) -> Latents:
         """The latents of one file. Raises FormatError."""
 
+    def latents(self, files: Sequence[StoredLatents]) -> list[tuple[Latents, Any] | FormatError]:
+        """`decode_latents` of files of any sizes, and `y_hat` of each; or its error."""
+
     def y_hat(self, latents: Latents) -> Any:
         """What the decoder makes of the latents of one file, [M, h, w], before g_s."""
 

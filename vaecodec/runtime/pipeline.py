@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vaecodec.collecting import or_error
 from vaecodec.entropy.coding import R_LIMIT, CodedLatents, Latents, StoredLatents
 from vaecodec.errors import CodingError, FormatError
 from vaecodec.intnet.fixedpoint import SCALE_INDICES
@@ -116,6 +117,11 @@ class TorchPipeline:
     def decode_latents(self, file: StoredLatents) -> Latents:
         """The latents of one file. Raises FormatError."""
         return self.decode([file]).checked().on_host(0)
+
+    def latents(self, files: Sequence[StoredLatents]) -> list[tuple[Latents, NDArray[np.float32]] | FormatError]:
+        """Compute what `interface.Pipeline.latents` says."""
+        decoded = [or_error(FormatError, self.decode_latents, file) for file in files]
+        return [each if isinstance(each, FormatError) else (each, self.y_hat(each)) for each in decoded]
 
     @torch.inference_mode()
     def decode(self, files: Sequence[StoredLatents]) -> DecodedFiles:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from vaecodec.collecting import or_error
 from vaecodec.entropy.coding import (
     CodedLatents,
     Latents,
@@ -167,59 +168,77 @@ class CpuPipeline:
         is_free = self._memory.limit is None  # with a limit, each image is held to it by itself
         if reduction != PREVIEW_REDUCTION or not self._weights.has_preview or not is_free:
             return [self._pixels(file, window, reduction) for file in files]
+        return self._in_groups(files, lambda latents: self._previews(latents, window))
+
+    def latents(self, files: Sequence[StoredLatents]) -> list[tuple[Latents, Rows] | FormatError]:
+        """Compute what `Pipeline.latents` says. Small images go through the networks together."""
+        if self._memory.limit is not None:
+            decoded = [or_error(FormatError, self.decode_latents, file) for file in files]
+            return [each if isinstance(each, FormatError) else (each, self.y_hat(each)) for each in decoded]
+        return self._in_groups(files, lambda latents: list(zip(latents, self._y_hats(latents), strict=True)))
+
+    def _in_groups(
+        self, files: Sequence[StoredLatents], work: Callable[[list[Latents]], Sequence[_Value]]
+    ) -> list[_Value | FormatError]:
+        """What `work` gives of the latents of files of one level and size, or the errors of bad files; in order."""
         groups: dict[tuple[int, tuple[int, int]], list[int]] = {}
         for number, file in enumerate(files):
             groups.setdefault((file.level, file.z_shape), []).append(number)
-        results: dict[int, Pixels | FormatError] = {}
+        results: dict[int, _Value | FormatError] = {}
         for (_, (rows, columns)), numbers in groups.items():
             most = max(1, STACKED_CELLS // (rows * columns))
             for start in range(0, len(numbers), most):
                 part = numbers[start : start + most]
-                pixels = self._previews_of([files[number] for number in part], window)
-                results |= dict(zip(part, pixels, strict=True))
+                decoded = dict(zip(part, self._decode_equal([files[number] for number in part]), strict=True))
+                good = {number: each for number, each in decoded.items() if not isinstance(each, FormatError)}
+                results |= {number: each for number, each in decoded.items() if isinstance(each, FormatError)}
+                results |= dict(zip(good, work(list(good.values())), strict=True))
         return [results[number] for number in range(len(files))]
-
-    def _previews_of(self, files: Sequence[StoredLatents], window: Window) -> list[Pixels | FormatError]:
-        """Previews of files of one level and size."""
-        outcomes: list[Any] = list(self._decode_equal(files))
-        good = [number for number, outcome in enumerate(outcomes) if not isinstance(outcome, FormatError)]
-        for number, pixels in zip(good, self._previews([outcomes[number] for number in good], window), strict=True):
-            outcomes[number] = pixels
-        return outcomes
 
     def _decode_equal(self, files: Sequence[StoredLatents]) -> list[Latents | FormatError]:
         """The latents of files of one level and size: the scale network runs for all of them together."""
         entropy = self._weights.entropy
-        readers = [_or_error(LatentsReader, entropy, file, self._coder) for file in files]
+        readers = [or_error(FormatError, LatentsReader, entropy, file, self._coder) for file in files]
         good = [reader for reader in readers if isinstance(reader, LatentsReader)]
         z_hats = [reader.z_hat for reader in good]
         indices = iter(scale_indices(z_hats, files[0].level, entropy.layers, run=self._run_tile) if good else ())
         return [
-            _or_error(reader.finish, next(indices)) if isinstance(reader, LatentsReader) else reader
+            or_error(FormatError, reader.finish, next(indices)) if isinstance(reader, LatentsReader) else reader
             for reader in readers
         ]
 
     def _previews(self, latents: Sequence[Latents], window: Window) -> list[Pixels]:
         """`synthesize` with the preview head, of images of one level and size: side by side."""
-        if len(latents) > 1:
-            whole, level = _whole(latents[0]), latents[0].level
-            networks = self._networks(level, whole.height, len(latents) * whole.width, "decode", images=len(latents))
-            z_hat, r = (_side_by_side([getattr(each, name) for each in latents]) for name in ("z_hat", "r"))
-            y_hat = networks.reconstruct(networks.prior(z_hat.astype(np.float32)), r)
-            if networks.is_steady:
-                shades = np.concatenate(list(networks.synthesize(y_hat, PREVIEW_REDUCTION)))
-                images = np.split(shades, len(latents), axis=1)
-                return [
-                    np.ascontiguousarray(image[window.top : window.bottom, window.left : window.right])
-                    for image in images
-                ]
-        return [self.synthesize(each, window, reduction=PREVIEW_REDUCTION) for each in latents]
+        stacked = self._stacked(latents)
+        if stacked is None:
+            return [self.synthesize(each, window, reduction=PREVIEW_REDUCTION) for each in latents]
+        networks, y_hat = stacked
+        shades = np.concatenate(list(networks.synthesize(y_hat, PREVIEW_REDUCTION)))
+        images = np.split(shades, len(latents), axis=1)
+        return [np.ascontiguousarray(image[window.top : window.bottom, window.left : window.right]) for image in images]
+
+    def _y_hats(self, latents: Sequence[Latents]) -> list[Rows]:
+        """`y_hat` of images of one level and size."""
+        stacked = self._stacked(latents)
+        if stacked is None:
+            return [self.y_hat(each) for each in latents]
+        return [np.moveaxis(rows, 2, 0) for rows in np.split(stacked[1], len(latents), axis=1)]
+
+    def _stacked(self, latents: Sequence[Latents]) -> tuple[Networks, Rows] | None:
+        """y_hat of several images of one level and size, side by side, and the networks that gave it; None for fewer,
+        and where float32 is needed."""
+        if len(latents) < 2:
+            return None
+        whole, level, count = _whole(latents[0]), latents[0].level, len(latents)
+        networks = self._networks(level, whole.height, count * whole.width, "decode", images=count)
+        z_hat, r = (_side_by_side([getattr(each, name) for each in latents]) for name in ("z_hat", "r"))
+        y_hat = networks.reconstruct(networks.prior(z_hat.astype(np.float32)), r)
+        return (networks, y_hat) if networks.is_steady else None
 
     def _pixels(self, file: StoredLatents, window: Window, reduction: int) -> NDArray[np.uint8] | FormatError:
-        try:
-            latents = self.decode_latents(file)
-        except FormatError as error:
-            return error
+        latents = or_error(FormatError, self.decode_latents, file)
+        if isinstance(latents, FormatError):
+            return latents
         return self.synthesize(latents, window, reduction=reduction)
 
     def synthesize(self, latents: Latents, window: Window, *, reduction: int = 1) -> Pixels:
@@ -262,14 +281,6 @@ class CpuPipeline:
 
     def _scale_index(self, z_hat: NDArray[np.int8], level: int, layers: Sequence[IntegerLayer]) -> NDArray[np.uint8]:
         return scale_index(z_hat, level, layers, run=self._run_tile)
-
-
-def _or_error(make: Callable[..., _Value], *arguments: Any) -> _Value | FormatError:
-    """What `make` gives, or the error of a bad file."""
-    try:
-        return make(*arguments)
-    except FormatError as error:
-        return error
 
 
 def _side_by_side(images: Sequence[NDArray[Any]]) -> NDArray[Any]:
