@@ -4,9 +4,9 @@ It holds for each image its path, size and time, its descriptors, the thumbnail 
 a small picture for pages; some 9 KB. Images are added in transactions, so a process that is killed leaves an index that
 is whole, with what was committed.
 
-A search compares all images: some 10 microseconds each on one core (`python -m bench latents index`), so that of 100,000
-takes a second. A graph for approximate search (usearch was tried) takes several times as long to make as describing all
-small files, and up to such numbers it is not faster: its candidates have to be compared, too.
+A search compares all images: some 10 microseconds each on one core (`python -m bench latents index`), a second for
+100,000. A graph for approximate search (usearch was tried) takes several times as long to make as describing all small
+files, and up to such numbers it is not faster: its candidates have to be compared, too.
 """
 
 from __future__ import annotations
