@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from tests.conftest import Command, with_other_words
+from vaecodec.cli import indexing
 from vaecodec.cli.index import _is_gone
+from vaecodec.cli.jobs import Job
 from vaecodec.codec import Codec
 from vaecodec.errors import BackendError, FormatError, InputError
 from vaecodec.latents import extra, index
@@ -391,6 +393,22 @@ def test_no_index_and_no_query_are_said(command: Command, photos: Path) -> None:
     assert "no index" in command("duplicates", str(photos / "1.png")).err
     assert command("index", "photos", "-o", str(photos / "1.png")).code == 4
     assert (photos / "1.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(("batch", "seconds", "committed"), [(256, 60.0, 0), (256, 0.0, 3), (2, 60.0, 2)])
+def test_images_are_committed_by_number_and_by_time(
+    tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch, batch: int, seconds: float, committed: int
+) -> None:
+    monkeypatch.setattr(indexing, "BATCH", batch)
+    monkeypatch.setattr(indexing, "BATCH_S", seconds)
+    jobs = [Job(str(photos / f"{seed}.png")) for seed in range(3)]
+    with ImageIndex(tmp_path / "i", create=True) as opened:
+        work = indexing.Indexing(opened, Codec, jobs)
+        for job in jobs:
+            work.work(job)
+        assert len(opened) == committed
+        work.commit()
+        assert len(opened) == 3
 
 
 @pytest.mark.slow
