@@ -134,15 +134,15 @@ def windows_of(x: NDArray[Any], kernel: int, dtype: type[np.generic] | np.dtype[
 
 
 def run_tile(
-    x: NDArray[np.generic], level: int, layers: Sequence[IntegerLayer], *, product: Product | None = np.matmul
+    x: NDArray[Any], level: int, layers: Sequence[IntegerLayer], *, product: Product | None = np.matmul
 ) -> NDArray[np.uint8]:
     """All layers on [in, ..., h, w]. product: what multiplies matrices of floats; None for the normative form, in
     int64, whose results are the same."""
-    activations = np.empty(0, np.uint8)
     for number, layer in enumerate(layers):
-        activations = _requantize(_convolve(x, layer, level, product), layer.form)
-        x = activations = pixel_shuffle(activations) if number in SHUFFLED_LAYERS else activations
-    return activations
+        x = _requantize(_convolve(x, layer, level, product), layer.form)
+        if number in SHUFFLED_LAYERS:
+            x = pixel_shuffle(x)
+    return x
 
 
 def _convolve(x: NDArray[np.generic], layer: IntegerLayer, level: int, product: Product | None) -> NDArray[Any]:

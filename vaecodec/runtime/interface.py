@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from vaecodec.collecting import or_error
 from vaecodec.entropy.coding import CodedLatents, Latents, StoredLatents
 from vaecodec.entropy.model import EntropyModel
 from vaecodec.errors import FormatError
@@ -75,6 +76,12 @@ class Pipeline(Protocol):
 
     def pixel_rows(self, y_hat: Any, level: int) -> Iterator[NDArray[np.uint8]]:
         """The decoded image of y_hat [M, h, w], band by band from the top: uint8 [rows, 16w, 3]."""
+
+
+def latents_one_by_one(pipeline: Pipeline, files: Sequence[StoredLatents]) -> list[tuple[Latents, Any] | FormatError]:
+    """What `Pipeline.latents` says, with nothing that several files share."""
+    decoded = [or_error(FormatError, pipeline.decode_latents, file) for file in files]
+    return [each if isinstance(each, FormatError) else (each, pipeline.y_hat(each)) for each in decoded]
 
 
 def dead_zone_widths(entropy: EntropyModel, strength: float) -> NDArray[np.float32]:

@@ -11,14 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vaecodec.collecting import or_error
 from vaecodec.entropy.coding import R_LIMIT, CodedLatents, Latents, StoredLatents
 from vaecodec.errors import CodingError, FormatError
 from vaecodec.intnet.fixedpoint import SCALE_INDICES
 from vaecodec.networks.config import ALIGNMENT, PATCH
 from vaecodec.networks.network import level_position, round_z
 from vaecodec.runtime.context_steps import ContextSteps
-from vaecodec.runtime.interface import dead_zone_widths
+from vaecodec.runtime.interface import dead_zone_widths, latents_one_by_one
 from vaecodec.runtime.latent_coders import DecodedFiles, LatentBatch, LatentCoder
 from vaecodec.runtime.loading import TorchModel
 from vaecodec.runtime.memory import Memory, Task
@@ -120,8 +119,7 @@ class TorchPipeline:
 
     def latents(self, files: Sequence[StoredLatents]) -> list[tuple[Latents, NDArray[np.float32]] | FormatError]:
         """Compute what `interface.Pipeline.latents` says."""
-        decoded = [or_error(FormatError, self.decode_latents, file) for file in files]
-        return [each if isinstance(each, FormatError) else (each, self.y_hat(each)) for each in decoded]
+        return latents_one_by_one(self, files)
 
     @torch.inference_mode()
     def decode(self, files: Sequence[StoredLatents]) -> DecodedFiles:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -47,19 +48,16 @@ class ProductRunner:
         shaped: NDArray[np.uint8] = apart.reshape(len(apart), *x.shape[1:-2], *apart.shape[2:])
         return shaped
 
-    def _run(
-        self, x: NDArray[np.generic], images: int, level: int, layers: Sequence[IntegerLayer]
-    ) -> NDArray[np.uint8]:
+    def _run(self, x: NDArray[Any], images: int, level: int, layers: Sequence[IntegerLayer]) -> NDArray[np.uint8]:
         """[h, w, in] -> [h, w, out], of so many images side by side."""
-        activations = np.empty(0, np.uint8)
         for number, layer in enumerate(layers):
             # A layer is kept beside what it became, so that no other one can have its id.
             if id(layer) not in self._layers:
                 self._layers[id(layer)] = layer, _row_layer(layer, 2 if number in SHUFFLED_LAYERS else 1)
             form = self._layers[id(layer)][1]
             sums = self._kernels.product(_windows(x, images, form.kernel), form.matrix)
-            x = activations = self._kernels.requantize(sums, form.biases[level], form.factor, form.most, form.spread)
-        return activations
+            x = self._kernels.requantize(sums, form.biases[level], form.factor, form.most, form.spread)
+        return x
 
 
 def _row_layer(layer: IntegerLayer, spread: int) -> _RowLayer:

@@ -59,8 +59,7 @@ beyond the second the whole is coded in it. Hardly a photograph gets there: of 1
 class Networks:
     """Those of one model at one level. narrow: the blocks' products are of bfloat16. band_pixels: about how many pixels
     of the image go through them at once. images: so many of equal size are side by side in all rows; for `prior`,
-    `reconstruct` and `synthesize`. peaks, context_peaks: the products of g_s and the
-    context that ran last."""
+    `reconstruct` and `synthesize`. peaks, context_peaks: the products of g_s and the context that ran last."""
 
     def __init__(
         self,

@@ -29,7 +29,7 @@ from vaecodec.runtime.cpu.kernels import Kernels, Pixels, Rows
 from vaecodec.runtime.cpu.networks import PREVIEW_REDUCTION, Networks
 from vaecodec.runtime.cpu.streaming import channels_first, channels_last, cut_rows
 from vaecodec.runtime.cpu.weights import NetworkWeights
-from vaecodec.runtime.interface import dead_zone_widths
+from vaecodec.runtime.interface import dead_zone_widths, latents_one_by_one
 from vaecodec.runtime.memory import Memory, Task
 from vaecodec.runtime.windows import Y_CELL, Z_CELL, Region, Window, padded_size
 
@@ -173,8 +173,7 @@ class CpuPipeline:
     def latents(self, files: Sequence[StoredLatents]) -> list[tuple[Latents, Rows] | FormatError]:
         """Compute what `Pipeline.latents` says. Small images go through the networks together."""
         if self._memory.limit is not None:
-            decoded = [or_error(FormatError, self.decode_latents, file) for file in files]
-            return [each if isinstance(each, FormatError) else (each, self.y_hat(each)) for each in decoded]
+            return latents_one_by_one(self, files)
         return self._in_groups(files, lambda latents: list(zip(latents, self._y_hats(latents), strict=True)))
 
     def _in_groups(
