@@ -147,8 +147,33 @@ def test_images_of_few_colours_are_no_photographs(lake: NDArray[np.uint8]) -> No
     assert auto.look(gray).is_photograph
 
 
-def test_a_tiny_image_is_always_compared_with_jpeg(
-    fast: Codec, lake: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+def test_a_small_image_is_tried_whole_whatever_the_samples_say(fast: Codec, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of some gradients cost ten times what all of it does."""
+    monkeypatch.setattr(auto, "look", lambda _: auto.Look(bpp=10, flat=0, steep=0))
+    row, column = np.indices((320, 240))
+    share = ((column + 0.3 * row) / 30 % 1)[..., None]
+    large = np.round(np.array([20, 230, 60]) + share * np.array([200, -150, 90])).astype(np.uint8)
+    small = np.ascontiguousarray(large[:150, :200])
+    assert len(fast.encode(small, 60)) <= _webp_bytes(small, 6) + 64 < len(fast.encode(small, 60, mode="neural"))
+    assert fast.encode(large, 60) == fast.encode(large, 60, mode="neural")
+
+
+@pytest.mark.parametrize("size", [(100, 150), (250, 250)])
+def test_a_small_image_that_was_a_jpeg_is_kept_as_it_is(
+    fast: Codec, lake: NDArray[np.uint8], size: tuple[int, int]
+) -> None:
+    """JPEG codes its own blocks again for next to nothing; nothing else comes near."""
+    out = BytesIO()
+    Image.fromarray(lake[: size[0], : size[1]]).save(out, "JPEG", quality=40)
+    pixels = np.asarray(Image.open(BytesIO(out.getvalue())))
+    data = fast.encode(pixels, 80)
+    assert np.array_equal(fast.decode(data, as_array=True), pixels)
+    assert not vaecodec.inspect(fast.encode(lake[: size[0], : size[1]], 80)).lossless
+
+
+@pytest.mark.parametrize("size", [(100, 150), (200, 300)])
+def test_a_small_image_is_always_compared_with_jpeg(
+    fast: Codec, lake: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
 ) -> None:
     judged: list[int] = []
 
@@ -157,10 +182,10 @@ def test_a_tiny_image_is_always_compared_with_jpeg(
         return False
 
     monkeypatch.setattr(auto, "keeps_up_with_jpeg", keeps_up)
-    tiny = np.ascontiguousarray(lake[:100, :150])
-    assert vaecodec.inspect(fast.encode(tiny, 60)).lossless
-    assert judged == [len(fast.encode(tiny, 60, mode="neural"))]
-    glass = np.dstack([tiny, np.arange(15_000, dtype=np.uint32).reshape(100, 150).astype(np.uint8)])
+    small = np.ascontiguousarray(lake[: size[0], : size[1]])
+    assert vaecodec.inspect(fast.encode(small, 60)).lossless
+    assert judged == [len(fast.encode(small, 60, mode="neural"))]
+    glass = np.dstack([small, np.arange(size[0] * size[1], dtype=np.uint32).reshape(size).astype(np.uint8)])
     fast.encode(glass, 60)
     assert judged[1] < len(fast.encode(glass, 60, mode="neural")) - 100  # a JPEG has no transparency
     assert not vaecodec.inspect(fast.encode(lake, 60)).lossless

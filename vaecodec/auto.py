@@ -63,9 +63,15 @@ JPEG_SHARE, JPEG_TABLES = 1.05, 300
 """What a JPEG may be larger whose Huffman tables are not optimized: Pillow fails to do that for noise."""
 FEW_COLOURS = 256
 """So many colours or fewer in all blocks of the look are those of a palette; photographs have more, unless gray."""
+SMALL = 1 << 16
+"""Pixels of an image that is looked at whole, and always compared with JPEG: samples of it say too little, and decoding
+it takes some milliseconds."""
 TINY = 1 << 14
-"""Pixels of an image that is always compared with JPEG, and with JPEG alone unless it is a graphic: figures of
-photographs of 512 x 512 say little about it (a thumbnail is all detail), and decoding it takes milliseconds."""
+"""Pixels of an image that is compared with JPEG alone unless it is a graphic: figures of photographs of 512 x 512 say
+little about it, a thumbnail is all detail."""
+QUICK_METHOD, QUICK_EFFORT = 1, 20
+QUICK_EXCESS = 1.5
+"""What lossless WebP of so little effort is larger at most, even for gradients."""
 JPEG_MAX_SIDE = 65_500
 """libjpeg's limit."""
 
@@ -106,9 +112,14 @@ def look(rgb: Pixels) -> Look:
     if height > 1:
         tops = np.array(_places(height - 2, min(height - 1, SAMPLE_ROWS)))
         flat = max(flat, _share_equal(_planes(rgb[tops]), _planes(rgb[tops + 1])))
-    blocks, out = _sample(rgb), BytesIO()
-    Image.fromarray(blocks).save(out, "WEBP", lossless=True, exact=True, method=0, quality=0)
-    return Look(8 * out.getbuffer().nbytes / (blocks.shape[0] * blocks.shape[1]), flat, steep, _has_palette(blocks))
+    blocks = _sample(rgb)
+    return Look(_lossless_bpp(blocks, method=0, effort=0), flat, steep, _has_palette(blocks))
+
+
+def _lossless_bpp(pixels: Pixels, *, method: int, effort: int) -> float:
+    image, out = Image.fromarray(pixels), BytesIO()
+    image.save(out, "WEBP", lossless=True, exact=True, method=method, quality=effort)
+    return 8 * out.getbuffer().nbytes / (image.width * image.height)
 
 
 def _planes(rows: Pixels) -> Pixels:
@@ -162,19 +173,29 @@ def choose(
     """
     seen = look(source.picture.rgb)
     bpp, outliers = _cost(data)
-    if seen.suits_lossless(bpp):
+    if _suits_lossless(source, seen, bpp):
         candidate = lossless.encode(source, max_memory=max_memory, limit=len(data))
         if len(candidate) <= len(data):
             return candidate
-    picture = source.picture
     is_usual = bpp <= at_level(PHOTO_BPP, level) and outliers <= PHOTO_OUTLIERS
-    is_tiny = picture.width * picture.height <= TINY
-    if seen.is_photograph and is_usual and not is_tiny:
+    is_sound = seen.is_photograph and is_usual
+    if is_sound and not _is_within(source, SMALL):
         return data
     decoded, size = decode(data), _bytes_of_pixels(data)
-    is_thumbnail = is_tiny and not seen.is_graphic
-    judge = partial(keeps_up_with_jpeg, source) if is_thumbnail else partial(is_good, source, level)
+    is_thumbnail = _is_within(source, TINY) and not seen.is_graphic
+    judge = partial(keeps_up_with_jpeg, source) if is_sound or is_thumbnail else partial(is_good, source, level)
     return data if judge(decoded, size) else lossless.encode(source, max_memory=max_memory)  # now with all effort
+
+
+def _is_within(source: Source, pixels: int) -> bool:
+    return source.picture.width * source.picture.height <= pixels
+
+
+def _suits_lossless(source: Source, seen: Look, bpp: float) -> bool:
+    """Whether a lossless file may be about as small as a neural one of so many bits per pixel."""
+    if seen.suits_lossless(bpp) or not _is_within(source, SMALL):
+        return seen.suits_lossless(bpp)
+    return _lossless_bpp(colours(source), method=QUICK_METHOD, effort=QUICK_EFFORT) < QUICK_EXCESS * bpp
 
 
 def choose_for_target(
@@ -205,7 +226,7 @@ def choose_for_target(
         if target_bytes is None or len(candidate) <= target_bytes:
             return candidate
         raise
-    if target_bytes is None and seen.suits_lossless(_cost(data)[0]):
+    if target_bytes is None and _suits_lossless(source, seen, _cost(data)[0]):
         return min(encode(limit=len(data)), data, key=len)
     return data
 
