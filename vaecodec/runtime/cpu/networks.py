@@ -53,7 +53,7 @@ NARROW_PRODUCT, CONTEXT_PRODUCT = 3.0, 3.0
 """The largest gated products in g_s and in the context that bfloat16 is trusted with. Where they are larger, as on text
 and patterns, the networks make much of little: rounding changed pixels by 4 to 255 levels there, and by 3 at most
 elsewhere (`python -m checks hostile` measures it). So beyond the first a part of the image is decoded again in float32,
-beyond the second the whole is coded in it. Hardly a photograph gets there: of 128 held-out ones none to the second."""
+beyond the second the whole is coded in it. Most photographs stay below both."""
 
 
 class Networks:
