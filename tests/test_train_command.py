@@ -174,7 +174,7 @@ def test_a_diverging_run_ends_with_a_reason(photos: Path, tmp_path: Path, monkey
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        (("--config", "huge"), "one of tiny, fast, base, wide, large"),
+        (("--config", "huge"), "one of tiny, fast, base, large"),
         (("--crop", "100"), "a positive multiple of 64"),
         (("--muon-lr", "0"), "above 0"),
         (("--resume", "--init", str(SAMPLES)), "cannot be combined"),

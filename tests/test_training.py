@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +24,6 @@ from vaecodec.training.crops import Sampler
 from vaecodec.training.data import Corpus, load_corpus
 from vaecodec.training.evaluate import centre_crop, evaluate
 from vaecodec.training.export_run import export_run
-from vaecodec.training.growth import is_wider
-from vaecodec.training.initialize import initialize
 from vaecodec.training.loop import MAX_BAD_STEPS, Trainer
 from vaecodec.training.loss import (
     MS_SSIM_WEIGHT,
@@ -245,43 +242,6 @@ def test_every_parameter_learns(corpus: Corpus) -> None:
     balanced_loss(forward_terms(network, x, t), t).backward()  # type: ignore[no-untyped-call]
     still = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
     assert still == []
-
-
-# Growth
-
-
-def test_a_grown_network_begins_as_what_it_was(corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same pixels of the same integers; the new channels carry what the old ones left out."""
-    old = CONFIGS["tiny"]
-    monkeypatch.setitem(CONFIGS, "tiny-wide", replace(old, name="tiny-wide", M=24))
-    torch.manual_seed(1)
-    before = CodecNetwork(old)
-    initialize(before, Sampler(corpus, 64, torch.Generator().manual_seed(1)).batch(16).float() / 255)
-    with torch.no_grad():
-        for parameter in (*before.context.parameters(), *before.h_scale.parameters()):
-            parameter.add_(0.02 * torch.randn_like(parameter))
-    trainer = Trainer(Settings(config="tiny-wide", crop=64, batch=4, bf16=False), corpus, tmp_path)
-    trainer.start_from(before.state_dict(), config="tiny")
-    after, kept = trainer.network, torch.arange(24).view(4, 6)[:, :4].flatten()
-    x = Sampler(corpus, 64, torch.Generator().manual_seed(9)).batch(8).float() / 255
-    t = torch.linspace(0, 1, 8)
-    with torch.no_grad():
-        terms, grown = (forward_terms(each, x, t, rounded_rate=True) for each in (before, after))
-        y, wide = before.analyse(x, t)[0], after.analyse(x, t)[0]
-    assert torch.allclose(wide[:, kept], y, atol=1e-5)
-    assert torch.allclose(grown.mse, terms.mse, rtol=1e-4)
-    assert (grown.bpp_y - terms.bpp_y < 0.2 * terms.bpp_y).all()
-    new = wide[-1, [n for n in range(24) if n not in kept]] * after.log_gain(t)[-1].exp().mean()
-    assert 0.1 < new.std().item() < 2.5  # in steps of quantization: it will be heard
-
-
-def test_only_wider_networks_grow(corpus: Corpus, tmp_path: Path) -> None:
-    trainer = Trainer(Settings(config="tiny", crop=64, batch=4), corpus, tmp_path)
-    with pytest.raises(WeightsError, match="config fast don't fit config tiny"):
-        trainer.start_from(CodecNetwork(CONFIGS["fast"]).state_dict(), config="fast")
-    assert is_wider(CONFIGS["wide"], CONFIGS["base"])
-    assert not is_wider(CONFIGS["base"], CONFIGS["wide"])
-    assert not is_wider(CONFIGS["large"], CONFIGS["base"])
 
 
 # Runs

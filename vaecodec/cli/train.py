@@ -17,7 +17,7 @@ from vaecodec.cli.exits import EXPECTED, Exit, Fatal
 from vaecodec.cli.help import Command, RareOption
 from vaecodec.cli.progress import bar
 from vaecodec.cli.startup import require_pytorch
-from vaecodec.errors import InputError, VaecodecError, WeightsError
+from vaecodec.errors import InputError, VaecodecError
 
 if TYPE_CHECKING:
     import torch
@@ -70,9 +70,7 @@ def _settings_options(command: _Command) -> _Command:
 
 @click.command(cls=Command)
 @click.argument("folder", metavar="DIR", type=FOLDER)
-@click.option(
-    "--config", metavar="NAME", help="Size of the network: fast, base (default), wide or large; tiny for tests."
-)
+@click.option("--config", metavar="NAME", help="Size of the network: fast, base (default) or large; tiny for tests.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder of the run; runs/CONFIG.")
 @click.option("--resume", is_flag=True, help="Go on from the run's checkpoint; its settings hold unless given anew.")
 @click.option(
@@ -205,11 +203,10 @@ def _make_trainer(
             log.rewind(run, trainer.steps_done)
     elif init is not None:
         source = read_weights(init)
-        try:
-            trainer.start_from(source.weights, source.history, config=source.config)
-        except WeightsError as error:
-            message = f"--init {init}: {error}."
-            raise click.UsageError(message) from error
+        if source.config != settings.config:
+            message = f"--init {init} is of config {source.config}, not {settings.config}."
+            raise click.UsageError(message)
+        trainer.start_from(source.weights, source.history)
     return trainer
 
 

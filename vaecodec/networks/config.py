@@ -63,7 +63,6 @@ CONFIGS = {
         ModelConfig("tiny", C=16, blocks_a=1, blocks_s=1, M=16, N=8, P=16, H1=16, H2=8),
         ModelConfig("fast", C=128, blocks_a=2, blocks_s=3, M=192, N=64, P=96, ffn=1, blocks_context=1),
         ModelConfig("base", C=128, blocks_a=4, blocks_s=6, M=256, N=64, P=128),
-        ModelConfig("wide", C=128, blocks_a=4, blocks_s=6, M=384, N=64, P=128),
         ModelConfig("large", C=192, blocks_a=5, blocks_s=9, M=320, N=96, P=256),
     )
 }

@@ -22,7 +22,7 @@ from vaecodec.networks.network import CodecNetwork
 _INDEX_PER_UNIT = 4.0  # of the last layer of h_scale, see intnet.fixedpoint
 
 
-def principal_components(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
+def _principal_components(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """values [n, d] -> the `count` leading components [count, d] and their standard deviations [count]."""
     second_moment = values.T @ values / len(values)
     variances, vectors = torch.linalg.eigh(second_moment.double())
@@ -50,23 +50,17 @@ def _set(conv: nn.Conv2d, matrix: Tensor) -> None:
         conv.bias.zero_()
 
 
-def index_bias(scales: Tensor) -> Tensor:
-    """What the last bias of h_scale must be for these standard deviations of r."""
-    index = (torch.log(scales.clamp_min(SCALE_MIN) / SCALE_MIN) / LOG_STEP).clamp(2, 60)
-    return index / _INDEX_PER_UNIT
-
-
 @torch.no_grad()
 def initialize(network: CodecNetwork, x: Tensor) -> None:
     """Set the linear parts of `network` from sample images x [B, 3, H, W] in 0..1."""
     config = network.config
     patches = F.pixel_unshuffle(x - 0.5, PATCH)
-    stem, _ = principal_components(_as_rows(patches), config.C)
+    stem, _ = _principal_components(_as_rows(patches), config.C)
     _set(network.g_a.stem, stem)
     _set(network.g_s.head, stem.T)
 
     cells = F.pixel_unshuffle(F.conv2d(patches, stem[:, :, None, None]), 2)
-    down, deviations = principal_components(_as_rows(cells), config.M)
+    down, deviations = _principal_components(_as_rows(cells), config.M)
     # Spread over the four channel groups of the context, so that each holds strong and weak components.
     order = torch.arange(config.M).view(-1, 4).T.reshape(-1)
     down, deviations = down[order], deviations[order]
@@ -75,5 +69,6 @@ def initialize(network: CodecNetwork, x: Tensor) -> None:
 
     gains = torch.tensor([_optimal_gain(_anchor_lambda(anchor)) for anchor in range(ANCHORS)])
     network.log_gain.anchors.copy_(gains.log()[:, None].expand(ANCHORS, config.M))
-    bias = index_bias(gains[:, None] * deviations[None])
-    network.h_scale.typed_layers()[-1].bias.anchors.copy_(bias.repeat_interleave(4, 1))
+    scales = (gains[:, None] * deviations[None]).clamp_min(SCALE_MIN)
+    index = (torch.log(scales / SCALE_MIN) / LOG_STEP).clamp(2, 60)
+    network.h_scale.typed_layers()[-1].bias.anchors.copy_((index / _INDEX_PER_UNIT).repeat_interleave(4, 1))

@@ -17,7 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from vaecodec.errors import DivergedError, InputError, WeightsError
 from vaecodec.levels import LEVELS, MAX_LEVEL
-from vaecodec.networks.config import CONFIGS, ModelConfig
+from vaecodec.networks.config import CONFIGS
 from vaecodec.networks.denoising import DenoisingNetwork
 from vaecodec.networks.network import CodecNetwork
 from vaecodec.training import log
@@ -27,7 +27,6 @@ from vaecodec.training.data import Corpus
 from vaecodec.training.denoising import DenoisingObjective, evaluate_denoising
 from vaecodec.training.distributed import Peers
 from vaecodec.training.evaluate import Point, evaluate
-from vaecodec.training.growth import grown, is_wider
 from vaecodec.training.initialize import initialize
 from vaecodec.training.loss import Objective
 from vaecodec.training.muon import Muon, split_parameters
@@ -177,30 +176,17 @@ class Trainer:
             return evaluate_denoising(self.ema, images)
         return evaluate(self.ema, images)
 
-    def start_from(
-        self, weights: Mapping[str, Tensor], history: list[dict[str, Any]] | None = None, *, config: str | None = None
-    ) -> None:
+    def start_from(self, weights: Mapping[str, Tensor], history: list[dict[str, Any]] | None = None) -> None:
         """Begin with these weights, for both network and EMA; optimizers and schedule start afresh.
 
-        `history`: the record of the run that the weights come from. config: theirs, if not the trainer's: the network
-        grows, see `growth`. Raises WeightsError where one is not the other with more channels of y.
+        `history`: the record of the run that the weights come from.
         """
-        weights = self._grown(weights, CONFIGS[config or self.settings.config])
         if isinstance(self.network, DenoisingNetwork):
             self.network.start_from_model(weights)
         else:
             self.network.load_state_dict(weights)
         self.ema.load_state_dict(self.network.state_dict())
         self.history = list(history or [])
-
-    def _grown(self, weights: Mapping[str, Tensor], old: ModelConfig) -> Mapping[str, Tensor]:
-        new = CONFIGS[self.settings.config]
-        if old == new:
-            return weights
-        if self.settings.denoise or not is_wider(new, old):
-            message = f"weights of config {old.name} don't fit config {new.name}"
-            raise WeightsError(message)
-        return grown(weights, old, new, self.sampler.batch(64).cpu().float() / 255)
 
     def note_start(self) -> None:
         """Record this process in the run's history: the hardware, for the model card."""
