@@ -406,6 +406,20 @@ def latents_denoising() -> str:
     )
 
 
+def latents_denoising_effort() -> str:
+    """What refinement adds to the denoising encoder."""
+    record = load(RESULTS / "latents" / "denoising-effort.json")
+    if not record:
+        return _missing("python -m bench latents denoising-effort PHOTOS")
+    options, summary = record["options"], record["summary"]
+    best, saved = summary["plain_best"], summary["fewer_bytes"]
+    return (
+        f"On {options['photos']} Kodak photographs with noise ({options['noise']}), at the {best['psnr']:.1f} dB that "
+        f"plain coding reaches with {best['bpp']:.2f} bpp: {saved['denoise']:.0f} % fewer bytes by one pass of the "
+        f"denoising encoder, {saved['refined']:.0f} % by `--effort {options['effort']}`; {_where(record)}."
+    )
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
     function.__name__: function
     for function in (
@@ -427,6 +441,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
         latents_anomalies,
         latents_morphs,
         latents_denoising,
+        latents_denoising_effort,
     )
 }
 

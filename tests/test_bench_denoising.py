@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from bench.latents.denoising import NOISES, Noise, Row, summary
+from bench.latents.denoising_effort import summary as effort_summary
 
 
 @pytest.mark.parametrize("noise", NOISES, ids=lambda noise: noise.kind)
@@ -37,3 +38,20 @@ def test_savings_are_unknown_where_the_psnr_is_not_reached() -> None:
     assert summary({"plain": plain, "denoise": ours})["fewer_bytes"] is None
     cheapest = _curve((0.25, 29), (0.5, 30))
     assert summary({"plain": plain, "denoise": cheapest})["fewer_bytes"] == pytest.approx(50)
+
+
+def test_a_refined_curve_is_compared_at_the_best_point_of_plain_coding() -> None:
+    points = {
+        "plain": [(0.1, 26.0), (0.4, 28.0), (0.8, 27.0)],
+        "denoise": [(0.1, 26.0), (0.2, 28.0)],
+        "refined": [(0.1, 27.0), (0.3, 29.0)],
+    }
+    rows = [
+        {"way": way, "setting": 0, "bpp": bpp, "psnr": quality}
+        for way, curve in points.items()
+        for bpp, quality in curve
+    ]
+    result = effort_summary(rows)
+    assert result["plain_best"] == {"bpp": 0.4, "psnr": 28.0}
+    assert result["fewer_bytes"]["denoise"] == pytest.approx(50)
+    assert result["fewer_bytes"]["refined"] == pytest.approx(100 * (1 - (0.1 * 0.3) ** 0.5 / 0.4))

@@ -45,7 +45,7 @@ def encode(
     targets = {"target_bytes": target_bytes, "target_psnr": target_psnr, "target_bpp": target_bpp}
     chosen = chosen_mode(mode, lossless=lossless, targets=targets)
     if denoise is not None:
-        check_denoise(denoise, chosen, target_psnr, effort)
+        check_denoise(denoise, chosen, target_psnr)
     if chosen == "lossless":
         return _encode_lossless(image, strip, verify, max_memory)
     from vaecodec.codec import shared_codec

@@ -25,7 +25,7 @@ from vaecodec.entropy.coding import CodedLatents, Latents, encode_latents
 from vaecodec.errors import CodingError, FormatError, InputError, VaecodecError
 from vaecodec.image_latents import ImageLatents, checked_index, header_of, integers_of, is_file
 from vaecodec.intnet.layers import scale_index
-from vaecodec.levels import DEFAULT_QUALITY, check_level, quality_to_level
+from vaecodec.levels import DEFAULT_QUALITY, MAX_LEVEL, check_level, quality_to_level
 from vaecodec.modes import Mode, chosen_mode, one_target
 from vaecodec.networks.config import LATENT_MAX
 from vaecodec.picture_file import (
@@ -52,7 +52,7 @@ from vaecodec.runtime.engines import Engines
 from vaecodec.runtime.interface import LoadedModel, Pipeline
 from vaecodec.runtime.memory import Memory, bytes_per_pixel
 from vaecodec.runtime.windows import Window, padded_size
-from vaecodec.searching import Encoded, Refine, encode_to
+from vaecodec.searching import Encoded, Refine, decoded, encode_to
 from vaecodec.targets import Goal, bytes_of_bpp
 from vaecodec.verification import check_file, check_y_hat, is_debugging
 from vaecodec.weights.manifest import DEFAULT_MODEL
@@ -162,7 +162,8 @@ class Codec:
         XMP out. verify=True decodes the finished file and compares (see `vaecodec.verification`). effort 1..9: up to 4
         one pass of the encoder; above it the integers are refined for this image in 12 to 90 passes, and `progress` is
         told of each (see `vaecodec.refine`). denoise: the standard deviation of the noise to take away, in shades of
-        255 up to 64, or "auto" to estimate it; noise costs no bits then, for a model with a denoising encoder ("base").
+        255 up to 64, or "auto" to estimate it; noise costs no bits then, for a model with a denoising encoder ("base");
+        refined integers come closer to what that makes of the image at the best level.
         Raises InputError; TargetError for a target out of reach; CodingError where mode "neural" or the comparison
         fails; BackendError for a refinement without PyTorch.
         """
@@ -177,10 +178,10 @@ class Codec:
         level = quality_to_level(quality) if level is None else check_level(level)
         sigma = None
         if denoise is not None:
-            check_denoise(denoise, mode, target_psnr, effort)
+            check_denoise(denoise, mode, target_psnr)
             sigma = strength_of(denoise, source.picture.rgb)
         if sigma is not None:
-            data, latents = self._encode_denoised(source, level, target_bytes, sigma)
+            data, latents = self._encode_denoised(source, level, target_bytes, sigma, refine)
         elif mode == "lossless":
             data = lossless_codec.encode(source, max_memory=self.max_memory)
         elif has_target and mode == "auto":
@@ -318,15 +319,24 @@ class Codec:
         return data, encoded.latents
 
     def _encode_denoised(
-        self, source: Source, level: int, target_bytes: int | None, sigma: float
+        self, source: Source, level: int, target_bytes: int | None, sigma: float, refine: Refine | None
     ) -> tuple[bytes, Latents | None]:
         """The neural file of a noisy image without its noise, and the integers that went into it, if no target did."""
         pipeline = self._engines.denoising(sigma).pipeline(self.max_memory)
+        if refine is not None:
+            refine = partial(_towards, refine, self._without_noise(source, pipeline))
         if target_bytes is not None:
-            return encode_to(Goal.of_bytes(target_bytes), source, pipeline, partial(self._pack, source)), None
-        quantized = pipeline.quantize([source.picture.rgb], level)
-        [coded] = pipeline.encode(quantized)
-        return self._pack(source, coded, level), quantized.latents_of(0)
+            goal = Goal.of_bytes(target_bytes)
+            return encode_to(goal, source, pipeline, partial(self._pack, source), refine), None
+        latents, coded = _one_pass(pipeline, source, level)
+        if refine is not None:
+            latents, coded = refine(source, latents, 1.0)
+        return self._pack(source, coded, level), latents
+
+    def _without_noise(self, source: Source, pipeline: Pipeline) -> Source:
+        """What comes back of a noisy image at the best level: refinement must not come closer to the noise."""
+        pixels = decoded(pipeline, source, *_one_pass(pipeline, source, MAX_LEVEL))
+        return replace(source, picture=replace(source.picture, rgb=pixels))
 
     def _decoder(self, source: Source) -> Callable[[bytes], NDArray[np.uint8]]:
         """Decodes the files of one image, however large it is."""
@@ -576,6 +586,17 @@ class Codec:
     def _read_item(self, number: int, data: Data, max_pixels: int | None) -> Item:
         """All that can be checked of a file before it is decoded; loads the model that it needs."""
         return read_item(number, read_data(data), max_pixels, self._engines.of)
+
+
+def _one_pass(pipeline: Pipeline, source: Source, level: int) -> tuple[Latents, CodedLatents]:
+    quantized = pipeline.quantize([source.picture.rgb], level)
+    [coded] = pipeline.encode(quantized)
+    return quantized.latents_of(0), coded
+
+
+def _towards(refine: Refine, aim: Source, _: Source, latents: Latents, balance: float) -> tuple[Latents, CodedLatents]:
+    """A refinement whose distortion is that from another image than the one which was encoded."""
+    return refine(aim, latents, balance)
 
 
 @lru_cache(maxsize=4)

@@ -12,7 +12,6 @@ from vaecodec.errors import InputError
 from vaecodec.modes import Mode
 from vaecodec.networks.config import NOISE_MAX
 from vaecodec.noise import estimate_noise
-from vaecodec.refine import DEFAULT_EFFORT
 
 Denoise = float | Literal["auto"]
 
@@ -22,7 +21,7 @@ NOISE_STEP = 0.5
 """Estimates are rounded to it: an encoder is kept for each strength."""
 
 
-def check_denoise(denoise: object, mode: Mode, target_psnr: float | None, effort: int) -> None:
+def check_denoise(denoise: object, mode: Mode, target_psnr: float | None) -> None:
     """Raise InputError for a strength that is none, and for what makes no sense with it."""
     if denoise != "auto" and not 0 < check_real("denoise", denoise) <= NOISE_MAX:
         message = f"denoise is {denoise}; it must be 'auto' or above 0, at most {NOISE_MAX:g} shades of 255"
@@ -30,7 +29,6 @@ def check_denoise(denoise: object, mode: Mode, target_psnr: float | None, effort
     reasons = {
         "lossless": mode == "lossless",
         "target_psnr": target_psnr is not None,  # the noisy image is no reference
-        f"effort above {DEFAULT_EFFORT}": effort > DEFAULT_EFFORT,  # a refined file comes closer to the noise
     }
     contradictions = [name for name, is_asked in reasons.items() if is_asked]
     if contradictions:

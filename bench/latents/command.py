@@ -12,6 +12,7 @@ COMMANDS = {
     "anomalies": "bench.latents.anomalies:main",
     "index": "bench.latents.indexing:main",
     "denoising": "bench.latents.denoising:main",
+    "denoising-effort": "bench.latents.denoising_effort:main",
     "denoised-crops": "bench.latents.denoised_crops:main",
 }
 
@@ -26,5 +27,6 @@ def main() -> None:
     python -m bench latents morphs PHOTOS           what a mean of latents keeps of two photographs
     python -m bench latents anomalies TEXTURES      defects on textures, or on a folder laid out as MVTec AD
     python -m bench latents denoising PHOTOS        bytes and PSNR of noisy photographs, beside BM3D and AVIF
+    python -m bench latents denoising-effort PHOTOS what refinement adds to that
     python -m bench latents denoised-crops PHOTO    what becomes of a noisy crop, to look at
     """

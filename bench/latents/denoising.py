@@ -180,12 +180,13 @@ def summary(curves: dict[str, list[Row]]) -> Row:
     others = [way for way in curves if way != "denoise"]
     return {
         "plain_best": {"bpp": best["bpp"], "psnr": best["psnr"]},
-        "fewer_bytes": _fewer_bytes(ours, best),
+        "fewer_bytes": fewer_bytes(ours, best),
         "db_against": {way: _db_against(ours, curves[way]) for way in others},
     }
 
 
-def _fewer_bytes(curve: list[Row], point: Row) -> float | None:
+def fewer_bytes(curve: list[Row], point: Row) -> float | None:
+    """Percent of the bytes of a point that a curve saves at its PSNR; None where it does not get there."""
     rates, qualities = _rates_and_qualities(curve)
     top = int(np.argmax(qualities)) + 1
     if not qualities[0] <= point["psnr"] <= qualities[top - 1]:

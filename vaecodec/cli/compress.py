@@ -29,7 +29,7 @@ from vaecodec.cli.sources import Selection, photo_suffixes
 from vaecodec.cli.startup import codec_maker, limit_threads, may_skip_numba, resume_collector, spare_blas
 from vaecodec.cli.table import Table
 from vaecodec.cli.target import LOSSLESS, Target
-from vaecodec.refine import DEFAULT_EFFORT, PASSES, Progress, passes_of
+from vaecodec.refine import PASSES, Progress, passes_of
 from vaecodec.weights.manifest import DENOISING_MODEL, denoiser_of
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def compress(
         # What --verify allows was measured with shipped models: own ones have the comparison after writing alone.
         target = dataclasses.replace(target, verify=target.verify or isinstance(model, str))
     if target.denoise is not None:
-        model = _denoising_model(model, effort, options=click.get_current_context().params)
+        model = _denoising_model(model, options=click.get_current_context().params)
     selection.say_left_alone(console)
     own_weights = model if isinstance(model, Path) else None
     check = check_vaec(
@@ -139,11 +139,8 @@ def compress(
     finish(results, console, report.compress_summary(results), can_resume=placement.can_resume)
 
 
-def _denoising_model(model: str | Path, effort: int, *, options: Mapping[str, object]) -> str | Path:
+def _denoising_model(model: str | Path, *, options: Mapping[str, object]) -> str | Path:
     """The model of --denoise: the one that is named, if it can. Raises UsageError."""
-    if effort > DEFAULT_EFFORT:
-        message = f"--denoise and --effort {effort} cannot be combined: a refined file comes closer to the noise."
-        raise click.UsageError(message)
     if options["model"] is None and options["tune"] is None:
         return DENOISING_MODEL
     try:
