@@ -25,6 +25,7 @@ from bench.__main__ import main
 from bench.codecs import CodecError, make
 from bench.codecs.pillow import Jpeg
 from bench.rd import runs as rd
+from bench.rd.plot import styles
 from bench.rd.report import common_images, has_metric, trouble_lines
 from bench.records import ROOT
 from tests.conftest import running
@@ -280,3 +281,12 @@ def test_every_command_explains_itself() -> None:
     for name in ("rd", "speed", "setup-compressai", "kodak"):
         result = CliRunner().invoke(main, [name, "--help"], catch_exceptions=False)
         assert result.exit_code == 0, result.output
+
+
+def test_no_two_codecs_are_drawn_alike() -> None:
+    """And the efforts of a model have its colour."""
+    own = [f"vaecodec:{model}{effort}" for model in ("base", "base-perceptual", "fast") for effort in ("", "@6", "@9")]
+    drawn = styles([*own, *(f"other-{number}" for number in range(15))])
+    assert len({str(style) for style in drawn.values()}) == len(drawn) == 24
+    assert drawn["vaecodec:base"]["color"] == drawn["vaecodec:base@9"]["color"] != drawn["vaecodec:fast"]["color"]
+    assert drawn["vaecodec:base"]["linestyle"] == "-"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,9 +28,10 @@ DASHES: tuple[tuple[int, tuple[int, ...]], ...] = tuple(
 def plot_rd(summary: Record, titles: Mapping[str, str], metric: str, stem: Path) -> list[Path]:
     """Draw the mean curves (solid) and, on Kodak, published ones (dashed) into STEM.png and STEM.svg."""
     with figure(stem) as (axes, written):
-        for (name, points), colour in coloured(summary["curves"][metric]):
-            own = name.startswith("vaecodec")
-            draw(axes, points, label=titles[name], color=colour, linewidth=2.4 if own else 1.4, marker="o")
+        shown = summary["curves"][metric]
+        for name, style in styles(shown).items():
+            width = 2.4 if is_own(name) else 1.4
+            draw(axes, shown[name], label=titles[name], linewidth=width, marker="o", **style)
         if summary["dataset"] == "kodak":
             for published, dashes in zip(curves(metric), DASHES, strict=False):
                 draw(axes, published.points, label=published.title, color=PUBLISHED, linewidth=1.1, linestyle=dashes)
@@ -47,10 +48,32 @@ def draw(axes: Axes, points: Sequence[Point], **style: object) -> None:
         axes.plot(*zip(*inside, strict=True), markersize=3, **style)  # type: ignore[arg-type]
 
 
-def coloured(named: Mapping[str, Sequence[Point]]) -> Iterator[tuple[tuple[str, Sequence[Point]], str]]:
-    own, others = iter(OWN * 3), iter(OTHERS * 3)
-    for name, points in named.items():
-        yield (name, points), next(own if name.startswith("vaecodec") else others)
+def is_own(name: str) -> bool:
+    return name.startswith("vaecodec")
+
+
+Style = dict[str, object]
+
+
+def styles(names: Iterable[str]) -> dict[str, Style]:
+    """Colour and dashes of each codec, no two alike: the efforts of a model have one colour."""
+    names = list(names)
+    models = list(dict.fromkeys(name.partition("@")[0] for name in names if is_own(name)))
+    others = [name for name in names if not is_own(name)]
+    result = {}
+    for name in names:
+        if is_own(name):
+            model, _, effort = name.partition("@")
+            place = models.index(model)
+            result[name] = _style(OWN, place, place // len(OWN) + (int(effort or 4) - 4))
+        else:
+            place = others.index(name)
+            result[name] = _style(OTHERS, place, place // len(OTHERS))
+    return result
+
+
+def _style(colours: Sequence[str], place: int, dashes: int) -> Style:
+    return {"color": colours[place % len(colours)], "linestyle": DASHES[dashes - 1] if dashes else "-"}
 
 
 def plot_time(bd_rates: Mapping[str, float], seconds: Mapping[str, Mapping[str, float]], stem: Path) -> list[Path]:
@@ -59,8 +82,8 @@ def plot_time(bd_rates: Mapping[str, float], seconds: Mapping[str, Mapping[str, 
     `seconds`: codec -> {"encode": s/MP, "decode": s/MP}; codecs without a BD-rate or a time are not drawn.
     """
     with figure(stem) as (axes, written):
-        both = {name: [(0.0, 0.0)] for name in bd_rates if name in seconds}
-        for (name, _), colour in coloured(both):
+        for name, style in styles(name for name in bd_rates if name in seconds).items():
+            colour = style["color"]
             encode, decode = seconds[name]["encode"], seconds[name]["decode"]
             height = bd_rates[name]
             axes.plot([encode, decode], [height, height], color=colour, linewidth=1, alpha=0.5)
