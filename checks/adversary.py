@@ -175,7 +175,12 @@ def table(attacks: Sequence[Attack]) -> list[str]:
 @click.option("--steps", default=STEPS, show_default=True, type=click.IntRange(1))
 @click.option("--starts", default=2, show_default=True, type=click.IntRange(1), help="For each part of the networks.")
 @click.option("--side", default=128, show_default=True, type=click.IntRange(ALIGNMENT), help="A multiple of 64.")
-@click.option("--out", type=click.Path(path_type=Path), default=RESULTS / "adversary.json", show_default=True)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=RESULTS / "adversary.json",
+    show_default="bench/results/adversary.json",
+)
 def main(models: tuple[str, ...], steps: int, starts: int, side: int, out: Path) -> None:
     """Look for images on which the networks diverge; exit code 1 when one breaks a bound or a file."""
     attacks = []
