@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -102,6 +103,9 @@ def as_record(runs: list[Run]) -> Record:
 @click.option("--report", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures here, as JSON.")
 def main(targets: tuple[str, ...], seconds: int, jobs: int, out: Path, report: Path | None) -> None:
     """Fuzz everything that reads hostile bytes. Exit code 1 when anything was found."""
+    if find_spec("atheris") is None:
+        message = "the fuzzer needs atheris: pip install '.[fuzz]'"
+        raise click.ClickException(message)
     runs = []
     for run in fuzz_all(targets or NAMES, seconds, jobs, out):
         runs.append(run)
