@@ -193,9 +193,10 @@ def _is_within(source: Source, pixels: int) -> bool:
 
 def _suits_lossless(source: Source, seen: Look, bpp: float) -> bool:
     """Whether a lossless file may be about as small as a neural one of so many bits per pixel."""
-    if seen.suits_lossless(bpp) or not _is_within(source, SMALL):
-        return seen.suits_lossless(bpp)
-    return _lossless_bpp(colours(source), method=QUICK_METHOD, effort=QUICK_EFFORT) < QUICK_EXCESS * bpp
+    if seen.suits_lossless(bpp):
+        return True
+    quick = partial(_lossless_bpp, colours(source), method=QUICK_METHOD, effort=QUICK_EFFORT)
+    return _is_within(source, SMALL) and quick() < QUICK_EXCESS * bpp
 
 
 def choose_for_target(

@@ -52,7 +52,7 @@ from vaecodec.runtime.engines import Engines
 from vaecodec.runtime.interface import LoadedModel, Pipeline
 from vaecodec.runtime.memory import Memory, bytes_per_pixel
 from vaecodec.runtime.windows import Window, padded_size
-from vaecodec.searching import Encoded, Refine, decoded, encode_to
+from vaecodec.searching import Encoded, Refine, encode_to
 from vaecodec.targets import Goal, bytes_of_bpp
 from vaecodec.verification import check_file, check_y_hat, is_debugging
 from vaecodec.weights.manifest import DEFAULT_MODEL
@@ -324,19 +324,16 @@ class Codec:
         """The neural file of a noisy image without its noise, and the integers that went into it, if no target did."""
         pipeline = self._engines.denoising(sigma).pipeline(self.max_memory)
         if refine is not None:
-            refine = partial(_towards, refine, self._without_noise(source, pipeline))
+            refine = partial(_towards, refine, _without_noise(source, pipeline))
         if target_bytes is not None:
             goal = Goal.of_bytes(target_bytes)
             return encode_to(goal, source, pipeline, partial(self._pack, source), refine), None
-        latents, coded = _one_pass(pipeline, source, level)
-        if refine is not None:
-            latents, coded = refine(source, latents, 1.0)
+        quantized = pipeline.quantize([source.picture.rgb], level)
+        if refine is None:
+            latents, [coded] = quantized.latents_of(0), pipeline.encode(quantized)
+        else:
+            latents, coded = refine(source, quantized.latents_of(0), 1.0)
         return self._pack(source, coded, level), latents
-
-    def _without_noise(self, source: Source, pipeline: Pipeline) -> Source:
-        """What comes back of a noisy image at the best level: refinement must not come closer to the noise."""
-        pixels = decoded(pipeline, source, *_one_pass(pipeline, source, MAX_LEVEL))
-        return replace(source, picture=replace(source.picture, rgb=pixels))
 
     def _decoder(self, source: Source) -> Callable[[bytes], NDArray[np.uint8]]:
         """Decodes the files of one image, however large it is."""
@@ -588,10 +585,12 @@ class Codec:
         return read_item(number, read_data(data), max_pixels, self._engines.of)
 
 
-def _one_pass(pipeline: Pipeline, source: Source, level: int) -> tuple[Latents, CodedLatents]:
-    quantized = pipeline.quantize([source.picture.rgb], level)
-    [coded] = pipeline.encode(quantized)
-    return quantized.latents_of(0), coded
+def _without_noise(source: Source, pipeline: Pipeline) -> Source:
+    """What comes back of a noisy image at the best level: refinement must not come closer to the noise."""
+    picture = source.picture
+    rows = pipeline.decoded_rows(pipeline.quantize([picture.rgb], MAX_LEVEL), MAX_LEVEL)
+    pixels = np.concatenate(list(rows))[: picture.height, : picture.width]
+    return replace(source, picture=replace(picture, rgb=pixels))
 
 
 def _towards(refine: Refine, aim: Source, _: Source, latents: Latents, balance: float) -> tuple[Latents, CodedLatents]:
