@@ -46,12 +46,11 @@ def test_a_refined_curve_is_compared_at_the_best_point_of_plain_coding() -> None
         "denoise": [(0.1, 26.0), (0.2, 28.0)],
         "refined": [(0.1, 27.0), (0.3, 29.0)],
     }
-    rows = [
-        {"way": way, "setting": 0, "bpp": bpp, "psnr": quality}
+    curves: dict[str, list[Row]] = {
+        way: [{"way": way, "setting": 0, "bpp": bpp, "psnr": quality} for bpp, quality in curve]
         for way, curve in points.items()
-        for bpp, quality in curve
-    ]
-    result = effort_summary(rows)
+    }
+    result = effort_summary(curves)
     assert result["plain_best"] == {"bpp": 0.4, "psnr": 28.0}
     assert result["fewer_bytes"]["denoise"] == pytest.approx(50)
     assert result["fewer_bytes"]["refined"] == pytest.approx(100 * (1 - (0.1 * 0.3) ** 0.5 / 0.4))

@@ -80,7 +80,7 @@ NOISES = (Noise(10), Noise(15), Noise(25), Noise(50), Noise(25, is_shot=True))
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=RESULT, show_default=False)
 def main(photos: Path, most: int | None, bm3d: bool, jobs: int, output: Path) -> None:
     """Measure size against quality of noisy photographs, coded plainly, by the denoising encoder, and by classics."""
-    paths = sorted(path for path in photos.iterdir() if path.suffix in (".png", ".avif"))[:most]
+    paths = photographs(photos, most)
     options = {"photos": len(paths), "bm3d": bm3d, "denoiser": denoiser_of(MODEL).sha256[:8]}
     record = records.header() | {"options": options, "rows": [], "summary": []}
     for noise in NOISES:
@@ -92,17 +92,31 @@ def main(photos: Path, most: int | None, bm3d: bool, jobs: int, output: Path) ->
 
 
 Row = dict[str, Any]
+Points = dict[tuple[str, int], tuple[float, float]]
+"""Bits per pixel and PSNR of one photograph by way and setting."""
+Coded = tuple[str, int, int, Pixels]
+"""A way, its setting, bytes, and what is decoded."""
+
+
+def photographs(folder: Path, most: int | None) -> list[Path]:
+    """The first of a folder, by name."""
+    return sorted(path for path in folder.iterdir() if path.suffix in (".png", ".avif"))[:most]
 
 
 def measure(paths: list[Path], noise: Noise, jobs: int, *, with_bm3d: bool) -> dict[str, list[Row]]:
     """The curve of every way, as rows."""
+    ways = partial(_all_ways, noise=noise, with_bm3d=with_bm3d)
+    return mean_curves(partial(points_of, noise=noise, ways=ways), paths, jobs, noise.kind)
+
+
+def mean_curves(task: Callable[[int, Path], Points], paths: list[Path], jobs: int, title: str) -> dict[str, list[Row]]:
+    """The means over photographs of what a task, given number and path, finds in each: a way's rows."""
     totals: dict[tuple[str, int], list[tuple[float, float]]] = {}
-    task = partial(_points, noise=noise, with_bm3d=with_bm3d)
     with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
         for number, points in enumerate(pool.map(task, range(len(paths)), paths)):
             for key, point in points.items():
                 totals.setdefault(key, []).append(point)
-            click.echo(f"{noise.kind}: {number + 1}/{len(paths)}", err=True)
+            click.echo(f"{title}: {number + 1}/{len(paths)}", err=True)
     curves: dict[str, list[Row]] = {}
     for (way, setting), points_of_way in totals.items():
         bpp, quality = np.mean(points_of_way, axis=0).tolist()
@@ -110,17 +124,15 @@ def measure(paths: list[Path], noise: Noise, jobs: int, *, with_bm3d: bool) -> d
     return curves
 
 
-def _points(number: int, path: Path, noise: Noise, *, with_bm3d: bool) -> dict[tuple[str, int], tuple[float, float]]:
-    """Bits per pixel and PSNR of one photograph by way and setting."""
+def points_of(
+    number: int, path: Path, noise: Noise, ways: Callable[[vaecodec.Codec, Pixels], Iterator[Coded]]
+) -> Points:
+    """What becomes of a photograph with noise, by all that `ways` makes of it."""
     with Image.open(path) as opened:
         clean = np.asarray(opened.convert("RGB"))
     noisy, pixels = noise.added_to(clean, number), clean.shape[0] * clean.shape[1]
-    coded = _all_ways(shared_codec(MODEL), noisy, noise, with_bm3d=with_bm3d)
+    coded = ways(shared_codec(MODEL), noisy)
     return {(way, setting): (8 * size / pixels, psnr(clean, shown)) for way, setting, size, shown in coded}
-
-
-Coded = tuple[str, int, int, Pixels]
-"""A way, its setting, bytes, and what is decoded."""
 
 
 def _all_ways(codec: vaecodec.Codec, noisy: Pixels, noise: Noise, *, with_bm3d: bool) -> Iterator[Coded]:
@@ -175,14 +187,19 @@ def summary(curves: dict[str, list[Row]]) -> Row:
     fewer_bytes: percent, None where the PSNR is not reached. db_against: mean of the difference over the rates, evenly
     by their logarithm, that both ways cover.
     """
-    plain, ours = curves["plain"], curves["denoise"]
-    best = max(plain, key=lambda row: float(row["psnr"]))
+    ours, best = curves["denoise"], best_of(curves["plain"])
     others = [way for way in curves if way != "denoise"]
     return {
-        "plain_best": {"bpp": best["bpp"], "psnr": best["psnr"]},
+        "plain_best": best,
         "fewer_bytes": fewer_bytes(ours, best),
         "db_against": {way: _db_against(ours, curves[way]) for way in others},
     }
+
+
+def best_of(curve: list[Row]) -> Row:
+    """Bits per pixel and PSNR where the PSNR is highest."""
+    best = max(curve, key=lambda row: float(row["psnr"]))
+    return {"bpp": best["bpp"], "psnr": best["psnr"]}
 
 
 def fewer_bytes(curve: list[Row], point: Row) -> float | None:
