@@ -11,6 +11,7 @@ from bench.metrics import TITLES
 from bench.rd.published import curves
 from bench.records import Record
 from vaecodec.metrics import Point
+from vaecodec.refine import DEFAULT_EFFORT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,24 +57,21 @@ Style = dict[str, object]
 
 
 def styles(names: Iterable[str]) -> dict[str, Style]:
-    """Colour and dashes of each codec, no two alike: the efforts of a model have one colour."""
+    """Colour and dashes of each codec: the efforts of a model have one colour. No two of three models are alike."""
     names = list(names)
-    models = list(dict.fromkeys(name.partition("@")[0] for name in names if is_own(name)))
-    others = [name for name in names if not is_own(name)]
+    models = {own: list(dict.fromkeys(_model(name) for name in names if is_own(name) is own)) for own in (True, False)}
     result = {}
     for name in names:
-        if is_own(name):
-            model, _, effort = name.partition("@")
-            place = models.index(model)
-            result[name] = _style(OWN, place, place // len(OWN) + (int(effort or 4) - 4))
-        else:
-            place = others.index(name)
-            result[name] = _style(OTHERS, place, place // len(OTHERS))
+        own, colours = is_own(name), OWN if is_own(name) else OTHERS
+        cycle, place = divmod(models[own].index(_model(name)), len(colours))
+        effort = name.partition("@")[2]
+        dashes = cycle + (int(effort) - DEFAULT_EFFORT if effort else 0)
+        result[name] = {"color": colours[place], "linestyle": DASHES[dashes - 1] if dashes else "-"}
     return result
 
 
-def _style(colours: Sequence[str], place: int, dashes: int) -> Style:
-    return {"color": colours[place % len(colours)], "linestyle": DASHES[dashes - 1] if dashes else "-"}
+def _model(name: str) -> str:
+    return name.partition("@")[0]
 
 
 def plot_time(bd_rates: Mapping[str, float], seconds: Mapping[str, Mapping[str, float]], stem: Path) -> list[Path]:
