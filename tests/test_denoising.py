@@ -15,7 +15,7 @@ import vaecodec
 from tests.conftest import Command
 from vaecodec import container
 from vaecodec.codec import Codec
-from vaecodec.denoising import LEAST_NOISE, check_denoise
+from vaecodec.denoising import LEAST_NOISE, averaged, check_denoise
 from vaecodec.errors import CodingError, InputError, InputTypeError, WeightsError
 from vaecodec.levels import MAX_LEVEL
 from vaecodec.metrics import psnr
@@ -291,6 +291,25 @@ def test_refinement_does_not_come_closer_to_the_noise(codec: Codec, clean: Pixel
     of_size = codec.encode(image, target_bytes=len(plain), denoise=25, effort=6)
     assert len(of_size) <= len(plain)
     assert quality(of_size) > quality(plain) + 0.1
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 50), (33, 20)])
+def test_views_come_back_to_their_place(shape: tuple[int, int]) -> None:
+    rng, seen = np.random.default_rng(5), set()
+    image = rng.integers(0, 256, (*shape, 3), np.uint8)
+
+    def unchanged(view: Pixels) -> Pixels:
+        seen.add((view.shape, view.tobytes()))
+        return view
+
+    assert np.array_equal(averaged(unchanged, image), image)
+    assert len(seen) == 8
+
+
+def test_the_mean_of_views_has_less_of_a_denoiser_s_own_error() -> None:
+    rng, image = np.random.default_rng(5), np.full((40, 30, 3), 100, np.uint8)
+    mean = averaged(lambda view: (view + rng.integers(-8, 9, view.shape)).astype(np.uint8), image)
+    assert np.std(mean) == pytest.approx(4.9 / 8**0.5, rel=0.1)
 
 
 # Training and export

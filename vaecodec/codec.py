@@ -20,7 +20,7 @@ from vaecodec import auto, container
 from vaecodec import lossless as lossless_codec
 from vaecodec.collecting import OnError, collected, raised
 from vaecodec.container import Header
-from vaecodec.denoising import Denoise, check_denoise, strength_of
+from vaecodec.denoising import Denoise, averaged, check_denoise, strength_of
 from vaecodec.entropy.coding import CodedLatents, Latents, encode_latents
 from vaecodec.errors import CodingError, FormatError, InputError, VaecodecError
 from vaecodec.image_latents import ImageLatents, checked_index, header_of, integers_of, is_file
@@ -587,10 +587,13 @@ class Codec:
 
 def _without_noise(source: Source, pipeline: Pipeline) -> Source:
     """What comes back of a noisy image at the best level: refinement must not come closer to the noise."""
+
+    def denoised(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        rows = pipeline.decoded_rows(pipeline.quantize([rgb], MAX_LEVEL), MAX_LEVEL)
+        return np.concatenate(list(rows))[: rgb.shape[0], : rgb.shape[1]]
+
     picture = source.picture
-    rows = pipeline.decoded_rows(pipeline.quantize([picture.rgb], MAX_LEVEL), MAX_LEVEL)
-    pixels = np.concatenate(list(rows))[: picture.height, : picture.width]
-    return replace(source, picture=replace(picture, rgb=pixels))
+    return replace(source, picture=replace(picture, rgb=averaged(denoised, picture.rgb)))
 
 
 def _towards(refine: Refine, aim: Source, _: Source, latents: Latents, balance: float) -> tuple[Latents, CodedLatents]:
