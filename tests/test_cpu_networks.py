@@ -12,6 +12,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from checks.hostile.canvas import random_of
+from checks.hostile.kinds import ALONE, SEED
+from vaecodec.codec import Codec
 from vaecodec.entropy.coding import Latents
 from vaecodec.errors import WeightsError
 from vaecodec.levels import LEVELS
@@ -183,6 +186,25 @@ def test_patterns_decode_alike_in_both_types(model: str) -> None:
         for latents in (pipeline.quantize([pixels], level).latents_of(0) for pipeline in (wide, narrow)):
             first, second = (of.synthesize(latents, window).astype(int) for of in (wide, narrow))
             assert np.abs(first - second).max() <= 3
+
+
+@pytest.mark.parametrize(
+    ("model", "kind", "turn", "level"),
+    [
+        ("fast-perceptual", "checkerboard", 122, 18),
+        ("fast-perceptual", "checkerboard", 105, 18),
+        ("fast-perceptual", "stripes", 50, 3),
+        ("base-perceptual", "stripes", 118, 3),
+        ("base-perceptual", "stripes", 87, 3),
+    ],
+)
+def test_patterns_of_large_means_are_as_in_float32(model: str, kind: str, turn: int, level: int) -> None:
+    """Four and five levels apart where y_hat was rounded for the context."""
+    pixels = ALONE[kind](random_of(SEED, kind, turn))
+    wide, narrow = (Codec(model, device="cpu", dtype=dtype) for dtype in ("float32", "bfloat16"))
+    data = wide.encode(pixels, level=level, mode="neural")
+    first, second = (codec.decode(data, as_array=True).astype(int) for codec in (wide, narrow))
+    assert np.abs(first - second).max() <= 3
 
 
 def test_only_what_is_near_a_large_product_is_decoded_again(monkeypatch: pytest.MonkeyPatch) -> None:
