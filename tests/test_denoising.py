@@ -15,7 +15,7 @@ import vaecodec
 from tests.conftest import Command
 from vaecodec import container
 from vaecodec.codec import Codec
-from vaecodec.denoising import LEAST_NOISE, averaged, check_denoise
+from vaecodec.denoising import LEAST_NOISE, averaged, check_denoise, mirrored
 from vaecodec.errors import CodingError, InputError, InputTypeError, WeightsError
 from vaecodec.levels import MAX_LEVEL
 from vaecodec.metrics import psnr
@@ -184,6 +184,26 @@ def test_noise_costs_no_bits_and_every_installation_decodes(codec: Codec, clean:
     assert psnr(clean, Codec(DENOISING_MODEL).decode(data, as_array=True)) > psnr(clean, dirty) + 5
     header = container.parse(data).header
     assert header.model_hash == bytes.fromhex(entry_by_name(DENOISING_MODEL).sha256)[:4]
+
+
+@pytest.mark.parametrize("options", [{"level": 38}, {"target_bytes": 30_000}])
+def test_strong_noise_at_the_edges_stays_noise(codec: Codec, clean: Pixels, options: dict[str, int]) -> None:
+    """The last row and column repeated were stripes, of which the encoder made values without bounds."""
+    for seed in range(4):
+        noise = np.random.default_rng(seed).normal(0, 64, clean.shape)
+        image = np.clip(np.round(clean + noise), 0, 255).astype(np.uint8)
+        data = codec.encode(image, denoise=64, **options)  # type: ignore[arg-type]
+        assert psnr(clean, codec.decode(data, as_array=True)) > 21
+        assert len(data) < 60_000
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (64, 100), (65, 64)])
+def test_mirrored_images_fill_whole_squares(shape: tuple[int, int]) -> None:
+    image = np.random.default_rng(5).integers(0, 256, (*shape, 3), np.uint8)
+    whole = mirrored(image)
+    assert whole.shape == (-(-shape[0] // 64) * 64, -(-shape[1] // 64) * 64, 3)
+    assert np.array_equal(whole[: shape[0], : shape[1]], image)
+    assert np.array_equal(whole[: shape[0], shape[1] : shape[1] + 1], image[:, -1:][:, : whole.shape[1] - shape[1]])
 
 
 def test_the_estimate_does_about_as_well(codec: Codec, clean: Pixels) -> None:

@@ -203,9 +203,9 @@ def test_windows_gain_about_what_the_whole_image_gains(
     start = _once(codec, pixels)
     index = _index(plain, start)
     refiner, before = Refiner(plain, CPU), _cost(plain, pixels, start, start.r)
-    whole = before - _cost(plain, pixels, start, refiner.refine(pixels, start, index, 8))
+    whole = before - _cost(plain, pixels, start, refiner.refine(pixels, start, index, 12))
     monkeypatch.setattr("vaecodec.refine.refiner.MOST_CELLS", 2)
-    windows = before - _cost(plain, pixels, start, refiner.refine(pixels, start, index, 8))
+    windows = before - _cost(plain, pixels, start, refiner.refine(pixels, start, index, 12))
     assert whole > 0.01 * before
     assert windows == pytest.approx(whole, rel=0.25)
 

@@ -20,7 +20,7 @@ from vaecodec import auto, container
 from vaecodec import lossless as lossless_codec
 from vaecodec.collecting import OnError, collected, raised
 from vaecodec.container import Header
-from vaecodec.denoising import Denoise, averaged, check_denoise, strength_of
+from vaecodec.denoising import Denoise, averaged, check_denoise, mirrored, strength_of
 from vaecodec.entropy.coding import CodedLatents, Latents, encode_latents
 from vaecodec.errors import CodingError, FormatError, InputError, VaecodecError
 from vaecodec.image_latents import ImageLatents, checked_index, header_of, integers_of, is_file
@@ -326,9 +326,10 @@ class Codec:
         if refine is not None:
             refine = partial(_towards, refine, _without_noise(source, pipeline))
         if target_bytes is not None:
-            goal = Goal.of_bytes(target_bytes)
-            return encode_to(goal, source, pipeline, partial(self._pack, source), refine), None
-        quantized = pipeline.quantize([source.picture.rgb], level)
+            goal, noisy = Goal.of_bytes(target_bytes), replace(source.picture, rgb=mirrored(source.picture.rgb))
+            pack = partial(self._pack, source)
+            return encode_to(goal, replace(source, picture=noisy), pipeline, pack, refine), None
+        quantized = pipeline.quantize([mirrored(source.picture.rgb)], level)
         if refine is None:
             latents, [coded] = quantized.latents_of(0), pipeline.encode(quantized)
         else:
@@ -589,7 +590,7 @@ def _without_noise(source: Source, pipeline: Pipeline) -> Source:
     """What comes back of a noisy image at the best level: refinement must not come closer to the noise."""
 
     def denoised(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        rows = pipeline.decoded_rows(pipeline.quantize([rgb], MAX_LEVEL), MAX_LEVEL)
+        rows = pipeline.decoded_rows(pipeline.quantize([mirrored(rgb)], MAX_LEVEL), MAX_LEVEL)
         return np.concatenate(list(rows))[: rgb.shape[0], : rgb.shape[1]]
 
     picture = source.picture

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from vaecodec.arguments import check_real
 from vaecodec.errors import InputError
 from vaecodec.modes import Mode
-from vaecodec.networks.config import NOISE_MAX
+from vaecodec.networks.config import ALIGNMENT, NOISE_MAX
 from vaecodec.noise import estimate_noise
 
 Denoise = float | Literal["auto"]
@@ -47,6 +47,16 @@ def strength_of(denoise: Denoise, rgb: Pixels) -> float | None:
         return float(denoise)
     sigma = estimate_noise(rgb)
     return None if sigma < LEAST_NOISE else min(round(sigma / NOISE_STEP) * NOISE_STEP, NOISE_MAX)
+
+
+def mirrored(rgb: Pixels) -> Pixels:
+    """An image mirrored at its right and lower edges up to whole squares of z, as the networks need it.
+
+    Other encoders repeat the last row and column. Those of a noisy image would be stripes and no noise, and what a
+    denoising encoder makes of strong ones (50 shades) may be anything.
+    """
+    bottom, right = (-side % ALIGNMENT for side in rgb.shape[:2])
+    return np.pad(rgb, ((0, bottom), (0, right), (0, 0)), mode="symmetric")
 
 
 def averaged(denoised: Callable[[Pixels], Pixels], rgb: Pixels) -> Pixels:

@@ -49,7 +49,7 @@ NARROW_ANALYSIS = 31
 In bfloat16 that costs about 0.01 dB up to there, and 0.1 dB at the highest level; in g_s it would cost twice that.
 """
 
-NARROW_PRODUCT, CONTEXT_PRODUCT = 3.0, 3.0
+NARROW_PRODUCT, CONTEXT_PRODUCT = 2.75, 3.0
 """The largest gated products in g_s and in the context that bfloat16 is trusted with. Where they are larger, as on text
 and patterns, the networks make much of little: rounding changed pixels by 4 to 255 levels there, and by 3 at most
 elsewhere (`python -m checks hostile` measures it). So beyond the first a part of the image is decoded again in float32,
