@@ -193,13 +193,16 @@ def test_patterns_decode_alike_in_both_types(model: str) -> None:
     [
         ("fast-perceptual", "checkerboard", 122, 18),
         ("fast-perceptual", "checkerboard", 105, 18),
+        ("fast-perceptual", "checkerboard", 18, 18),
+        ("fast-perceptual", "checkerboard", 18, 50),
+        ("base", "checkerboard", 20, 18),
         ("fast-perceptual", "stripes", 50, 3),
         ("base-perceptual", "stripes", 118, 3),
         ("base-perceptual", "stripes", 87, 3),
     ],
 )
 def test_patterns_of_large_means_are_as_in_float32(model: str, kind: str, turn: int, level: int) -> None:
-    """Four and five levels apart where y_hat was rounded for the context."""
+    """Four to six levels apart where y_hat was rounded for the context, and p computed in bfloat16."""
     pixels = ALONE[kind](random_of(SEED, kind, turn))
     wide, narrow = (Codec(model, device="cpu", dtype=dtype) for dtype in ("float32", "bfloat16"))
     data = wide.encode(pixels, level=level, mode="neural")

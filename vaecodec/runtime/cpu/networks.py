@@ -118,13 +118,13 @@ class Networks:
             stop = min(rows, start + step)
             yield slice(start, stop), stop == rows
 
-    def _blocks(self, blocks: Iterable[Block], peaks: Peaks | None = None) -> Sequence[Stage]:
-        how: dict[str, Any] = {"narrow": self._narrow, "images": self._images, "peaks": peaks}
+    def _blocks(self, blocks: Iterable[Block], peaks: Peaks | None = None, *, narrow: bool = True) -> Sequence[Stage]:
+        how: dict[str, Any] = {"narrow": narrow and self._narrow, "images": self._images, "peaks": peaks}
         return [BlockRows(self._kernels, block, **how) for block in blocks]
 
     def _product(self, matrix: Matrix, **how: int) -> SingleRows:
-        """A layer between blocks of the hyperprior, in the blocks' type: it costs nothing there. g_a and g_s need more
-        than 8 bits of mantissa at the high qualities, as do y, z, the means and the pixels."""
+        """A layer between blocks of h_a, in the blocks' type: it costs nothing there. g_a and g_s need more than 8 bits
+        of mantissa at the high qualities, as do y, z, the means and the pixels."""
         return self._stage(matrix, narrow=self._narrow, **how)
 
     def _stage(self, matrix: Matrix, *, narrow: bool, fold: int = 1, spread: int = 1) -> SingleRows:
@@ -190,15 +190,19 @@ class Networks:
         return _filled(whole, (part for part in parts if part is not None))
 
     def prior(self, z_hat: Rows) -> Iterator[Rows]:
-        """z_hat [h, w, N] -> prior features p [rows, 4w, P], band by band from the top."""
+        """z_hat [h, w, N] -> prior features p [rows, 4w, P], band by band from the top.
+
+        In float32, for a hundredth of the time: what the context makes of checkerboards depends on the last bits of p,
+        and rounding to bfloat16 changed pixels by 4 levels.
+        """
         weights = self._weights
         scale = weights.vector("log_q_prior", self._level)
         stream = RowStream(
             [
-                self._product(weights.up("h_mean.0", self._level, divisors="log_z_gain"), spread=2),
-                *self._blocks([weights.block("h_mean.1")]),
-                self._product(weights.up("h_mean.2"), spread=2),
-                *self._blocks([weights.block("h_mean.3")]),
+                self._stage(weights.up("h_mean.0", self._level, divisors="log_z_gain"), narrow=False, spread=2),
+                *self._blocks([weights.block("h_mean.1")], narrow=False),
+                self._stage(weights.up("h_mean.2"), narrow=False, spread=2),
+                *self._blocks([weights.block("h_mean.3")], narrow=False),
             ]
         )
         height, width, _ = z_hat.shape
