@@ -325,11 +325,11 @@ class Codec:
         pipeline = self._engines.denoising(sigma).pipeline(self.max_memory)
         if refine is not None:
             refine = partial(_towards, refine, _without_noise(source, pipeline))
+        noisy = _with_colours(source, mirrored(source.picture.rgb))
         if target_bytes is not None:
-            goal, noisy = Goal.of_bytes(target_bytes), replace(source.picture, rgb=mirrored(source.picture.rgb))
-            pack = partial(self._pack, source)
-            return encode_to(goal, replace(source, picture=noisy), pipeline, pack, refine), None
-        quantized = pipeline.quantize([mirrored(source.picture.rgb)], level)
+            goal = Goal.of_bytes(target_bytes)
+            return encode_to(goal, noisy, pipeline, partial(self._pack, source), refine), None
+        quantized = pipeline.quantize([noisy.picture.rgb], level)
         if refine is None:
             latents, [coded] = quantized.latents_of(0), pipeline.encode(quantized)
         else:
@@ -593,8 +593,12 @@ def _without_noise(source: Source, pipeline: Pipeline) -> Source:
         rows = pipeline.decoded_rows(pipeline.quantize([mirrored(rgb)], MAX_LEVEL), MAX_LEVEL)
         return np.concatenate(list(rows))[: rgb.shape[0], : rgb.shape[1]]
 
-    picture = source.picture
-    return replace(source, picture=replace(picture, rgb=averaged(denoised, picture.rgb)))
+    return _with_colours(source, averaged(denoised, source.picture.rgb))
+
+
+def _with_colours(source: Source, rgb: NDArray[np.uint8]) -> Source:
+    """Another image with the rest of a source."""
+    return replace(source, picture=replace(source.picture, rgb=rgb))
 
 
 def _towards(refine: Refine, aim: Source, _: Source, latents: Latents, balance: float) -> tuple[Latents, CodedLatents]:

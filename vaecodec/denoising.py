@@ -6,16 +6,15 @@ from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vaecodec.arguments import check_real
 from vaecodec.errors import InputError
 from vaecodec.modes import Mode
-from vaecodec.networks.config import ALIGNMENT, NOISE_MAX
+from vaecodec.networks.config import NOISE_MAX
 from vaecodec.noise import estimate_noise
+from vaecodec.runtime.windows import Pixels, padded_size
 
 Denoise = float | Literal["auto"]
-Pixels = NDArray[np.uint8]
 
 LEAST_NOISE = 2.0
 """Shades: below it "auto" leaves an image to the usual encoder. Clean photographs are estimated at 0.3 to 1.8."""
@@ -50,13 +49,13 @@ def strength_of(denoise: Denoise, rgb: Pixels) -> float | None:
 
 
 def mirrored(rgb: Pixels) -> Pixels:
-    """An image mirrored at its right and lower edges up to whole squares of z, as the networks need it.
+    """An image mirrored at its right and lower edges up to the padded size of the networks.
 
-    Other encoders repeat the last row and column. Those of a noisy image would be stripes and no noise, and what a
-    denoising encoder makes of strong ones (50 shades) may be anything.
+    They would repeat the last row and column. Those of a noisy image are stripes and no noise, and what a denoising
+    encoder makes of strong ones (50 shades) may be anything.
     """
-    bottom, right = (-side % ALIGNMENT for side in rgb.shape[:2])
-    return np.pad(rgb, ((0, bottom), (0, right), (0, 0)), mode="symmetric")
+    (height, width), (whole_height, whole_width) = rgb.shape[:2], padded_size(rgb)
+    return np.pad(rgb, ((0, whole_height - height), (0, whole_width - width), (0, 0)), mode="symmetric")
 
 
 def averaged(denoised: Callable[[Pixels], Pixels], rgb: Pixels) -> Pixels:
