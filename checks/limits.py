@@ -1,9 +1,9 @@
 """`python -m checks limits FOLDER`: are the limits that `auto` and `verify` judge by above all that photographs give?
 
 For every photograph (its centre, 512 x 512) and model, at the levels of `auto.LIMIT_LEVELS`: the worst block
-and the mean of the squared error, bits and bytes of outliers per pixel, and what the look sees. The limits of errors
-in `vaecodec.auto` are one and a half times the largest of 128 held-out photographs; new weights have to pass this. 128
-photographs take about two minutes of one core for each model.
+and the mean of the squared error, bits and bytes of outliers per pixel, and what the look sees. The limits
+in `vaecodec.auto` are above all that 128 held-out photographs give; new weights have to pass this. 128 photographs take
+about two minutes of one core for each model.
 """
 
 from __future__ import annotations
