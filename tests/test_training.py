@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
@@ -376,6 +378,27 @@ def test_exported_run_is_a_codec(corpus: Corpus, tmp_path: Path, monkeypatch: py
     assert np.array_equal(latents.r, encoded.latents.r)
     assert np.array_equal(latents.z_hat, encoded.latents.z_hat)
     assert codec.decode(encoded.data).size == (320, 200)
+
+
+def test_an_exported_decoder_is_exact_in_bfloat16(
+    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Float32 and bfloat16 then have the same matrices in the blocks of g_s and the context."""
+    monkeypatch.setattr("vaecodec.training.export_run.COUNT_CROP", 64)
+    trainer = Trainer(SETTINGS, corpus, tmp_path)
+    _losses(trainer, 2)
+    trainer.save()
+    output = tmp_path / "model.safetensors"
+    tensors = read_model(output, export_run(tmp_path, corpus, output, crops=4)).tensors
+    matrices = re.compile(r"net\.(g_s\.blocks|context\.trunk|g_a\.blocks)\.\d+\.(conv|ffn)_(in|out)\.weight")
+    exact = {name: _is_exact_in_bfloat16(tensors[name]) for name in tensors if matrices.fullmatch(name)}
+    assert exact == {name: "g_a" not in name for name in exact}
+    assert {name.split(".")[1] for name in exact} == {"g_s", "context", "g_a"}
+
+
+def _is_exact_in_bfloat16(values: NDArray[np.float16]) -> bool:
+    wide = torch.from_numpy(values.astype(np.float32))
+    return torch.equal(wide, wide.bfloat16().float())
 
 
 def test_the_mixed_distortion_is_the_sum_of_its_shares() -> None:

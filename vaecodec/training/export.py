@@ -16,6 +16,7 @@ from vaecodec.errors import WeightsError
 from vaecodec.intnet.fixedpoint import ACCUMULATOR_LIMIT, SCALE_INDICES
 from vaecodec.intnet.layers import make_layers, scale_index
 from vaecodec.levels import LEVELS
+from vaecodec.networks.layers import DepthConvBlock
 from vaecodec.networks.network import CodecNetwork, level_position, round_z
 from vaecodec.networks.preview import PreviewFit
 from vaecodec.weights.store import INTEGER_PREFIXES, LEVEL_PREFIX, PREVIEW_PREFIX
@@ -45,6 +46,19 @@ def export_z_table(network: CodecNetwork) -> NDArray[np.uint8]:
     index = network.z_index(level_position(torch.arange(LEVELS, device=device)))[:, :, 0, 0]
     table: NDArray[np.uint8] = index.round().clamp(1, SCALE_INDICES - 1).cpu().numpy().astype(np.uint8)
     return table
+
+
+@torch.no_grad()
+def round_decoder_blocks(network: CodecNetwork) -> None:
+    """Round the matrices of the blocks of g_s and the context to bfloat16, in place.
+
+    A CPU that multiplies in bfloat16 has them so in any case. When all have them so, only what goes through the blocks
+    is rounded differently from float32.
+    """
+    for block in (*network.g_s.blocks, *network.context.trunk):
+        if isinstance(block, DepthConvBlock):
+            for conv in (block.conv_in, block.conv_out, block.ffn_in, block.ffn_out):
+                conv.weight.copy_(conv.weight.bfloat16())
 
 
 class ResidualCounts:

@@ -19,7 +19,7 @@ from vaecodec.networks.network import CodecNetwork
 from vaecodec.networks.preview import PreviewFit
 from vaecodec.training.crops import Sampler
 from vaecodec.training.data import Corpus
-from vaecodec.training.export import count_residuals, export_tensors
+from vaecodec.training.export import count_residuals, export_tensors, round_decoder_blocks
 from vaecodec.training.snapshot import TrainedWeights, read_weights
 from vaecodec.weights.manifest import FOLDER, MANIFEST, tuned_name
 from vaecodec.weights.store import read_model, write_model
@@ -88,6 +88,7 @@ def export_run(run: Path, corpus: Corpus, output: Path, crops: int = COUNT_CROPS
     network = CodecNetwork(CONFIGS[source.config])
     network.load_state_dict(source.weights)
     network.eval()
+    round_decoder_blocks(network)
     preview = PreviewFit(network.config)
     counts = count_residuals(network, _counting_batches(corpus, crops), preview)
     return write_model(output, export_tensors(network, counts, preview), _model_card(source, corpus, crops))
