@@ -274,11 +274,13 @@ def test_weights_come_back_from_every_form(finished: Path, exported: Path, tmp_p
     write_snapshot(original, tmp_path / "ema.safetensors")
     snapshot, model = read_weights(tmp_path / "ema.safetensors"), read_weights(exported)
     assert dataclasses.replace(snapshot, weights={}) == dataclasses.replace(original, weights={})
+    assert model.corpus == original.corpus
     assert model.step == original.step
     for name, tensor in original.weights.items():
         torch.testing.assert_close(snapshot.weights[name], tensor, rtol=2**-10, atol=1e-7)
         if not name.startswith(INTEGER_PREFIXES):
-            torch.testing.assert_close(model.weights[name], tensor, rtol=2**-10, atol=1e-7)
+            # Matrices of the decoder's blocks have bfloat16's precision.
+            torch.testing.assert_close(model.weights[name], tensor, rtol=2**-8, atol=1e-7)
 
 
 def test_integers_survive_the_way_back(finished: Path, exported: Path, tmp_path: Path) -> None:

@@ -27,6 +27,9 @@ from vaecodec.weights.store import CARD_KEY, INTEGER_PREFIXES, LEVEL_PREFIX
 SNAPSHOT_KEY = "vaecodec_ema"
 """The safetensors metadata entry that holds a snapshot's record as JSON."""
 
+DATA_WORDS, NOT_RECORDED = "SHA-256 of the training pixels ", "not recorded"
+"""What a model card says before the corpus, and in its place."""
+
 _ANCHOR_LEVELS = np.arange(ANCHORS) * MAX_LEVEL // (ANCHORS - 1)
 """The anchors of a LevelTable lie on whole levels (0, 9, ..., 63): tables give the anchors back exactly."""
 
@@ -104,10 +107,17 @@ def _read_file(path: Path) -> TrainedWeights:
     if CARD_KEY in metadata:
         card = json.loads(metadata[CARD_KEY])
         return TrainedWeights(
-            card["config"], _from_model(tensors), card["steps"], card["settings"], "", card.get("history", [])
-        )
+            card["config"], _from_model(tensors), card["steps"], card["settings"], _corpus_of(card),
+            card.get("history", [])
+        )  # fmt: skip
     message = f"{path}: neither a vaecodec model nor a snapshot of a run"
     raise WeightsError(message)
+
+
+def _corpus_of(card: Mapping[str, Any]) -> str:
+    """The corpus that a model card names, "" where it names none."""
+    corpus = str(card.get("data", "")).partition(DATA_WORDS)[2]
+    return "" if corpus == NOT_RECORDED else corpus
 
 
 def _from_model(tensors: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:
