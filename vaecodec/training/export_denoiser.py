@@ -15,7 +15,7 @@ from vaecodec.files import write_atomic
 from vaecodec.networks.config import CONFIGS, NOISE_MAX, denoiser_config
 from vaecodec.networks.denoising import TRAINED
 from vaecodec.training.export_run import MODEL_IDS, model_name, package_path, register
-from vaecodec.training.snapshot import TrainedWeights, read_weights
+from vaecodec.training.snapshot import TrainedWeights, data_of, read_weights
 from vaecodec.weights.denoisers import BLOCKS_KEY, MODEL_KEY, NOISE_KEY
 from vaecodec.weights.manifest import entry_by_name
 from vaecodec.weights.store import StoredModel, read_model, write_model
@@ -43,7 +43,7 @@ def export_denoiser(run: Path, output: Path) -> str:
     card = {
         "config": source.config, "name": entry.name, "model_id": MODEL_IDS[entry.name], MODEL_KEY: model.sha256,
         BLOCKS_KEY: denoiser_config(CONFIGS[source.config]).blocks_a, NOISE_KEY: NOISE_MAX,
-        "data": f"SHA-256 of the training pixels {source.corpus}", "steps": source.step, "settings": source.settings,
+        "data": data_of(source.corpus), "steps": source.step, "settings": source.settings,
         "history": source.history, "torch": str(torch.__version__), "machine": platform.machine(),
     }  # fmt: skip
     return write_model(output, tensors, card)

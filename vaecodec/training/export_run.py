@@ -20,7 +20,7 @@ from vaecodec.networks.preview import PreviewFit
 from vaecodec.training.crops import Sampler
 from vaecodec.training.data import Corpus
 from vaecodec.training.export import count_residuals, export_tensors, round_decoder_blocks
-from vaecodec.training.snapshot import DATA_WORDS, NOT_RECORDED, TrainedWeights, read_weights
+from vaecodec.training.snapshot import TrainedWeights, data_of, read_weights
 from vaecodec.weights.manifest import FOLDER, MANIFEST, tuned_name
 from vaecodec.weights.store import read_model, write_model
 
@@ -68,7 +68,7 @@ def _model_card(source: TrainedWeights, corpus: Corpus, crops: int) -> dict[str,
         "model_id": MODEL_IDS[name],
         "levels": LEVELS,
         "lambda": [LAMBDA_MIN, LAMBDA_MAX],
-        "data": DATA_WORDS + (source.corpus or NOT_RECORDED),
+        "data": data_of(source.corpus),
         "tables": f"counted over {crops} crops of {len(corpus)} photographs, SHA-256 of their pixels {corpus.digest}",
         "steps": source.step,
         "settings": source.settings,

@@ -27,8 +27,7 @@ from vaecodec.weights.store import CARD_KEY, INTEGER_PREFIXES, LEVEL_PREFIX
 SNAPSHOT_KEY = "vaecodec_ema"
 """The safetensors metadata entry that holds a snapshot's record as JSON."""
 
-DATA_WORDS, NOT_RECORDED = "SHA-256 of the training pixels ", "not recorded"
-"""What a model card says before the corpus, and in its place."""
+_DATA_WORDS, _NOT_RECORDED = "SHA-256 of the training pixels ", "not recorded"
 
 _ANCHOR_LEVELS = np.arange(ANCHORS) * MAX_LEVEL // (ANCHORS - 1)
 """The anchors of a LevelTable lie on whole levels (0, 9, ..., 63): tables give the anchors back exactly."""
@@ -114,10 +113,15 @@ def _read_file(path: Path) -> TrainedWeights:
     raise WeightsError(message)
 
 
+def data_of(corpus: str) -> str:
+    """What a model card says of the corpus; "" is one that is not known."""
+    return _DATA_WORDS + (corpus or _NOT_RECORDED)
+
+
 def _corpus_of(card: Mapping[str, Any]) -> str:
     """The corpus that a model card names, "" where it names none."""
-    corpus = str(card.get("data", "")).partition(DATA_WORDS)[2]
-    return "" if corpus == NOT_RECORDED else corpus
+    corpus = str(card.get("data", "")).partition(_DATA_WORDS)[2]
+    return "" if corpus == _NOT_RECORDED else corpus
 
 
 def _from_model(tensors: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:
