@@ -165,18 +165,27 @@ def at_level(values: Sequence[float], level: int) -> float:
 
 
 def choose(
-    source: Source, level: int, data: bytes, decode: Callable[[bytes], Pixels], *, max_memory: int | None = None
+    source: Source,
+    level: int,
+    data: bytes,
+    decode: Callable[[bytes], Pixels],
+    improve: Callable[[], bytes] | None = None,
+    *,
+    max_memory: int | None = None,
 ) -> bytes:
     """The file that suits the image: `data`, its neural file of this level, or a lossless one.
 
-    decode: the pixels of a neural file, as `Codec.decode` gives them with as_array.
+    decode: the pixels of a neural file, as `Codec.decode` gives them with as_array. improve: a better neural file of an
+    image that is no photograph; it takes time, so it is not asked for where the lossless file is not larger anyway.
     """
     seen = look(source.picture.rgb)
+    candidate = _lossless_within(source, seen, data, max_memory)
+    if candidate is None and improve is not None and not seen.is_photograph:
+        data = improve()
+        candidate = _lossless_within(source, seen, data, max_memory)
+    if candidate is not None:
+        return candidate
     bpp, outliers = _cost(data)
-    if _suits_lossless(source, seen, bpp):
-        candidate = lossless.encode(source, max_memory=max_memory, limit=len(data))
-        if len(candidate) <= len(data):
-            return candidate
     is_usual = bpp <= at_level(PHOTO_BPP, level) and outliers <= PHOTO_OUTLIERS
     is_sound = seen.is_photograph and is_usual
     if is_sound and not _is_within(source, SMALL):
@@ -185,6 +194,14 @@ def choose(
     is_thumbnail = _is_within(source, TINY) and not seen.is_graphic
     judge = partial(keeps_up_with_jpeg, source) if is_sound or is_thumbnail else partial(is_good, source, level)
     return data if judge(decoded, size) else lossless.encode(source, max_memory=max_memory)  # now with all effort
+
+
+def _lossless_within(source: Source, seen: Look, data: bytes, max_memory: int | None) -> bytes | None:
+    """The lossless file where it is not larger than the neural one."""
+    if not _suits_lossless(source, seen, _cost(data)[0]):
+        return None
+    candidate = lossless.encode(source, max_memory=max_memory, limit=len(data))
+    return candidate if len(candidate) <= len(data) else None
 
 
 def _is_within(source: Source, pixels: int) -> bool:

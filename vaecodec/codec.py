@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vaecodec import auto, container
+from vaecodec import auto, container, feedback
 from vaecodec import lossless as lossless_codec
 from vaecodec.collecting import OnError, collected, raised
 from vaecodec.container import Header
@@ -49,10 +49,10 @@ from vaecodec.reading import Content, Data, read_data
 from vaecodec.refine import DEFAULT_EFFORT, Progress, passes_of, silent
 from vaecodec.runtime.choice import Coder, Plan, choose
 from vaecodec.runtime.engines import Engines
-from vaecodec.runtime.interface import LoadedModel, Pipeline
+from vaecodec.runtime.interface import LoadedModel, Pipeline, Quantized
 from vaecodec.runtime.memory import Memory, bytes_per_pixel
 from vaecodec.runtime.windows import Window, padded_size
-from vaecodec.searching import Encoded, Refine, encode_to
+from vaecodec.searching import Care, Encoded, Refine, encode_to
 from vaecodec.targets import Goal, bytes_of_bpp
 from vaecodec.verification import check_file, check_y_hat, is_debugging
 from vaecodec.weights.manifest import DEFAULT_MODEL
@@ -159,15 +159,16 @@ class Codec:
         same in bits per pixel; target_psnr in dB over the colours, reached or exceeded by at most 0.05 (more where the
         lowest level has more). mode: "neural"; "lossless" (also by lossless=True), whatever the quality; or "auto",
         lossless where that is not larger or the networks fail (see `vaecodec.auto`). strip=True leaves ICC, EXIF and
-        XMP out. verify=True decodes the finished file and compares (see `vaecodec.verification`). effort 1..9: up to 4
-        one pass of the encoder; above it the integers are refined for this image in 12 to 90 passes, and `progress` is
+        XMP out. verify=True decodes the finished file and compares (see `vaecodec.verification`). effort 1..9: up to 3
+        one pass of the encoder; 4 for an image that is no photograph some more (see `vaecodec.feedback`), from level 24
+        on and without a target; above it the integers are refined for this image in 12 to 90 passes, and `progress` is
         told of each (see `vaecodec.refine`). denoise: the standard deviation of the noise to take away, in shades of
         255 up to 64, or "auto" to estimate it; noise costs no bits then, for a model with a denoising encoder ("base");
         refined integers come closer to what that makes of the image at the best level.
         Raises InputError; TargetError for a target out of reach; CodingError where mode "neural" or the comparison
         fails; BackendError for a refinement without PyTorch.
         """
-        refine = self._refinement(effort, progress)
+        care = self._care(effort, progress)
         goals = {"target_bytes": target_bytes, "target_psnr": target_psnr, "target_bpp": target_bpp, "level": level}
         target_bytes, target_psnr, target_bpp = one_target(quality, target_bytes, target_psnr, target_bpp, level)
         mode = chosen_mode(mode, lossless=lossless, targets=goals)
@@ -181,18 +182,18 @@ class Codec:
             check_denoise(denoise, mode, target_psnr)
             sigma = strength_of(denoise, source.picture.rgb)
         if sigma is not None:
-            data, latents = self._encode_denoised(source, level, target_bytes, sigma, refine)
+            data, latents = self._encode_denoised(source, level, target_bytes, sigma, care.refine)
         elif mode == "lossless":
             data = lossless_codec.encode(source, max_memory=self.max_memory)
         elif has_target and mode == "auto":
-            neural = partial(self._encode_to, source, refine)
+            neural = partial(self._encode_to, source, care.refine)
             data = auto.choose_for_target(source, target_bytes, target_psnr, neural, max_memory=self.max_memory)
         elif has_target:
-            data = self._encode_to(source, refine, target_bytes, target_psnr)
+            data = self._encode_to(source, care.refine, target_bytes, target_psnr)
         elif verify or is_debugging():
-            data, latents = self._encode_kept(source, level, mode, refine)
+            data, latents = self._encode_kept(source, level, mode, care)
         else:
-            data = raised(self._encode_equal([source], level, mode, refine)[0])
+            data = raised(self._encode_equal([source], level, mode, care)[0])
         if verify:
             pixels = source.picture.width * source.picture.height
             decode_latents = partial(self.decode_latents, max_pixels=pixels)
@@ -209,12 +210,34 @@ class Codec:
     ) -> Encoded:
         """The file that `encode` makes, with the integers that went into it."""
         level = quality_to_level(quality) if level is None else check_level(level)
-        return self._encode_with_latents(make_source(image, strip=strip), level)
+        return self._encode_neural(make_source(image, strip=strip), level, self._care(DEFAULT_EFFORT, None))
+
+    def _encode_neural(self, source: Source, level: int, care: Care) -> Encoded:
+        """The file that `encode` makes with mode="neural"."""
+        if self._feeds_back(source, level, care) and not auto.look(source.picture.rgb).is_photograph:
+            return self._encode_fed_back(source, level, care.refine)
+        return self._encode_with_latents(source, level, care.refine)
+
+    def _feeds_back(self, source: Source, level: int, care: Care) -> bool:
+        """Whether feedback may gain anything, and there is the memory for it."""
+        height, width = padded_size(source.picture.rgb)
+        fits = self._memory.allows(self._engines.own.model.config, height * width, "feedback")
+        return care.feeds_back and level >= feedback.LEAST_LEVEL and fits
+
+    def _encode_fed_back(self, source: Source, level: int, refine: Refine | None = None) -> Encoded:
+        return self._finished(source, level, *feedback.fed_back(self._pipeline(), source, level), refine)
 
     def _encode_with_latents(self, source: Source, level: int, refine: Refine | None = None) -> Encoded:
         pipeline = self._pipeline()
         quantized = pipeline.quantize([source.picture.rgb], level)
         [coded] = pipeline.encode(quantized)
+        return self._finished(source, level, quantized, coded, refine)
+
+    def _finished(
+        self, source: Source, level: int, quantized: Quantized, coded: CodedLatents, refine: Refine | None
+    ) -> Encoded:
+        """The file of quantized latents, once refined."""
+        pipeline = self._pipeline()
         if is_debugging():
             check_y_hat(*(np.asarray(y) for y in (quantized.y_hat[0], pipeline.y_hat(quantized.latents_of(0)))))
         latents, y_hat = quantized.latents_of(0), quantized.y_hat
@@ -263,7 +286,7 @@ class Codec:
         mode, lossless, effort: as for `encode`, for each picture by itself. With on_error="collect" the place of a
         picture that can't be encoded holds its error instead of a file.
         """
-        level, refine = quality_to_level(quality), self._refinement(effort, None)
+        level, care = quality_to_level(quality), self._care(effort, None)
         mode = chosen_mode(mode, lossless=lossless, targets={})
         results: dict[int, bytes | VaecodecError] = {}
         sources: dict[int, Source] = {}
@@ -278,45 +301,68 @@ class Codec:
         for places in batches(keys, self._memory.batch_pixels):
             batch = [numbers[place] for place in places]
             for number, outcome in zip(
-                batch, self._encode_equal([sources[n] for n in batch], level, mode, refine), strict=True
+                batch, self._encode_equal([sources[n] for n in batch], level, mode, care), strict=True
             ):
                 with collected(results, number, on_error):
                     results[number] = raised(outcome)
         return [results[number] for number in range(len(images))]
 
-    def _encode_equal(
-        self, sources: Sequence[Source], level: int, mode: Mode, refine: Refine | None
-    ) -> list[bytes | CodingError]:
+    def _encode_equal(self, sources: Sequence[Source], level: int, mode: Mode, care: Care) -> list[bytes | CodingError]:
         """The files of pictures that are equal in size once padded, or the error of what the networks can't code."""
         try:
-            coded = self._coded(sources, level, refine)
+            files = self._encode_alike(sources, level, care)
         except CodingError as error:
             if len(sources) > 1:
-                return [self._encode_equal([source], level, mode, refine)[0] for source in sources]
+                return [self._encode_equal([source], level, mode, care)[0] for source in sources]
             return [error if mode == "neural" else lossless_codec.encode(sources[0], max_memory=self.max_memory)]
-        pairs = [(source, self._pack(source, part, level)) for source, part in zip(sources, coded, strict=True)]
-        return [data if mode == "neural" else self._choose(source, data, level) for source, data in pairs]
+        improve = partial(self._improvement, level=level, care=care, keep=lambda encoded: encoded.data)
+        return [
+            self._chosen(source, data, level, mode, improve(source))
+            for source, data in zip(sources, files, strict=True)
+        ]
 
-    def _coded(self, sources: Sequence[Source], level: int, refine: Refine | None) -> Sequence[CodedLatents]:
-        """The latents of pictures that are equal in size once padded. Raises CodingError."""
-        pipeline = self._pipeline()
-        if refine is None:
-            return pipeline.encode_pictures([source.picture.rgb for source in sources], level)
-        starts = ((source, pipeline.quantize([source.picture.rgb], level).latents_of(0)) for source in sources)
-        return [refine(source, latents, 1.0)[1] for source, latents in starts]
+    def _encode_alike(self, sources: Sequence[Source], level: int, care: Care) -> list[bytes]:
+        """The neural files of pictures that are equal in size once padded, fed back only where refined. Raises
+        CodingError."""
+        if care.refine is not None:
+            return [self._encode_neural(source, level, care).data for source in sources]
+        coded = self._pipeline().encode_pictures([source.picture.rgb for source in sources], level)
+        return [self._pack(source, part, level) for source, part in zip(sources, coded, strict=True)]
 
-    def _encode_kept(
-        self, source: Source, level: int, mode: Mode, refine: Refine | None
-    ) -> tuple[bytes, Latents | None]:
+    def _encode_kept(self, source: Source, level: int, mode: Mode, care: Care) -> tuple[bytes, Latents | None]:
         """The file of one image as `_encode_equal` makes it, and the integers that went into it, if any did."""
+        kept: list[Encoded] = []
+
+        def keep(encoded: Encoded) -> bytes:
+            kept.append(encoded)
+            return encoded.data
+
+        encode = self._encode_with_latents if care.refine is None else partial(self._encode_neural, care=care)
         try:
-            encoded = self._encode_with_latents(source, level, refine)
+            data = keep(encode(source, level))
         except CodingError:
             if mode == "neural":
                 raise
             return lossless_codec.encode(source, max_memory=self.max_memory), None
-        data = encoded.data if mode == "neural" else self._choose(source, encoded.data, level)
-        return data, encoded.latents
+        data = self._chosen(source, data, level, mode, self._improvement(source, level, care, keep))
+        return data, kept[-1].latents
+
+    def _chosen(
+        self, source: Source, data: bytes, level: int, mode: Mode, improve: Callable[[], bytes] | None
+    ) -> bytes:
+        """The neural file of an image, the improved one unless it is a photograph, or in mode "auto" the lossless one
+        where that suits it better."""
+        if mode == "auto":
+            return auto.choose(source, level, data, self._decoder(source), improve, max_memory=self.max_memory)
+        return data if improve is None or auto.look(source.picture.rgb).is_photograph else improve()
+
+    def _improvement(
+        self, source: Source, level: int, care: Care, keep: Callable[[Encoded], bytes]
+    ) -> Callable[[], bytes] | None:
+        """What makes the neural file of an image that is no photograph better; None where nothing does."""
+        if care.refine is not None or not self._feeds_back(source, level, care):
+            return None
+        return lambda: keep(self._encode_fed_back(source, level))
 
     def _encode_denoised(
         self, source: Source, level: int, target_bytes: int | None, sigma: float, refine: Refine | None
@@ -341,10 +387,6 @@ class Codec:
         pixels = source.picture.width * source.picture.height
         return lambda data: self.decode(data, as_array=True, max_pixels=pixels)
 
-    def _choose(self, source: Source, data: bytes, level: int) -> bytes:
-        """The neural file of an image, or the lossless one where that suits it better."""
-        return auto.choose(source, level, data, self._decoder(source), max_memory=self.max_memory)
-
     def _pack(self, source: Source, coded: CodedLatents, level: int) -> bytes:
         return pack_item(source, coded, level, self.model_id, self._engines.own.model.wire_hash)
 
@@ -363,10 +405,11 @@ class Codec:
 
         return make_refiner(self._engines.stored(), self.device, self.plan.dtype)
 
-    def _refinement(self, effort: int, progress: Progress | None) -> Refine | None:
-        """What an effort does to the integers of one pass, None for nothing. Raises as `passes_of`."""
+    def _care(self, effort: int, progress: Progress | None) -> Care:
+        """What an effort does beyond one pass. Raises as `passes_of`."""
         passes = passes_of(effort)
-        return partial(self._refine, passes, progress or silent) if passes else None
+        refine = partial(self._refine, passes, progress or silent) if passes else None
+        return Care(effort >= feedback.LEAST_EFFORT, refine)
 
     def _refine(
         self, passes: int, progress: Progress, source: Source, latents: Latents, balance: float

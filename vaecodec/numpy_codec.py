@@ -15,16 +15,27 @@ from vaecodec import container, lossless
 from vaecodec.codec import Codec
 from vaecodec.modes import Mode
 from vaecodec.picture_file import Crop, pixel_limit
+from vaecodec.refine import DEFAULT_EFFORT
 from vaecodec.runtime.choice import choose_brief
 from vaecodec.weights.lookup import find_model
 from vaecodec.weights.manifest import manifest
 
 
 def encode(
-    image: object, quality: float, *, model: str, mode: Mode = "auto", strip: bool = False, verify: bool = False
+    image: object,
+    quality: float,
+    *,
+    model: str,
+    mode: Mode = "auto",
+    strip: bool = False,
+    verify: bool = False,
+    effort: int = DEFAULT_EFFORT,
 ) -> bytes:
-    """The bytes of a .vaec file, made as by `vaecodec.encode`. model: the name of a shipped one."""
-    return Codec(model, plan=choose_brief()).encode(image, quality, mode=mode, strip=strip, verify=verify)
+    """The bytes of a .vaec file, made as by `vaecodec.encode`. model: the name of a shipped one; effort: one that needs
+    no PyTorch."""
+    return Codec(model, plan=choose_brief()).encode(
+        image, quality, mode=mode, strip=strip, verify=verify, effort=effort
+    )
 
 
 def decode(data: bytes, *, crop: Crop | None = None) -> Image.Image:

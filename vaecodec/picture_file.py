@@ -44,13 +44,23 @@ class Source:
 
     def psnr(self, rows: Iterable[NDArray[np.uint8]]) -> float:
         """The PSNR in dB, over the colours, of a decoded image in bands of rows [n, W or more, 3] from the top."""
+        total, values = self._error(rows)
+        return psnr_of(total, values)
+
+    def squared_error(self, rows: Iterable[NDArray[np.uint8]]) -> float:
+        """The squared error (of 255^2) of such an image, summed over the pixels: the mean of the colours of each."""
+        total, values = self._error(rows)
+        return total / (values / (self.picture.height * self.picture.width))
+
+    def _error(self, rows: Iterable[NDArray[np.uint8]]) -> tuple[int, int]:
+        """The sum of squared errors, and of how many values."""
         source, total, top = self.picture, 0, 0
         for band in rows:
             original = source.rgb[top : top + len(band)]
             decoded = band[: len(original), : source.width]
             total += squared_error(_as_shown(original, source.mode), _as_shown(decoded, source.mode))
             top += len(band)
-        return psnr_of(total, source.height * source.width * (1 if source.mode in ("L", "LA") else 3))
+        return total, source.height * source.width * (1 if source.mode in ("L", "LA") else 3)
 
 
 def _as_shown(rgb: NDArray[np.uint8], mode: image.Mode) -> NDArray[np.uint8]:

@@ -35,6 +35,14 @@ Refine = Callable[[Source, Latents, float], tuple[Latents, CodedLatents]]
 better integers, and these coded."""
 
 
+@dataclass(frozen=True)
+class Care:
+    """What an effort does beyond one pass: feed the decoder's image back (see `feedback`) and refine the integers."""
+
+    feeds_back: bool
+    refine: Refine | None = None
+
+
 def encode_to(
     goal: Goal,
     source: Source,

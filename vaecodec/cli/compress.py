@@ -256,7 +256,7 @@ class _Coder:
         """An image -> the .vaec file, and width and height of the image in it. progress: of its refinement."""
         strip, is_plain = self._changes.strip, self._effort not in PASSES and self._target.mode != LOSSLESS
         if is_plain and self._skips_numba(image.width * image.height, "encode"):
-            data = self._target.encode_alone(image, model=str(self._model), strip=strip)
+            data = self._target.encode_alone(image, model=str(self._model), strip=strip, effort=self._effort)
         else:
             data = self._target.encode(self._make_codec, image, strip=strip, effort=self._effort, progress=progress)
         header = vaecodec.inspect(data)  # stripping may have turned the image

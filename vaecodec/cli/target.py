@@ -94,8 +94,10 @@ class Target:
             mode=self.mode, strip=strip, verify=self.verify, effort=effort, progress=progress, denoise=self.denoise,
         )  # fmt: skip
 
-    def encode_alone(self, image: Image.Image, *, model: str, strip: bool) -> bytes:
+    def encode_alone(self, image: Image.Image, *, model: str, strip: bool, effort: int) -> bytes:
         """Encode as `encode` does, in a process that codes one small image at a quality, without numba."""
         from vaecodec import numpy_codec
 
-        return numpy_codec.encode(image, self.quality, model=model, mode=self.mode, strip=strip, verify=self.verify)
+        return numpy_codec.encode(
+            image, self.quality, model=model, mode=self.mode, strip=strip, verify=self.verify, effort=effort
+        )

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from vaecodec.errors import InputError
 
 DEFAULT_EFFORT = 4
-"""One pass of the encoder."""
+"""One pass of the encoder, with `feedback` where the image is no photograph."""
 
 PASSES = {5: 12, 6: 32, 7: 50, 8: 70, 9: 90}
 """Passes through context and g_s, forward and backward, by effort; up to 4 there is nothing to refine."""

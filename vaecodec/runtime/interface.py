@@ -48,6 +48,12 @@ class Pipeline(Protocol):
     def quantize(self, source: Any, level: int, *, dead_zone: float = 0.0) -> Any:
         """Images (or their `features`) of equal size once padded -> `Quantized`. dead_zone: see `dead_zone_widths`."""
 
+    def analyse(self, pixels: Pixels, level: int) -> Any:
+        """An image uint8 [H, W, 3] -> y [M, h, w], array or tensor, float32."""
+
+    def quantize_y(self, y: Any, level: int) -> Any:
+        """What `quantize` makes of an image, from its y, which is left as it is."""
+
     def encode(self, quantized: Any) -> list[CodedLatents]:
         """The bytes of each image's latents."""
 
@@ -75,7 +81,7 @@ class Pipeline(Protocol):
         """What the decoder makes of the one image in `quantized`, band by band from the top: uint8 [rows, 16w, 3]."""
 
     def pixel_rows(self, y_hat: Any, level: int) -> Iterator[NDArray[np.uint8]]:
-        """The decoded image of y_hat [M, h, w], band by band from the top: uint8 [rows, 16w, 3]."""
+        """The decoded image of y_hat (or y) [M, h, w], band by band from the top: uint8 [rows, 16w, 3]."""
 
 
 def latents_one_by_one(pipeline: Pipeline, files: Sequence[StoredLatents]) -> list[tuple[Latents, Any] | FormatError]:

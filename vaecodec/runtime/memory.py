@@ -12,7 +12,7 @@ from typing import Literal
 from vaecodec.errors import InputError
 from vaecodec.networks.config import ModelConfig
 
-Task = Literal["encode", "decode", "target"]
+Task = Literal["encode", "decode", "target", "feedback"]
 
 CPU_BAND = 400_000
 """Pixels in a band for each thread of a CPU: few enough for its caches, many enough to keep it busy.
@@ -33,10 +33,12 @@ def bytes_per_pixel(config: ModelConfig, task: Task) -> float:
 
     A position of the latents is 256 pixels. Encoding: y and y_hat of 4 bytes, the scale index twice; or later r of 4
     bytes, the index, symbols, words. Decoding: r, y_hat, and the pixels twice. A target: the features, y_hat, r and the
-    index, and what decoding them takes.
+    index, and what decoding them takes. Feedback: y three times, and twice what goes into a file.
     """
-    latents = {"encode": 10 * config.M, "decode": 8 * config.M, "target": 17 * config.M}[task]
-    pixels = {"encode": 3.0, "decode": 7.0, "target": 6.0 + config.C / 16}[task]
+    latents = {"encode": 10 * config.M, "decode": 8 * config.M, "target": 17 * config.M, "feedback": 34 * config.M}[
+        task
+    ]
+    pixels = {"encode": 3.0, "decode": 7.0, "target": 6.0 + config.C / 16, "feedback": 13.0}[task]
     return latents / 256 + pixels
 
 
@@ -63,13 +65,20 @@ class Memory:
         most = self._most(config)
         if self.limit is None:
             return most
-        fixed, band = bytes_per_pixel(config, task) * pixels, bytes_per_band_pixel(config)
-        least = max(LEAST_BAND, min(pixels, CPU_BAND // 4))
-        if self.limit < fixed + band * least:
-            needed = math.ceil(fixed + band * least)
+        needed = self._needed(config, pixels, task)
+        if self.limit < needed:
             message = f"max_memory is {self.limit} bytes; to {task} {pixels} pixels it must be at least {needed}"
             raise InputError(message)
-        return min(most, int((self.limit - fixed) / band))
+        return min(most, int((self.limit - bytes_per_pixel(config, task) * pixels) / bytes_per_band_pixel(config)))
+
+    def allows(self, config: ModelConfig, pixels: int, task: Task) -> bool:
+        """Whether `band_pixels` would not raise."""
+        return self.limit is None or self.limit >= self._needed(config, pixels, task)
+
+    def _needed(self, config: ModelConfig, pixels: int, task: Task) -> int:
+        """Bytes, with the narrowest band."""
+        least = max(LEAST_BAND, min(pixels, CPU_BAND // 4))
+        return math.ceil(bytes_per_pixel(config, task) * pixels + bytes_per_band_pixel(config) * least)
 
     def _most(self, config: ModelConfig) -> int:
         """Pixels in a band where memory is no matter."""

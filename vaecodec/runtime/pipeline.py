@@ -67,9 +67,25 @@ class TorchPipeline:
     @torch.inference_mode()
     def quantize(self, source: Sequence[Pixels] | Tensor, level: int, *, dead_zone: float = 0.0) -> Quantized:
         """Pictures (or their `features`) -> latents. dead_zone: see `dead_zone_widths`."""
-        z_hat, index, y_hat, r, extremes = self._quantize(source, level, dead_zone)
+        return self._quantized(level, *self._quantize(source, level, dead_zone))
+
+    def _quantized(
+        self, level: int, z_hat: Tensor, index: Tensor, y_hat: Tensor, r: Tensor, extremes: Tensor
+    ) -> Quantized:
         integers = _integers(r, self._coder.layout, None)
         return Quantized(LatentBatch([level] * len(z_hat), z_hat, integers), index, y_hat, extremes)
+
+    @torch.inference_mode()
+    def analyse(self, pixels: Pixels, level: int) -> Tensor:
+        """Compute what `interface.Pipeline.analyse` says."""
+        return self._passes(1, *padded_size(pixels), "feedback").analyse([pixels], self._t([level]))[0]
+
+    @torch.inference_mode()
+    def quantize_y(self, y: Tensor, level: int) -> Quantized:
+        """Compute what `interface.Pipeline.quantize_y` says."""
+        passes = self._passes(1, Y_CELL * y.shape[1], Y_CELL * y.shape[2], "feedback")
+        own = y[None].clone(memory_format=torch.channels_last)
+        return self._quantized(level, *self._quantize_y(passes, own, level, 0.0))
 
     @torch.inference_mode()
     def encode(self, quantized: Quantized) -> list[CodedLatents]:
@@ -99,6 +115,13 @@ class TorchPipeline:
         else:
             passes = self._passes(len(source), *padded_size(source[0]), "encode")
             y = passes.analyse(source, t)
+        return self._quantize_y(passes, y, level, dead_zone)
+
+    def _quantize_y(
+        self, passes: Passes, y: Tensor, level: int, dead_zone: float
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """The same from y [B, M, h, w], which is overwritten."""
+        t = self._t([level])
         z = passes.hyper_analyse(y, t)
         z_float = round_z(z)
         z_hat = z_float.to(torch.int8).contiguous()
