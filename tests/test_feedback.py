@@ -171,3 +171,22 @@ def _once(codec: Codec, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def test_one_small_image_on_the_command_line_has_its_effort() -> None:
     files = [numpy_codec.encode(_text(), QUALITY, model="base", mode="neural", effort=effort) for effort in (3, 4)]
     assert files[0] != files[1]
+
+
+def test_targets_are_met_with_it_in_fewer_bytes(codec: Codec) -> None:
+    image = _text()
+    once, again = (codec.encode(image, target_psnr=36.0, mode="neural", effort=effort) for effort in (3, 4))
+    assert 36.0 <= psnr(image, codec.decode(again, as_array=True)) <= 36.06
+    assert len(again) < 0.95 * len(once)
+    most = len(again)
+    data = codec.encode(image, target_bytes=most, mode="neural")
+    assert 0.97 * most <= len(data) <= most
+    better = psnr(image, codec.decode(data, as_array=True))
+    assert better > 0.5 + psnr(
+        image, codec.decode(codec.encode(image, target_bytes=most, mode="neural", effort=3), as_array=True)
+    )
+
+
+def test_targets_of_photographs_do_without(codec: Codec, photo: NDArray[np.uint8]) -> None:
+    once, again = (codec.encode(photo, target_bytes=9000, effort=effort) for effort in (3, 4))
+    assert once == again

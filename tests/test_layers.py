@@ -81,6 +81,7 @@ WITHIN_A_LAYER = {
     ("vaecodec.codec", "vaecodec.picture_file"),
     ("vaecodec.codec", "vaecodec.refine"),
     ("vaecodec.denoising", "vaecodec.refine"),
+    ("vaecodec.searching", "vaecodec.feedback"),
     ("vaecodec.searching", "vaecodec.refine"),
     ("vaecodec.codec", "vaecodec.searching"),
     ("vaecodec.codec", "vaecodec.verification"),

@@ -161,10 +161,10 @@ class Codec:
         lossless where that is not larger or the networks fail (see `vaecodec.auto`). strip=True leaves ICC, EXIF and
         XMP out. verify=True decodes the finished file and compares (see `vaecodec.verification`). effort 1..9: up to 3
         one pass of the encoder; 4 for an image that is no photograph some more (see `vaecodec.feedback`), from level 24
-        on and without a target; above it the integers are refined for this image in 12 to 90 passes, and `progress` is
-        told of each (see `vaecodec.refine`). denoise: the standard deviation of the noise to take away, in shades of
-        255 up to 64, or "auto" to estimate it; noise costs no bits then, for a model with a denoising encoder ("base");
-        refined integers come closer to what that makes of the image at the best level.
+        on, with a target only without `max_memory`; above it the integers are refined for this image in 12 to 90
+        passes, and `progress` is told of each (see `vaecodec.refine`). denoise: the standard deviation of the noise to
+        take away, in shades of 255 up to 64, or "auto" to estimate it; noise costs no bits then, for a model with a
+        denoising encoder ("base"); refined integers come closer to what that makes of the image at the best level.
         Raises InputError; TargetError for a target out of reach; CodingError where mode "neural" or the comparison
         fails; BackendError for a refinement without PyTorch.
         """
@@ -186,10 +186,10 @@ class Codec:
         elif mode == "lossless":
             data = lossless_codec.encode(source, max_memory=self.max_memory)
         elif has_target and mode == "auto":
-            neural = partial(self._encode_to, source, care.refine)
+            neural = partial(self._encode_to, source, care)
             data = auto.choose_for_target(source, target_bytes, target_psnr, neural, max_memory=self.max_memory)
         elif has_target:
-            data = self._encode_to(source, care.refine, target_bytes, target_psnr)
+            data = self._encode_to(source, care, target_bytes, target_psnr)
         elif verify or is_debugging():
             data, latents = self._encode_kept(source, level, mode, care)
         else:
@@ -225,7 +225,8 @@ class Codec:
         return care.feeds_back and level >= feedback.LEAST_LEVEL and fits
 
     def _encode_fed_back(self, source: Source, level: int, refine: Refine | None = None) -> Encoded:
-        return self._finished(source, level, *feedback.fed_back(self._pipeline(), source, level), refine)
+        attempt = feedback.fed_back(self._pipeline(), source, level)
+        return self._finished(source, level, attempt.quantized, attempt.coded, refine)
 
     def _encode_with_latents(self, source: Source, level: int, refine: Refine | None = None) -> Encoded:
         pipeline = self._pipeline()
@@ -374,7 +375,7 @@ class Codec:
         noisy = _with_colours(source, mirrored(source.picture.rgb))
         if target_bytes is not None:
             goal = Goal.of_bytes(target_bytes)
-            return encode_to(goal, noisy, pipeline, partial(self._pack, source), refine), None
+            return encode_to(goal, noisy, pipeline, partial(self._pack, source), Care(False, refine)), None
         quantized = pipeline.quantize([noisy.picture.rgb], level)
         if refine is None:
             latents, [coded] = quantized.latents_of(0), pipeline.encode(quantized)
@@ -390,12 +391,13 @@ class Codec:
     def _pack(self, source: Source, coded: CodedLatents, level: int) -> bytes:
         return pack_item(source, coded, level, self.model_id, self._engines.own.model.wire_hash)
 
-    def _encode_to(
-        self, source: Source, refine: Refine | None, target_bytes: int | None, target_psnr: float | None
-    ) -> bytes:
+    def _encode_to(self, source: Source, care: Care, target_bytes: int | None, target_psnr: float | None) -> bytes:
         """The neural file that meets a target."""
         goal = Goal.of_psnr(float(target_psnr or 0)) if target_bytes is None else Goal.of_bytes(target_bytes)
-        return encode_to(goal, source, self._pipeline(), partial(self._pack, source), refine)
+        feeds_back = care.feeds_back and self.max_memory is None and not auto.look(source.picture.rgb).is_photograph
+        return encode_to(
+            goal, source, self._pipeline(), partial(self._pack, source), replace(care, feeds_back=feeds_back)
+        )
 
     # Refinement
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vaecodec import feedback
 from vaecodec.collecting import raised
 from vaecodec.entropy.coding import CodedLatents, Latents, StoredLatents
 from vaecodec.levels import LEVELS
 from vaecodec.picture_file import Source
 from vaecodec.refine.search import meet_refined
-from vaecodec.runtime.interface import Pipeline
+from vaecodec.runtime.interface import Pipeline, Quantized
 from vaecodec.runtime.windows import Window
 from vaecodec.targets import Goal, Knobs, Trial, meet, place_of
 
@@ -48,17 +49,30 @@ def encode_to(
     source: Source,
     pipeline: Pipeline,
     pack: Callable[[CodedLatents, int], bytes],
-    refine: Refine | None = None,
+    care: Care,
 ) -> bytes:
     """The file that meets `goal`; what doesn't depend on the level is computed once.
 
-    pack: the file of latents coded at a level. refine: what makes it better, if anything. Raises TargetError for a goal
-    out of reach.
+    pack: the file of latents coded at a level. care: with feedback, where the level is high enough, and refinement; the
+    image should be no photograph for the former. Raises TargetError for a goal out of reach.
     """
     features = pipeline.features([source.picture.rgb])
 
+    @lru_cache(maxsize=2)  # between two levels the strength of the dead zone is all that changes
+    def better_y(level: int) -> Any:
+        return feedback.fed_back(pipeline, source, level).y
+
+    def quantize(level: int, strength: float) -> Quantized:
+        feeds_back = care.feeds_back and level >= feedback.LEAST_LEVEL
+        quantized: Quantized = (
+            pipeline.quantize_y(better_y(level), level, dead_zone=strength)
+            if feeds_back
+            else pipeline.quantize(features, level, dead_zone=strength)
+        )
+        return quantized
+
     def measure(level: int, strength: float) -> Trial[tuple[bytes, Knobs]]:
-        quantized = pipeline.quantize(features, level, dead_zone=strength)
+        quantized = quantize(level, strength)
         [coded] = pipeline.encode(quantized)
         content = pack(coded, level), (level, strength)
         if goal.bound == "high":
@@ -66,16 +80,16 @@ def encode_to(
         return Trial(source.psnr(pipeline.decoded_rows(quantized, level)), content)
 
     def measure_refined(refine: Refine, level: int, balance: float) -> Trial[bytes]:
-        latents, coded = refine(source, pipeline.quantize(features, level).latents_of(0), balance)
+        latents, coded = refine(source, quantize(level, 0.0).latents_of(0), balance)
         data = pack(coded, level)
         if goal.bound == "high":
             return Trial(goal.value_of_bytes(len(data)), data)
         return Trial(source.psnr([decoded(pipeline, source, latents, coded)]), data)
 
     data, knobs = meet(measure, goal, LEVELS).content
-    if refine is None:
+    if care.refine is None:
         return data
-    better = meet_refined(goal, place_of(knobs, goal), partial(measure_refined, refine))
+    better = meet_refined(goal, place_of(knobs, goal), partial(measure_refined, care.refine))
     return data if better is None else better.content
 
 

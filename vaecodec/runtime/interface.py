@@ -51,7 +51,7 @@ class Pipeline(Protocol):
     def analyse(self, pixels: Pixels, level: int) -> Any:
         """An image uint8 [H, W, 3] -> y [M, h, w], array or tensor, float32."""
 
-    def quantize_y(self, y: Any, level: int) -> Any:
+    def quantize_y(self, y: Any, level: int, *, dead_zone: float = 0.0) -> Any:
         """What `quantize` makes of an image, from its y, which is left as it is."""
 
     def encode(self, quantized: Any) -> list[CodedLatents]:

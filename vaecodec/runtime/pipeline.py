@@ -81,11 +81,11 @@ class TorchPipeline:
         return self._passes(1, *padded_size(pixels), "feedback").analyse([pixels], self._t([level]))[0]
 
     @torch.inference_mode()
-    def quantize_y(self, y: Tensor, level: int) -> Quantized:
+    def quantize_y(self, y: Tensor, level: int, *, dead_zone: float = 0.0) -> Quantized:
         """Compute what `interface.Pipeline.quantize_y` says."""
         passes = self._passes(1, Y_CELL * y.shape[1], Y_CELL * y.shape[2], "feedback")
         own = y[None].clone(memory_format=torch.channels_last)
-        return self._quantized(level, *self._quantize_y(passes, own, level, 0.0))
+        return self._quantized(level, *self._quantize_y(passes, own, level, dead_zone))
 
     @torch.inference_mode()
     def encode(self, quantized: Quantized) -> list[CodedLatents]:

@@ -111,14 +111,14 @@ class CpuPipeline:
         """Compute what `Pipeline.analyse` says."""
         return np.moveaxis(self._networks(level, *padded_size(pixels), "feedback").analyse(pixels), 2, 0)
 
-    def quantize_y(self, y: Rows, level: int) -> Quantized:
+    def quantize_y(self, y: Rows, level: int, *, dead_zone: float = 0.0) -> Quantized:
         """Compute what `Pipeline.quantize_y` says."""
         rows = np.moveaxis(y, 0, 2)
         networks, is_widened = self._networks(level, Y_CELL * rows.shape[0], Y_CELL * rows.shape[1], "feedback"), False
-        latents, index, y_hat = self._quantize_rows(networks, np.array(rows, order="C"), level)
+        latents, index, y_hat = self._quantize_rows(networks, np.array(rows, order="C"), level, dead_zone)
         if not networks.is_steady:
             wide, is_widened = networks.widened(), True
-            latents, index, y_hat = self._quantize_rows(wide, np.array(rows, order="C"), level)
+            latents, index, y_hat = self._quantize_rows(wide, np.array(rows, order="C"), level, dead_zone)
         return Quantized([latents], [index], [y_hat], [is_widened])
 
     def _quantize_with(
@@ -128,7 +128,7 @@ class CpuPipeline:
         return self._quantize_rows(networks, y, level, dead_zone)
 
     def _quantize_rows(
-        self, networks: Networks, y: Rows, level: int, dead_zone: float = 0.0
+        self, networks: Networks, y: Rows, level: int, dead_zone: float
     ) -> tuple[Latents, NDArray[np.uint8], Rows]:
         """y [h, w, M] -> latents, scale index and y_hat; y is overwritten."""
         z = networks.hyper_analyse(y)
