@@ -120,7 +120,7 @@ class TorchPipeline:
     def _quantize_y(
         self, passes: Passes, y: Tensor, level: int, dead_zone: float
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """The same from y [B, M, h, w], which is overwritten."""
+        """Quantize y [B, M, h, w], which is overwritten."""
         t = self._t([level])
         z = passes.hyper_analyse(y, t)
         z_float = round_z(z)
