@@ -112,8 +112,12 @@ def chunk_of(photographs: Path, seed: int, work: Path, numbers: tuple[int, ...])
 def run_all(chunks: Sequence[Sequence[Task]], jobs: int) -> Iterator[list[Row]]:
     """The rows of each task, in any order; chunks are shared among processes."""
     with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
-        for future in as_completed([pool.submit(run_chunk, chunk) for chunk in chunks]):
-            yield from future.result()
+        futures = [pool.submit(run_chunk, chunk) for chunk in chunks]
+        try:
+            for future in as_completed(futures):
+                yield from future.result()
+        finally:  # interrupted, it would else go on to the end
+            pool.shutdown(cancel_futures=True)
 
 
 def run_chunk(tasks: Sequence[Task]) -> list[list[Row]]:
