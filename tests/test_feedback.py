@@ -190,3 +190,8 @@ def test_targets_are_met_with_it_in_fewer_bytes(codec: Codec) -> None:
 def test_targets_of_photographs_do_without(codec: Codec, photo: NDArray[np.uint8]) -> None:
     once, again = (codec.encode(photo, target_bytes=9000, effort=effort) for effort in (3, 4))
     assert once == again
+
+
+def test_latents_of_an_image_are_those_of_its_file(codec: Codec) -> None:
+    encoded = codec.encode_with_latents(_text(), QUALITY)
+    np.testing.assert_array_equal(codec.latents(_text(), QUALITY).integers.r, encoded.latents.r)

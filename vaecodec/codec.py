@@ -214,9 +214,19 @@ class Codec:
 
     def _encode_neural(self, source: Source, level: int, care: Care) -> Encoded:
         """The file that `encode` makes with mode="neural"."""
-        if self._feeds_back(source, level, care) and not auto.look(source.picture.rgb).is_photograph:
+        if self._suits_feedback(source, level, care):
             return self._encode_fed_back(source, level, care.refine)
         return self._encode_with_latents(source, level, care.refine)
+
+    def _quantized(self, source: Source, level: int) -> Quantized:
+        """What goes into the file that `encode` makes with mode="neural"."""
+        if self._suits_feedback(source, level, self._care(DEFAULT_EFFORT, None)):
+            return feedback.fed_back(self._pipeline(), source, level).quantized
+        quantized: Quantized = self._pipeline().quantize([source.picture.rgb], level)
+        return quantized
+
+    def _suits_feedback(self, source: Source, level: int, care: Care) -> bool:
+        return self._feeds_back(source, level, care) and not auto.look(source.picture.rgb).is_photograph
 
     def _feeds_back(self, source: Source, level: int, care: Care) -> bool:
         """Whether feedback may gain anything, and there is the memory for it."""
@@ -535,7 +545,7 @@ class Codec:
         """The latents of a .vaec file (bytes, path, open file) or of an image; no pixels are computed of them.
 
         Of a file: the entropy decoding and the means of y, with the model that it names. Of an image (as for `encode`):
-        one pass of the encoder at `quality`, which holds for images only; they are those of its neural file. Raises as
+        those of its neural file of this `quality`, which holds for images only, as `encode` makes it. Raises as
         `decode` and `encode`, and InputError for a lossless file, which has none.
         """
         if is_file(item):
@@ -549,7 +559,7 @@ class Codec:
                 self._pipeline(),
             )
             header = header_for(source, level, self.model_id, self.loaded_model().wire_hash)
-            integers = pipeline.quantize([source.picture.rgb], level).latents_of(0)
+            integers = self._quantized(source, level).latents_of(0)
         return self._latents_of(header, integers, pipeline.y_hat(integers))
 
     def latents_batch(
