@@ -35,9 +35,7 @@ def bytes_per_pixel(config: ModelConfig, task: Task) -> float:
     bytes, the index, symbols, words. Decoding: r, y_hat, and the pixels twice. A target: the features, y_hat, r and the
     index, and what decoding them takes. Feedback: y three times, and twice what goes into a file.
     """
-    latents = {"encode": 10 * config.M, "decode": 8 * config.M, "target": 17 * config.M, "feedback": 34 * config.M}[
-        task
-    ]
+    latents = {"encode": 10, "decode": 8, "target": 17, "feedback": 34}[task] * config.M
     pixels = {"encode": 3.0, "decode": 7.0, "target": 6.0 + config.C / 16, "feedback": 13.0}[task]
     return latents / 256 + pixels
 
