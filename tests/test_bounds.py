@@ -105,21 +105,26 @@ def _levels(table: nn.Module) -> float:
     return float(table(t).abs().max().exp())
 
 
+def _shifts(table: nn.Module) -> float:
+    """The largest shift that a `LevelTable` stands for, at any level."""
+    return float(table(level_position(torch.arange(LEVELS))).abs().max())
+
+
 def test_what_enters_the_blocks_is_finite(loaded: TorchModel) -> None:
     """Pixels, y, z and p are bounded; so is what the layers before the first block, and between two, make of them."""
     network = loaded.network
     y_hat = LATENT_MAX + R_LIMIT * _levels(network.log_gain)  # that of a hostile file
     features = STREAM_MAX * _levels(network.log_q_enc)
     entering = {
-        "g_a": _most(network.g_a.stem, 0.5),
+        "g_a": _most(network.g_a.stem, 0.5) + _shifts(network.shift_enc),
         "y": _most(network.g_a.down.conv, features),
         "h_a": _most(network.h_a[0], LATENT_MAX),
         "h_mean": _most(cast(Upsample, network.h_mean[0]).conv, 128 * _levels(network.log_z_gain)),
         "context": max(_most(adaptor, max(PRIOR_MAX, y_hat)) for adaptor in network.context.adaptors),
         "mu": max(_most(head, max(PRIOR_MAX, STREAM_MAX)) for head in network.context.heads),
-        "g_s": _most(network.g_s.up.conv, y_hat) * _levels(network.log_q_dec),
+        "g_s": _most(network.g_s.up.conv, y_hat) * _levels(network.log_q_dec) + _shifts(network.shift_dec),
         "x_hat": 255 * _most(network.g_s.head, STREAM_MAX),
-        "p": STREAM_MAX * _levels(network.log_q_prior),
+        "p": STREAM_MAX * _levels(network.log_q_prior) + _shifts(network.shift_prior),
     }
     for part in (network.h_a, network.h_mean):
         entering |= {

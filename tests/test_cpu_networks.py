@@ -45,9 +45,27 @@ def _stored(name: str) -> StoredModel:
     return read_model(TINY if name == "tiny" else entry_by_name(name).path)
 
 
-@pytest.fixture(scope="module", params=[entry.name for entry in manifest()])
+def _shifted(stored: StoredModel) -> StoredModel:
+    """A model with tables of shifts, no two of their numbers alike."""
+    rng, config = np.random.default_rng(5), NetworkWeights(stored).config
+    widths = {"shift_enc": config.C, "shift_dec": config.C, "shift_prior": config.P}
+    tables = {f"net.{name}.anchors": np.float32(rng.normal(0, 0.01, (8, width))) for name, width in widths.items()}
+    return replace(stored, tensors=stored.tensors | tables)
+
+
+@pytest.fixture(scope="module", params=[*(entry.name for entry in manifest()), "shifted"])
 def stored(request: pytest.FixtureRequest) -> StoredModel:
-    return _stored(request.param)
+    return _shifted(_stored("fast-perceptual")) if request.param == "shifted" else _stored(request.param)
+
+
+def test_weights_without_shifts_have_none() -> None:
+    stored = _stored("fast-perceptual")
+    without = {name: tensor for name, tensor in stored.tensors.items() if ".shift_" not in name}
+    weights = NetworkWeights(replace(stored, tensors=without))
+    assert not any(weights.shift(name, 40, 96).any() for name in ("shift_enc", "shift_dec", "shift_prior"))
+    wrong = without | {"net.shift_dec.anchors": np.zeros((8, weights.config.C + 4), np.float32)}
+    with pytest.raises(WeightsError, match=r"config fast differ in shift_dec\.anchors$"):
+        NetworkWeights(replace(stored, tensors=wrong))
 
 
 def _pipeline(name: str, kernels: str, *, narrow: bool = False) -> CpuPipeline:
@@ -71,7 +89,6 @@ def test_values_are_those_of_pytorch(stored: StoredModel, photo: NDArray[np.uint
     for kernels in KERNELS.values():
         ours = Networks(weights, kernels, level, narrow=False, band_pixels=1 << 20)
         assert np.allclose(ours.analyse(photo), rows(y), atol=1e-4)
-        assert np.allclose(ours.analyse_features(ours.features(photo)), rows(y), atol=1e-4)
         assert np.allclose(ours.hyper_analyse(rows(y)), rows(z), atol=1e-4)
         assert np.allclose(np.concatenate(list(ours.prior(rows(z.round())))), rows(p), atol=1e-4)
         pixels = np.concatenate(list(ours.synthesize(rows(y)))).astype(int)

@@ -51,12 +51,11 @@ def encode_to(
     pack: Callable[[CodedLatents, int], bytes],
     care: Care,
 ) -> bytes:
-    """The file that meets `goal`; what doesn't depend on the level is computed once.
+    """The file that meets `goal`.
 
     pack: the file of latents coded at a level. care: with feedback, where the level is high enough, and refinement; the
     image should be no photograph for the former. Raises TargetError for a goal out of reach.
     """
-    features = pipeline.features([source.picture.rgb])
 
     @lru_cache(maxsize=2)  # between two levels the strength of the dead zone is all that changes
     def better_y(level: int) -> Any:
@@ -67,7 +66,7 @@ def encode_to(
         quantized: Quantized = (
             pipeline.quantize_y(better_y(level), level, dead_zone=strength)
             if feeds_back
-            else pipeline.quantize(features, level, dead_zone=strength)
+            else pipeline.quantize([source.picture.rgb], level, dead_zone=strength)
         )
         return quantized
 

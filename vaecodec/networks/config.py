@@ -22,6 +22,9 @@ the means, and of the prior features. Without them the gated products, two linea
 quadratically from block to block on images unlike photographs. Photographs stay below a quarter of each
 (`python -m bench ranges`), so no file and no pixel of theirs depends on the bounds."""
 
+SHIFT_UNIT = 4.0
+"""What a parameter of 1 stands for in the tables of shifts; the features that they shift are of about this size."""
+
 STEPS = 4
 """Of the context."""
 # Position (row, column) in a 2x2 cell that channel group g codes in step k: every step covers all four positions

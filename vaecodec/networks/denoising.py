@@ -15,7 +15,7 @@ from vaecodec.networks.config import NOISE_MAX, ModelConfig, denoiser_config
 from vaecodec.networks.layers import LevelTable
 from vaecodec.networks.network import CodecNetwork
 
-TRAINED = ("g_a.", "log_q_enc.", "noise_")
+TRAINED = ("g_a.", "log_q_enc.", "shift_enc.", "noise_")
 """Parameters of a denoising encoder, by the beginnings of their names. All others are the model's."""
 
 
@@ -38,8 +38,7 @@ class DenoisingNetwork(CodecNetwork):
     def analyse_noisy(self, x: Tensor, t: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
         """x [B, 3, H, W] in 0..1, noisy; t = level / 63 and s = `noise_position`, [B] -> y of the clean image and its z
         (not rounded), float32."""
-        features = self.g_a.enter(x)
-        features = self.g_a.blocks(features + self.noise_shift(s).to(features.dtype))
+        features = self.g_a.blocks(self.g_a.enter(x, self.shift_enc(t) + self.noise_shift(s)))
         y = self.g_a.leave(features, (self.log_q_enc(t) + self.noise_log_gain(s)).exp())
         return y.float(), self.hyper_analyse(y, t)
 

@@ -12,7 +12,8 @@ and blocks: Jia et al. 2025 (DCVC-RT, 2502.20762); gains per level: Cui et al. 2
                      ^                             |             scale index       prior features p
                      +--- mu of step k = context(p, y_hat of steps < k), k = 0..3 ------+
 
-y, mu and y_hat live in one domain for all levels; r, the coded integers, are scaled by gain[level].
+y, mu and y_hat live in one domain for all levels; r, the coded integers, are scaled by gain[level]. What enters the
+blocks of g_a and of g_s, and p, are shifted by a vector of the level: so the layers after it know the level, too.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from torch import Tensor, nn
 
 from vaecodec.intnet.fixedpoint import Z_MAX, Z_MIN
 from vaecodec.levels import MAX_LEVEL
-from vaecodec.networks.config import LATENT_MAX, PATCH, PRIOR_MAX, STEPS, ModelConfig, step_positions
+from vaecodec.networks.config import LATENT_MAX, PATCH, PRIOR_MAX, SHIFT_UNIT, STEPS, ModelConfig, step_positions
 from vaecodec.networks.exact import convolve
 from vaecodec.networks.layers import DepthConvBlock, Downsample, LevelTable, SideBySide, Unshuffle, Upsample
 from vaecodec.networks.quantizers import clamp_through
@@ -55,22 +56,22 @@ class Analysis(nn.Module):
         self.blocks = nn.Sequential(*(DepthConvBlock(config.C, config.ffn) for _ in range(config.blocks_a)))
         self.down = Downsample(config.C, config.M)
 
-    def forward(self, x: Tensor, q_enc: Tensor) -> Tensor:
-        return self.leave(self.blocks(self.enter(x)), q_enc)
+    def forward(self, x: Tensor, q_enc: Tensor, shift: Tensor) -> Tensor:
+        return self.leave(self.blocks(self.enter(x, shift)), q_enc)
 
-    def enter(self, x: Tensor) -> Tensor:
-        """x -> features [B, C, H/8, W/8] for the blocks."""
+    def enter(self, x: Tensor, shift: Tensor) -> Tensor:
+        """x -> features [B, C, H/8, W/8] for the blocks; shift [B, C, 1, 1]."""
         features: Tensor = self.stem(self.unshuffle(x - 0.5))
-        return features
+        return features + shift.to(features.dtype)
 
-    def enter_pixels(self, pixels: Tensor) -> Tensor:
+    def enter_pixels(self, pixels: Tensor, shift: Tensor) -> Tensor:
         """What `enter` makes of pixels / 255; uint8 [B, H, W, 3]. Four times as fast: bytes are moved, not floats."""
         rows = self.unshuffle.of_rows(pixels).float()
         features: Tensor = self.stem(rows.sub_(127.5).div_(255).permute(0, 3, 1, 2))
-        return features
+        return features.add_(shift)
 
     def leave(self, features: Tensor, q_enc: Tensor) -> Tensor:
-        """Features, the same for every level -> y."""
+        """Features -> y."""
         y: Tensor = self.down(features * q_enc.to(features.dtype))
         return bounded(y, LATENT_MAX)
 
@@ -85,13 +86,13 @@ class Synthesis(nn.Module):
         self.head = nn.Conv2d(config.C, 3 * PATCH**2, 1)
         self.shuffle = nn.PixelShuffle(PATCH)
 
-    def forward(self, y_hat: Tensor, q_dec: Tensor) -> Tensor:
-        return self.leave(self.blocks(self.enter(y_hat, q_dec)))
+    def forward(self, y_hat: Tensor, q_dec: Tensor, shift: Tensor) -> Tensor:
+        return self.leave(self.blocks(self.enter(y_hat, q_dec, shift)))
 
-    def enter(self, y_hat: Tensor, q_dec: Tensor) -> Tensor:
-        """y_hat -> features [B, C, 2h, 2w] for the blocks."""
+    def enter(self, y_hat: Tensor, q_dec: Tensor, shift: Tensor) -> Tensor:
+        """y_hat -> features [B, C, 2h, 2w] for the blocks; q_dec and shift [B, C, 1, 1]."""
         up: Tensor = self.up(y_hat)
-        return up * q_dec.to(up.dtype)
+        return up * q_dec.to(up.dtype) + shift.to(up.dtype)
 
     def leave(self, features: Tensor) -> Tensor:
         """Features -> x_hat."""
@@ -193,13 +194,16 @@ class CodecNetwork(nn.Module):
         self.log_q_enc = LevelTable(config.C)
         self.log_q_dec = LevelTable(config.C)
         self.log_q_prior = LevelTable(config.P)
+        self.shift_enc = LevelTable(config.C, unit=SHIFT_UNIT)
+        self.shift_dec = LevelTable(config.C, unit=SHIFT_UNIT)
+        self.shift_prior = LevelTable(config.P, unit=SHIFT_UNIT)
         self.z_index = LevelTable(config.N, 24.0, 24.0, unit=Z_INDEX_UNIT)
         # Not trained, see `preview`: a weights file may bring it along.
         self.preview: nn.Conv2d | None = None
 
     def analyse(self, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         """x [B, 3, H, W] in 0..1, H and W multiples of 64; t = level / 63 [B] -> y, z (not rounded), float32."""
-        y = self.g_a(x, self.log_q_enc(t).exp())
+        y = self.g_a(x, self.log_q_enc(t).exp(), self.shift_enc(t))
         return y.float(), self.hyper_analyse(y, t)
 
     def hyper_analyse(self, y: Tensor, t: Tensor) -> Tensor:
@@ -211,7 +215,7 @@ class CodecNetwork(nn.Module):
         """z_hat [B, N, h, w] -> prior features p [B, P, 4h, 4w]."""
         p: Tensor = self.h_mean(z_hat * (-self.log_z_gain(t)).exp())
         scale: Tensor = self.log_q_prior(t).exp()
-        return bounded(p * scale.to(p.dtype), PRIOR_MAX)
+        return bounded(p * scale.to(p.dtype) + self.shift_prior(t).to(p.dtype), PRIOR_MAX)
 
     def run_context(self, p: Tensor, gain: Tensor, residual: Callable[[Tensor], Tensor]) -> ContextResult:
         """The four steps. `residual(mu)` gives r, from y or from the file; only the step's positions count."""
@@ -228,7 +232,7 @@ class CodecNetwork(nn.Module):
 
     def synthesize(self, y_hat: Tensor, t: Tensor) -> Tensor:
         """y_hat [B, M, h, w] -> x_hat [B, 3, 16h, 16w] float32, not clamped."""
-        x_hat: Tensor = self.g_s(y_hat, self.log_q_dec(t).exp())
+        x_hat: Tensor = self.g_s(y_hat, self.log_q_dec(t).exp(), self.shift_dec(t))
         return x_hat.float()
 
 

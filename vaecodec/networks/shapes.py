@@ -13,7 +13,7 @@ from vaecodec.errors import WeightsError
 from vaecodec.levels import LEVELS
 from vaecodec.networks.config import CONFIGS, PATCH, STEPS, ModelConfig
 from vaecodec.weights.denoisers import BLOCKS_KEY
-from vaecodec.weights.store import PREVIEW_PREFIX, StoredModel
+from vaecodec.weights.store import PREVIEW_PREFIX, SHIFT_PREFIX, StoredModel
 
 ANCHORS = 8
 """Of a `layers.LevelTable`."""
@@ -51,6 +51,7 @@ def _all(config: ModelConfig) -> Shapes:
     for step in range(STEPS):
         yield from _conv(f"context.heads.{step}", p, y)
     tables = {"log_gain": y, "log_z_gain": config.N, "log_q_enc": config.C, "log_q_dec": config.C, "log_q_prior": p}
+    tables |= {"shift_enc": config.C, "shift_dec": config.C, "shift_prior": p}
     for name, channels in tables.items():
         yield f"{name}.anchors", (ANCHORS, channels)
 
@@ -95,10 +96,15 @@ def _check_tensors(config: ModelConfig, tensors: Mapping[str, NDArray[Any]]) -> 
     if any(name.startswith(PREVIEW_PREFIX) for name in tensors):
         expected |= preview_shapes(config)
     actual = {name: t.shape for name, t in tensors.items() if name.startswith((NETWORK_PREFIX, PREVIEW_PREFIX))}
-    if expected != actual:
-        differing = sorted({name.removeprefix(NETWORK_PREFIX) for name, _ in expected.items() ^ actual.items()})
+    differences = expected.items() ^ actual.items()
+    differing = sorted({name.removeprefix(NETWORK_PREFIX) for name, _ in differences if not _may_lack(name, actual)})
+    if differing:
         message = f"weights file and config {config.name} differ in {', '.join(differing[:4])}"
         raise WeightsError(message)
+
+
+def _may_lack(name: str, actual: Mapping[str, tuple[int, ...]]) -> bool:
+    return name.startswith(NETWORK_PREFIX + SHIFT_PREFIX) and name not in actual
 
 
 def _check_integers(config: ModelConfig, entropy: EntropyModel) -> None:

@@ -42,11 +42,8 @@ class Quantized(Protocol):
 class Pipeline(Protocol):
     """The networks of one model on one device, and the coder of their latents."""
 
-    def features(self, pictures: Sequence[Pixels]) -> Any:
-        """What the encoder knows of images uint8 [H, W, 3] before it knows the level: C / 16 bytes a pixel."""
-
-    def quantize(self, source: Any, level: int, *, dead_zone: float = 0.0) -> Any:
-        """Images (or their `features`) of equal size once padded -> `Quantized`. dead_zone: see `dead_zone_widths`."""
+    def quantize(self, pictures: Sequence[Pixels], level: int, *, dead_zone: float = 0.0) -> Any:
+        """Images uint8 [H, W, 3] of equal size once padded -> `Quantized`. dead_zone: see `dead_zone_widths`."""
 
     def analyse(self, pixels: Pixels, level: int) -> Any:
         """An image uint8 [H, W, 3] -> y [M, h, w], array or tensor, float32."""

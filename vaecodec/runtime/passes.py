@@ -62,38 +62,21 @@ class Passes:
 
     # Encoding
 
-    def features(self, pictures: Sequence[Pixels]) -> Tensor:
-        """uint8 [H, W, 3] each, of equal size once padded -> what g_a knows before it knows the level, at 1/8."""
-        height, width = padded_size(pictures[0])
-        whole = self._whole(len(pictures), self._network.config.C, height // PATCH, width // PATCH)
-        return _filled(whole, self._feature_rows(pictures))
-
     def analyse(self, pictures: Sequence[Pixels], t: Tensor) -> Tensor:
-        """Images as for `features` -> y [B, M, H/16, W/16]; t = level / 63, [B]."""
-        size = (len(pictures), *padded_size(pictures[0]))
-        return self._leave_analysis(self._feature_rows(pictures), size, t)
-
-    def analyse_features(self, features: Tensor, t: Tensor) -> Tensor:
-        """What `features` gave -> y; features are left as they are."""
-        batch, _, rows, width = features.shape
-        bands = self._bands(rows // 2, batch * width * PATCH * Y_CELL)
-        cut = (features[:, :, 2 * band.start : 2 * band.stop] for band, _ in bands)
-        return self._leave_analysis(cut, (batch, PATCH * rows, PATCH * width), t)
-
-    def _leave_analysis(self, features: Iterator[Tensor], size: tuple[int, int, int], t: Tensor) -> Tensor:
-        """size: pictures, height, width."""
-        y = self._whole(size[0], self._network.config.M, size[1] // Y_CELL, size[2] // Y_CELL)
+        """uint8 [H, W, 3] each, of equal size once padded -> y [B, M, H/16, W/16]; t = level / 63, [B]."""
+        height, width = padded_size(pictures[0])
+        y = self._whole(len(pictures), self._network.config.M, height // Y_CELL, width // Y_CELL)
         q_enc = self._network.log_q_enc(t).exp()
-        return _filled(y, (self._network.g_a.leave(rows, q_enc) for rows in features))
+        return _filled(y, (self._network.g_a.leave(rows, q_enc) for rows in self._feature_rows(pictures, t)))
 
-    def _feature_rows(self, pictures: Sequence[Pixels]) -> Iterator[Tensor]:
-        """Features in bands of an even number of rows."""
-        g_a = self._network.g_a
+    def _feature_rows(self, pictures: Sequence[Pixels], t: Tensor) -> Iterator[Tensor]:
+        """What leaves the blocks of g_a, in bands of an even number of rows."""
+        g_a, shift = self._network.g_a, self._network.shift_enc(t)
         height, width = padded_size(pictures[0])
         stream, kept = RowStream(g_a.blocks), None
         for band, last in self._bands(height // Y_CELL, len(pictures) * width * Y_CELL):
             x = self._input(pictures, Y_CELL * band.start, Y_CELL * band.stop, width)
-            rows = stream.push(g_a.enter_pixels(x), last=last)
+            rows = stream.push(g_a.enter_pixels(x, shift), last=last)
             if rows is None:
                 continue
             rows = rows if kept is None else torch.cat([kept, rows], 2)
@@ -124,11 +107,12 @@ class Passes:
         network = self._network
         batch, _, height, width = z_hat.shape
         gain, scale = (-network.log_z_gain(t)).exp(), network.log_q_prior(t).exp()
+        shift = network.shift_prior(t)
         stream = RowStream(network.h_mean)
         for band, last in self._bands(height, batch * width * ALIGNMENT**2):
             rows = stream.push(z_hat[:, :, band] * gain, last=last)
             if rows is not None:
-                yield bounded(rows.float().mul_(scale), PRIOR_MAX)
+                yield bounded(rows.float().mul_(scale).add_(shift), PRIOR_MAX)
 
     def quantize(
         self, p: Iterable[Tensor], y: Tensor, t: Tensor, index: Tensor, dead_zone: Tensor | None = None
@@ -152,14 +136,14 @@ class Passes:
         if preview is not None:
             yield from self._preview(preview, y_hat)
             return
-        g_s, q_dec = self._network.g_s, self._network.log_q_dec(t).exp()
+        g_s, q_dec, shift = self._network.g_s, self._network.log_q_dec(t).exp(), self._network.shift_dec(t)
         shades: Callable[[Tensor], Tensor] = g_s.shades
         shuffle = g_s.shuffle
         if reduction > 1:
             shades, shuffle = _reduced_head(*_weights(g_s.head), reduction), nn.PixelShuffle(PATCH // reduction)
         stream = RowStream(g_s.blocks)
         for band, last in self._bands(y_hat.shape[2], y_hat.shape[0] * y_hat.shape[3] * Y_CELL**2):
-            rows = stream.push(g_s.enter(y_hat[:, :, band], q_dec), last=last)
+            rows = stream.push(g_s.enter(y_hat[:, :, band], q_dec, shift), last=last)
             if rows is not None:
                 yield to_bytes(shades(rows), shuffle)
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from vaecodec.entropy.coding import R_LIMIT, CodedLatents, Latents, StoredLatents
 from vaecodec.errors import CodingError, FormatError
 from vaecodec.intnet.fixedpoint import SCALE_INDICES
-from vaecodec.networks.config import ALIGNMENT, PATCH
+from vaecodec.networks.config import ALIGNMENT
 from vaecodec.networks.network import level_position, round_z
 from vaecodec.runtime.context_steps import ContextSteps
 from vaecodec.runtime.interface import dead_zone_widths, latents_one_by_one
@@ -60,14 +60,9 @@ class TorchPipeline:
     # Encoding
 
     @torch.inference_mode()
-    def features(self, pictures: Sequence[Pixels]) -> Tensor:
-        """What the encoder knows of pictures uint8 [H, W, 3] before it knows the level: C / 16 bytes a pixel."""
-        return self._passes(len(pictures), *padded_size(pictures[0]), "target").features(pictures)
-
-    @torch.inference_mode()
-    def quantize(self, source: Sequence[Pixels] | Tensor, level: int, *, dead_zone: float = 0.0) -> Quantized:
-        """Pictures (or their `features`) -> latents. dead_zone: see `dead_zone_widths`."""
-        return self._quantized(level, *self._quantize(source, level, dead_zone))
+    def quantize(self, pictures: Sequence[Pixels], level: int, *, dead_zone: float = 0.0) -> Quantized:
+        """Compute what `interface.Pipeline.quantize` says."""
+        return self._quantized(level, *self._quantize(pictures, level, dead_zone))
 
     def _quantized(
         self, level: int, z_hat: Tensor, index: Tensor, y_hat: Tensor, r: Tensor, extremes: Tensor
@@ -105,17 +100,11 @@ class TorchPipeline:
         return coded
 
     def _quantize(
-        self, source: Sequence[Pixels] | Tensor, level: int, dead_zone: float
+        self, pictures: Sequence[Pixels], level: int, dead_zone: float
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """z_hat int8, scale index, y_hat, r as whole numbers of any type, and the extremes of `Quantized`."""
-        t = self._t([level])
-        if isinstance(source, Tensor):
-            passes = self._passes(len(source), PATCH * source.shape[2], PATCH * source.shape[3], "target")
-            y = passes.analyse_features(source, t)
-        else:
-            passes = self._passes(len(source), *padded_size(source[0]), "encode")
-            y = passes.analyse(source, t)
-        return self._quantize_y(passes, y, level, dead_zone)
+        passes = self._passes(len(pictures), *padded_size(pictures[0]), "encode")
+        return self._quantize_y(passes, passes.analyse(pictures, self._t([level])), level, dead_zone)
 
     def _quantize_y(
         self, passes: Passes, y: Tensor, level: int, dead_zone: float

@@ -19,7 +19,7 @@ from vaecodec.levels import LEVELS
 from vaecodec.networks.layers import DepthConvBlock
 from vaecodec.networks.network import CodecNetwork, level_position, round_z
 from vaecodec.networks.preview import PreviewFit
-from vaecodec.weights.store import INTEGER_PREFIXES, LEVEL_PREFIX, PREVIEW_PREFIX
+from vaecodec.weights.store import INTEGER_PREFIXES, LEVEL_PREFIXES, PREVIEW_PREFIX
 
 
 @torch.no_grad()
@@ -133,8 +133,8 @@ def export_tensors(
 
 
 def _as_stored(name: str, values: NDArray[np.float32]) -> NDArray[Any]:
-    largest = np.finfo(np.float32 if name.startswith(LEVEL_PREFIX) else np.float16).max
+    largest = np.finfo(np.float32 if name.startswith(LEVEL_PREFIXES) else np.float16).max
     if not (np.abs(values) <= largest).all():
         message = f"{name}: a weight is not finite, or beyond {largest}"
         raise WeightsError(message)
-    return values if name.startswith(LEVEL_PREFIX) else values.astype(np.float16)
+    return values if name.startswith(LEVEL_PREFIXES) else values.astype(np.float16)

@@ -22,7 +22,7 @@ from vaecodec.networks.denoising import DenoisingNetwork
 from vaecodec.networks.layers import ANCHORS
 from vaecodec.networks.network import Z_INDEX_UNIT, CodecNetwork
 from vaecodec.training.checkpoint import load_checkpoint
-from vaecodec.weights.store import CARD_KEY, INTEGER_PREFIXES, LEVEL_PREFIX
+from vaecodec.weights.store import CARD_KEY, INTEGER_PREFIXES, LEVEL_PREFIXES, SHIFT_PREFIX
 
 SNAPSHOT_KEY = "vaecodec_ema"
 """The safetensors metadata entry that holds a snapshot's record as JSON."""
@@ -62,7 +62,7 @@ def write_snapshot(source: TrainedWeights, path: Path) -> None:
 
 def _compact(name: str, tensor: Tensor) -> NDArray[Any]:
     array: NDArray[Any] = np.ascontiguousarray(tensor.cpu().float().numpy())
-    return array if name.startswith((*INTEGER_PREFIXES, LEVEL_PREFIX)) else array.astype(np.float16)
+    return array if name.startswith((*INTEGER_PREFIXES, *LEVEL_PREFIXES)) else array.astype(np.float16)
 
 
 def read_weights(source: Path) -> TrainedWeights:
@@ -74,6 +74,9 @@ def read_weights(source: Path) -> TrainedWeights:
     make = DenoisingNetwork if weights.settings.get("denoise") else CodecNetwork
     with torch.device("meta"):
         expected = {name: tensor.shape for name, tensor in make(CONFIGS[weights.config]).state_dict().items()}
+    for name, shape in expected.items():
+        if name.startswith(SHIFT_PREFIX):
+            weights.weights.setdefault(name, torch.zeros(shape))
     if expected != {name: tensor.shape for name, tensor in weights.weights.items()}:
         message = f"{source}: its tensors are not those of config {weights.config}"
         raise WeightsError(message)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from vaecodec.weights.manifest import ManifestEntry
 from vaecodec.weights.store import CARD_KEY, StoredModel, read_model
 
-ENCODER_PREFIXES = ("net.g_a.", "net.h_a.", "net.log_q_enc.")
+ENCODER_PREFIXES = ("net.g_a.", "net.h_a.", "net.log_q_enc.", "net.shift_enc.")
 """Of a network; no decoder uses them, and they are two fifths of a file."""
 ENCODER = "encoder"
 

@@ -24,7 +24,9 @@ INTEGER_PART = "int."
 """Tensors of the integer part, which decides bytes."""
 INTEGER_TYPES = ("int8", "uint8", "int16", "uint16", "int32")
 FLOAT_TYPES = ("float16", "float32")
-LEVEL_PREFIX = "log_"
+SHIFT_PREFIX = "shift_"
+"""Per-level tables of shifts. Weights that were trained before there were any lack them: then they are zero."""
+LEVEL_PREFIXES = ("log_", SHIFT_PREFIX)
 """Per-level tables stay float32: they are small, and the gains span a wide range."""
 
 

@@ -204,11 +204,14 @@ void block_leave(const Block *block, f32 *x, const f32 *above, const f32 *row, c
   }
 }
 
-/* x times a factor for each channel, clamped to -most..most. */
-EXPORT(scale) void scale(f32 *x, int positions, int channels, const f32 *factors, f32 most) {
+/* x times a factor and plus a shift for each channel, clamped to -most..most. */
+EXPORT(scale) void scale(f32 *x, int positions, int channels, const f32 *factors, const f32 *shifts, f32 most) {
   vec bound = wasm_f32x4_splat(most);
   for (int i = 0; i < positions; i++)
-    for (int c = 0; c < channels; c += 4, x += 4) store(x, bounded(wasm_f32x4_mul(load(x), load(factors + c)), bound));
+    for (int c = 0; c < channels; c += 4, x += 4) {
+      vec scaled = wasm_f32x4_mul(load(x), load(factors + c));
+      store(x, bounded(wasm_f32x4_add(scaled, load(shifts + c)), bound));
+    }
 }
 
 /* z_hat / gain in rows: int32 [channels][plane], `count` positions from `first` -> [count][channels]. */

@@ -16,7 +16,8 @@ export class Analysis {
     this.stem = layers.conv("g_a.stem", 3 * PATCH ** 2, C);
     this.blocks = layers.blocks("g_a.blocks");
     this.down = layers.down("g_a.down.1", C, M);
-    this.qEnc = layers.levelTable("log_q_enc", C);
+    this.qEnc = layers.factors("log_q_enc", C);
+    this.shiftEnc = layers.shifts("shift_enc", C);
     this.entry = layers.conv("h_a.0", M, P);
     this.firstBlock = layers.block("h_a.1");
     this.firstDown = layers.down("h_a.2.1", P, P);
@@ -24,7 +25,8 @@ export class Analysis {
     this.secondDown = layers.down("h_a.4.1", P, N);
     const widths = [...this.blocks.map(({ channels }) => channels - C), this.firstBlock.channels - P, this.secondBlock.channels - P];
     if (widths.some(Boolean)) throw new WeightsError(`weights: the encoder's blocks do not have ${C} and ${P} channels`);
-    this.ofAll = kernel.place(new Float32Array(Math.max(M, N)).fill(1));
+    const most = Math.max(C, M, N);
+    [this.ones, this.zeros] = [1, 0].map((value) => kernel.place(new Float32Array(most).fill(value)));
   }
 
   /** Pixels {width, height, rgba} -> the address of y [4 h][4 w][M]. */
@@ -34,7 +36,7 @@ export class Analysis {
     const y = kernel.floats((height / 2) * (width / 2) * M);
     const start = kernel.top;
     const band = bandRows(width);
-    const scale = kernel.place(this.qEnc.at(level));
+    const [factors, shifts] = [this.qEnc, this.shiftEnc].map((table) => kernel.place(table.at(level)));
     const pixels = kernel.allocate(4 * PATCH * image.width);
     const squares = kernel.floats(width * this.stem.inputs);
     const entered = kernel.floats(band * width * C);
@@ -48,11 +50,12 @@ export class Analysis {
         const { panels, bias, inputs } = this.stem;
         kernel.run.convolve(squares, inputs, width, panels, bias, inputs, C, entered + 4 * i * width * C, C, 0);
       }
+      kernel.run.scale(entered, count * width, C, this.ones, shifts, Infinity);
       const features = blocks.push(entered, count, top + count === height);
-      kernel.run.scale(features.address, features.rows * width, C, scale, Infinity);
+      kernel.run.scale(features.address, features.rows * width, C, factors, this.zeros, Infinity);
       const out = down.push(features.address, features.rows);
       const positions = out.rows * (width / 2);
-      kernel.run.scale(out.address, positions, M, this.ofAll, BOUNDS.latent);
+      kernel.run.scale(out.address, positions, M, this.ones, this.zeros, BOUNDS.latent);
       kernel.memoryCopy(y + 4 * done * M, out.address, 4 * positions * M);
       done += positions;
       advance((top + count) / height);
@@ -76,7 +79,7 @@ export class Analysis {
     const zHat = kernel.allocate(4 * N * zHeight * zWidth);
     const start = kernel.top;
     const band = bandRows(width);
-    const scale = kernel.place(zGain.at(level));
+    const factors = kernel.place(zGain.at(level));
     const halved = Math.ceil((band + 1) / 2);
     const chain = new Chain([
       new SingleRows(kernel, this.entry, width, band),
@@ -90,7 +93,7 @@ export class Analysis {
       const count = Math.min(band, height - top);
       const out = chain.push(y + 4 * top * width * M, count, top + count === height);
       const positions = out.rows * zWidth;
-      kernel.run.scale(out.address, positions, N, scale, Infinity);
+      kernel.run.scale(out.address, positions, N, factors, this.zeros, Infinity);
       bad += kernel.run.round_z(out.address, positions, N, done, zHeight * zWidth, zHat);
       done += positions;
     }

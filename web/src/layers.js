@@ -5,6 +5,7 @@ import { tensorOf } from "./weights.js";
 
 // vaecodec/networks/config.py; tests/test_web.py holds them equal.
 export const BOUNDS = { stream: 64, product: 256, latent: 128, prior: 64 };
+const SHIFT_UNIT = 4;
 const PANEL = 8;
 const BLOCK_BYTES = 56;
 
@@ -137,20 +138,30 @@ export class Layers {
     return { address, channels, hidden: ffnOut.inputs };
   }
 
-  /** A table of factors for each level. */
-  levelTable(name, channels) {
+  /** A table of factors for each level: exp of the table in the weights. */
+  factors(name, channels) {
+    return new LevelTable(this.#table(name, channels), Math.exp);
+  }
+
+  /** A table of what is added at each level; zero where the weights have none. */
+  shifts(name, channels) {
+    if (!this.has(`net.${name}.anchors`)) return { at: () => new Float32Array(channels) };
+    return new LevelTable(this.#table(name, channels), (value) => SHIFT_UNIT * value);
+  }
+
+  #table(name, channels) {
     const table = tensorOf(this.tensors, `net.${name}.anchors`, "F32", 2);
     if (table.shape[1] !== channels || table.shape[0] < 2) {
       throw new WeightsError(`weights: net.${name}.anchors is ${table.shape}; it must have ${channels} channels`);
     }
-    return new LevelTable(table);
+    return table;
   }
 }
 
-/** Factors of channels, exp of what is linear between a few anchors. */
+/** A vector of channels for each level, linear between a few anchors, each value then through a function. */
 class LevelTable {
-  constructor({ data, shape }) {
-    Object.assign(this, { data, shape });
+  constructor({ data, shape }, finish) {
+    Object.assign(this, { data, shape, finish });
   }
 
   at(level) {
@@ -160,7 +171,7 @@ class LevelTable {
     const part = Math.fround(position - low);
     return Float32Array.from({ length: channels }, (_, c) => {
       const [below, above] = [this.data[low * channels + c], this.data[(low + 1) * channels + c]];
-      return Math.exp(Math.fround(below + part * (above - below)));
+      return this.finish(Math.fround(below + part * (above - below)));
     });
   }
 }

@@ -27,10 +27,10 @@ export class Networks {
     this.head = layers.conv("g_s.head", this.C, 3 * PATCH ** 2);
     this.preview = layers.has("preview.weight") ? this.#previewHead(layers) : null;
     this.#checkWidths();
-    this.gain = layers.levelTable("log_gain", M);
-    this.zGain = layers.levelTable("log_z_gain", N);
-    this.qPrior = layers.levelTable("log_q_prior", this.P);
-    this.qDec = layers.levelTable("log_q_dec", this.C);
+    this.gain = layers.factors("log_gain", M);
+    this.zGain = layers.factors("log_z_gain", N);
+    this.prior = [layers.factors("log_q_prior", this.P), layers.shifts("shift_prior", this.P)];
+    this.entry = [layers.factors("log_q_dec", this.C), layers.shifts("shift_dec", this.C)];
   }
 
   /** z_hat and r (addresses, see EntropyModel.decode) -> the address of y_hat [4 h][4 w][M]. */
@@ -74,7 +74,7 @@ export class Networks {
 
   #prior(zHat, level, zHeight, zWidth, p) {
     const { kernel, N, P } = this;
-    const [gain, scale] = [this.zGain, this.qPrior].map((table) => kernel.place(table.at(level)));
+    const [gain, factors, shifts] = [this.zGain, ...this.prior].map((table) => kernel.place(table.at(level)));
     const band = bandRows(zWidth);
     const rows = kernel.floats(band * zWidth * N);
     const [first, firstBlock, second, secondBlock] = this.hMean;
@@ -90,7 +90,7 @@ export class Networks {
       kernel.run.divide_rows(zHat, zHeight * zWidth, top * zWidth, count * zWidth, N, gain, rows);
       const out = chain.push(rows, count, top + count === zHeight);
       const positions = out.rows * 4 * zWidth;
-      kernel.run.scale(out.address, positions, P, scale, BOUNDS.prior);
+      kernel.run.scale(out.address, positions, P, factors, shifts, BOUNDS.prior);
       kernel.memoryCopy(p + 4 * done * P, out.address, 4 * positions * P);
       done += positions;
     }
@@ -150,7 +150,7 @@ export class Networks {
     const [height, width] = [4 * zHeight, 4 * zWidth];
     const start = kernel.top;
     const band = bandRows(4 * width);
-    const scale = kernel.place(this.qDec.at(level));
+    const [factors, shifts] = this.entry.map((table) => kernel.place(table.at(level)));
     const up = new UpRows(kernel, this.up, width, band);
     const blocks = new Chain(this.blocks.map((block, n) => new BlockRows(kernel, block, 2 * width, 2 * band + n)));
     const painter = new Painter(kernel, image, PATCH, 2 * width);
@@ -158,7 +158,7 @@ export class Networks {
     for (let top = 0; top < height; top += band) {
       const count = Math.min(band, height - top);
       const entered = up.push(yHat + 4 * top * width * M, count);
-      kernel.run.scale(entered.address, entered.rows * 2 * width, C, scale, Infinity);
+      kernel.run.scale(entered.address, entered.rows * 2 * width, C, factors, shifts, Infinity);
       const out = blocks.push(entered.address, entered.rows, top + count === height);
       for (let i = 0; i < out.rows && painter.top < image.height; i++) {
         this.#convolve(this.head, out.address + 4 * i * 2 * width * C, 2 * width, shades);

@@ -42,6 +42,10 @@ class Matrix:
             weight, bias = weight * outputs, bias * outputs
         return Matrix(weight, bias, self.gated)
 
+    def shifted(self, outputs: Floats) -> Matrix:
+        """The matrix of results plus `outputs`."""
+        return Matrix(self.weight, self.bias + outputs, self.gated)
+
     @cached_property
     def rounded(self) -> Matrix:
         """The matrix with weights rounded to bfloat16, in float32."""

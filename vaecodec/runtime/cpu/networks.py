@@ -134,35 +134,19 @@ class Networks:
 
     # Encoding
 
-    def features(self, pixels: Pixels) -> Rows:
-        """uint8 [H, W, 3] -> what g_a knows before it knows the level, at 1/8."""
-        height, width = padded_size(pixels)
-        whole = np.empty((height // PATCH, width // PATCH, self._config.C), np.float32)
-        return _filled(whole, self._feature_rows(pixels, narrow=False))
-
     def analyse(self, pixels: Pixels) -> Rows:
-        """Pixels -> y [H/16, W/16, M]."""
+        """uint8 [H, W, 3] -> y [H/16, W/16, M]."""
         narrow = self._narrow and self._level <= NARROW_ANALYSIS
-        return self._leave_analysis(self._feature_rows(pixels, narrow=narrow), padded_size(pixels), narrow=narrow)
-
-    def analyse_features(self, features: Rows) -> Rows:
-        """What `features` gave -> y."""
-        rows, width, _ = features.shape
-        bands = self._bands(rows // 2, width * PATCH * Y_CELL)
-        cut = (features[2 * band.start : 2 * band.stop] for band, _ in bands)
-        return self._leave_analysis(cut, (PATCH * rows, PATCH * width), narrow=False)
-
-    def _leave_analysis(self, features: Iterator[Rows], size: tuple[int, int], *, narrow: bool) -> Rows:
-        """size: height, width."""
+        height, width = padded_size(pixels)
         down = self._weights.down("g_a.down", self._level, inputs="log_q_enc")
         stage = SingleRows(lambda rows: self._kernels.product(rows, down, fold=2, bound=LATENT_MAX, narrow=narrow), 2)
-        y = np.empty((size[0] // Y_CELL, size[1] // Y_CELL, self._config.M), np.float32)
-        parts = (stage.push(rows, last=False) for rows in features)
+        y = np.empty((height // Y_CELL, width // Y_CELL, self._config.M), np.float32)
+        parts = (stage.push(rows, last=False) for rows in self._feature_rows(pixels, narrow=narrow))
         return _filled(y, (part for part in parts if part is not None))
 
     def _feature_rows(self, pixels: Pixels, *, narrow: bool) -> Iterator[Rows]:
         height, width = padded_size(pixels)
-        stem = self._weights.stem()
+        stem = self._weights.stem(self._level)
         stream = RowStream(self._blocks(self._weights.blocks("g_a.blocks", self._config.blocks_a)))
         for band, last in self._bands(height // Y_CELL, width * Y_CELL):
             x = padded_rows(pixels, Y_CELL * band.start, Y_CELL * band.stop, width)
@@ -197,6 +181,7 @@ class Networks:
         """
         weights = self._weights
         scale = weights.vector("log_q_prior", self._level)
+        shift = weights.shift("shift_prior", self._level, self._config.P)
         stream = RowStream(
             [
                 self._stage(weights.up("h_mean.0", self._level, divisors="log_z_gain"), narrow=False, spread=2),
@@ -210,6 +195,7 @@ class Networks:
             rows = stream.push(z_hat[band], last=last)
             if rows is not None:
                 rows *= scale
+                rows += shift
                 yield np.clip(rows, -PRIOR_MAX, PRIOR_MAX, out=rows)
 
     def quantize(self, p: Iterable[Rows], y: Rows, index: Pixels, widths: Floats) -> Rows:
@@ -290,7 +276,7 @@ class Networks:
         if self._previews(reduction):
             yield from self._preview(y_hat)
             return
-        up = self._weights.up("g_s.up", self._level, outputs="log_q_dec")
+        up = self._weights.up("g_s.up", self._level, outputs="log_q_dec", shifts="shift_dec")
         head, side = self._weights.head(reduction), PATCH // reduction
         self.peaks = Peaks(*(Y_CELL // PATCH * length for length in y_hat.shape[:2]))
         stream = RowStream(

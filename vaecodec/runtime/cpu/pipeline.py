@@ -23,7 +23,7 @@ from vaecodec.entropy.coding import (
 from vaecodec.errors import FormatError
 from vaecodec.intnet.fixedpoint import Z_MAX, Z_MIN
 from vaecodec.intnet.layers import IntegerLayer, RunTile, scale_index, scale_indices
-from vaecodec.networks.config import ALIGNMENT, PATCH
+from vaecodec.networks.config import ALIGNMENT
 from vaecodec.rans.choice import RansCoder
 from vaecodec.runtime.cpu.kernels import Kernels, Pixels, Rows
 from vaecodec.runtime.cpu.networks import PREVIEW_REDUCTION, Networks
@@ -81,31 +81,19 @@ class CpuPipeline:
 
     # Encoding
 
-    def features(self, pictures: Sequence[Pixels]) -> list[Rows]:
-        """Compute what `Pipeline.features` says."""
-        return [self._networks(0, *padded_size(pixels), "target").features(pixels) for pixels in pictures]
-
-    def quantize(self, source: Sequence[NDArray[Any]], level: int, *, dead_zone: float = 0.0) -> Quantized:
+    def quantize(self, pictures: Sequence[Pixels], level: int, *, dead_zone: float = 0.0) -> Quantized:
         """Compute what `Pipeline.quantize` says."""
-        parts = [self._quantize(image, level, dead_zone) for image in source]
+        parts = [self._quantize(pixels, level, dead_zone) for pixels in pictures]
         return Quantized(*map(list, zip(*parts, strict=True)))
 
-    def _quantize(
-        self, image: NDArray[Any], level: int, dead_zone: float
-    ) -> tuple[Latents, NDArray[np.uint8], Rows, bool]:
-        """The parts of a `Quantized` for an image (uint8) or its features.
-
-        Raises CodingError for what no decoder could read.
-        """
-        if image.dtype == np.uint8:
-            networks = self._networks(level, *padded_size(image), "encode")
-        else:
-            networks = self._networks(level, PATCH * image.shape[0], PATCH * image.shape[1], "target")
-        quantized = self._quantize_with(networks, image, level, dead_zone)
+    def _quantize(self, pixels: Pixels, level: int, dead_zone: float) -> tuple[Latents, NDArray[np.uint8], Rows, bool]:
+        """The parts of a `Quantized` for an image. Raises CodingError for what no decoder could read."""
+        networks = self._networks(level, *padded_size(pixels), "encode")
+        quantized = self._quantize_with(networks, pixels, level, dead_zone)
         if networks.is_steady:
             return *quantized, False
         del quantized
-        return *self._quantize_with(networks.widened(), image, level, dead_zone), True
+        return *self._quantize_with(networks.widened(), pixels, level, dead_zone), True
 
     def analyse(self, pixels: Pixels, level: int) -> Rows:
         """Compute what `Pipeline.analyse` says."""
@@ -122,10 +110,9 @@ class CpuPipeline:
         return Quantized([latents], [index], [y_hat], [is_widened])
 
     def _quantize_with(
-        self, networks: Networks, image: NDArray[Any], level: int, dead_zone: float
+        self, networks: Networks, pixels: Pixels, level: int, dead_zone: float
     ) -> tuple[Latents, NDArray[np.uint8], Rows]:
-        y = networks.analyse(image) if image.dtype == np.uint8 else networks.analyse_features(image)
-        return self._quantize_rows(networks, y, level, dead_zone)
+        return self._quantize_rows(networks, networks.analyse(pixels), level, dead_zone)
 
     def _quantize_rows(
         self, networks: Networks, y: Rows, level: int, dead_zone: float

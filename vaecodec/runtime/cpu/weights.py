@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vaecodec.entropy.model import EntropyModel, from_tensors
 from vaecodec.levels import MAX_LEVEL
-from vaecodec.networks.config import PATCH, STEPS, ModelConfig
+from vaecodec.networks.config import PATCH, SHIFT_UNIT, STEPS, ModelConfig
 from vaecodec.networks.shapes import config_of
 from vaecodec.runtime.cpu.kernels import Block
 from vaecodec.runtime.cpu.matrices import Floats, Matrix
@@ -46,6 +46,13 @@ class NetworkWeights:
         """exp of a `LevelTable`, [channels]: linear between its anchors."""
         vector: Floats = np.exp(between_anchors(self.tensor(f"{name}.anchors"), level / MAX_LEVEL))
         return vector
+
+    def shift(self, name: str, level: int, channels: int) -> Floats:
+        """A `LevelTable` of shifts, [channels]; zero where the weights have none."""
+        if f"net.{name}.anchors" not in self._tensors:
+            return np.zeros(channels, np.float32)
+        shift: Floats = np.float32(SHIFT_UNIT) * between_anchors(self.tensor(f"{name}.anchors"), level / MAX_LEVEL)
+        return shift
 
     # Each is made when it is first needed, and kept. Two threads may make the same one; either will do.
 
@@ -89,15 +96,17 @@ class NetworkWeights:
         """The matrices of `count` blocks in a row."""
         return [self.block(f"{name}.{number}") for number in range(count)]
 
-    def stem(self) -> Matrix:
-        """The matrix of g_a's stem, for bytes of squares of pixels, row by row: the network takes them / 255 - 0.5."""
+    def stem(self, level: int) -> Matrix:
+        """The matrix of g_a's stem with the shift after it, for bytes of squares of pixels, row by row: the network
+        takes them / 255 - 0.5."""
 
         def make() -> Matrix:
             matrix = self.matrix("g_a.stem")
             weight = matrix.weight[run_order(3, PATCH)]
-            return Matrix(weight / np.float32(255), matrix.bias - np.float32(0.5) * weight.sum(0))
+            bias = matrix.bias + self.shift("shift_enc", level, matrix.outputs)
+            return Matrix(weight / np.float32(255), bias - np.float32(0.5) * weight.sum(0))
 
-        return self._kept("bytes", make)
+        return self._of_level("bytes", level, make)
 
     def down(self, name: str, level: int | None = None, *, inputs: str = "", outputs: str = "") -> Matrix:
         """The matrix of a `Downsample`, for squares of positions, row by row. inputs, outputs: tables of factors."""
@@ -110,15 +119,21 @@ class NetworkWeights:
 
         return self._kept(f"{name} run", make) if level is None else self._of_level(name, level, make)
 
-    def up(self, name: str, level: int | None = None, *, divisors: str = "", outputs: str = "") -> Matrix:
-        """The matrix of an `Upsample`, to squares of positions, row by row. divisors: of the inputs, a table."""
+    def up(
+        self, name: str, level: int | None = None, *, divisors: str = "", outputs: str = "", shifts: str = ""
+    ) -> Matrix:
+        """The matrix of an `Upsample`, to squares of positions, row by row. divisors: of the inputs, a table; outputs,
+        shifts: tables of factors on what comes out and of what is added to it then."""
 
         def make() -> Matrix:
             matrix = self.matrix(f"{name}.0")
             order = run_order(matrix.outputs // 4, 2)
             ordered = Matrix(matrix.weight[:, order], matrix.bias[order])
             before = np.float32(1) / self.vector(divisors, level or 0) if divisors else None
-            return ordered.scaled(before, np.tile(self.vector(outputs, level or 0), 4) if outputs else None)
+            scaled = ordered.scaled(before, np.tile(self.vector(outputs, level or 0), 4) if outputs else None)
+            if not shifts:
+                return scaled
+            return scaled.shifted(np.tile(self.shift(shifts, level or 0, matrix.outputs // 4), 4))
 
         return self._kept(f"{name} run", make) if level is None else self._of_level(name, level, make)
 
