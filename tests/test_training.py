@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -308,6 +309,22 @@ def test_checkpoints_are_whole_or_absent(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(KeyboardInterrupt):
         save_checkpoint(tmp_path, {"step": 2})
     assert load_checkpoint(tmp_path)["step"] == 1
+
+
+def test_a_run_from_weights_sees_other_crops_than_theirs(corpus: Corpus, tmp_path: Path) -> None:
+    """Or a chain of runs of one seed would go over the same crops again and again."""
+
+    def first_crops(history: list[dict[str, Any]]) -> Tensor:
+        trainer = Trainer(SETTINGS, corpus, tmp_path)
+        trainer.start_from(trainer.network.state_dict(), history)
+        return trainer.sampler.batch(4)
+
+    first, second = {"first_step": 1, "last_step": 30}, {"first_step": 31, "last_step": 40}
+    begun = Trainer(SETTINGS, corpus, tmp_path).sampler.batch(4)
+    assert torch.equal(first_crops([]), first_crops([]))
+    assert torch.equal(first_crops([first]), first_crops([first]))
+    crops = [begun, first_crops([first]), first_crops([first, second])]
+    assert not any(torch.equal(one, other) for one, other in combinations(crops, 2))
 
 
 def test_one_bad_step_changes_nothing(corpus: Corpus, tmp_path: Path) -> None:

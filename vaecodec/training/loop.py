@@ -64,6 +64,7 @@ class Trainer:
         self.steps_done, self.bad_steps, self.corpus_digest = 0, 0, corpus.digest
         self.lag = 1 if self.device.type == "cuda" else 0
         self.history: list[dict[str, Any]] = []
+        self._inherited: list[dict[str, Any]] = []
         self._pending: deque[tuple[int, Tensor, torch.cuda.Event | None]] = deque()
         self._launched_at = time.perf_counter()
         self._scatter_seeds()
@@ -97,7 +98,14 @@ class Trainer:
     def _scatter_seeds(self) -> None:
         """Other processes must see other crops and noise; process 0 keeps the random state of a run of its own."""
         if not self.peers.leads:
-            self._seed(self.settings.seed + self.peers.rank * _RANK_STRIDE + self.steps_done)
+            self._seed(self._own_seed() + self.peers.rank * _RANK_STRIDE + self.steps_done)
+
+    def _own_seed(self) -> int:
+        """The seed of process 0: that of the settings, moved by the steps behind the weights that the run began with.
+
+        From the same seed each of a chain of runs would see the crops of the one before, and learn them by heart.
+        """
+        return self.settings.seed + sum(entry["last_step"] - entry["first_step"] + 1 for entry in self._inherited)
 
     def _sample(self) -> tuple[Tensor, Tensor]:
         count = self.share
@@ -186,7 +194,10 @@ class Trainer:
         else:
             self.network.load_state_dict(weights)
         self.ema.load_state_dict(self.network.state_dict())
-        self.history = list(history or [])
+        self._inherited = list(history or [])
+        self.history = list(self._inherited)
+        self._seed(self._own_seed())
+        self._scatter_seeds()
 
     def note_start(self) -> None:
         """Record this process in the run's history: the hardware, for the model card."""
