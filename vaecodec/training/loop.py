@@ -105,7 +105,8 @@ class Trainer:
 
         From the same seed each of a chain of runs would see the crops of the one before, and learn them by heart.
         """
-        return self.settings.seed + sum(entry["last_step"] - entry["first_step"] + 1 for entry in self._inherited)
+        behind: int = sum(entry["last_step"] - entry["first_step"] + 1 for entry in self._inherited)
+        return self.settings.seed + behind
 
     def _sample(self) -> tuple[Tensor, Tensor]:
         count = self.share
