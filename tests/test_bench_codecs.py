@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 import urllib.error
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +19,7 @@ from PIL import Image
 from bench import kodak, measure, metrics
 from bench.__main__ import main
 from bench.codecs import PLAIN, CodecError, make
-from bench.codecs.compressai import CompressAi, environment_python
+from bench.codecs.compressai import CompressAi, environment_python, worker_command
 from bench.rd import runs as rd
 from bench.rd.bdrate import scale
 from bench.records import compact, load, save
@@ -81,6 +84,16 @@ def test_absent_codecs_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     assert "setup-compressai" in missing["compressai:mbt2018-mean"]
     with pytest.raises(ValueError, match="'vaecodec:' is not one of"):
         make("vaecodec:")
+
+
+def test_the_process_of_compressai_sees_no_module_of_this_project() -> None:
+    """`bench/codecs` has a `compressai.py`, too. Tried with the Python of the tests, which has no CompressAI."""
+    if find_spec("compressai") is not None:
+        pytest.skip("this environment has CompressAI")
+    command = [*worker_command(Path(sys.executable)), "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode != 0
+    assert done.stderr.strip().endswith("ModuleNotFoundError: No module named 'compressai'")
 
 
 def test_compressai_through_its_process(photo: Pixels) -> None:

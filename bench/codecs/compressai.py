@@ -24,6 +24,11 @@ def environment_python(folder: Path | None = None) -> Path:
     return folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
+def worker_command(python: Path) -> list[str]:
+    """What starts the worker: isolated, as `import compressai` would else find this module, in the worker's folder."""
+    return [str(python), "-I", str(WORKER)]
+
+
 class CompressAi(LadderCodec):
     """One model of CompressAI's zoo, for example `compressai:mbt2018-mean`; each quality is a network of its own.
 
@@ -85,7 +90,7 @@ class CompressAi(LadderCodec):
         if self._worker is None:
             environment = {**os.environ, **openmp.variables(self.threads), "PYTHONWARNINGS": "ignore"}
             self._worker = subprocess.Popen(
-                [str(environment_python()), str(WORKER)],
+                worker_command(environment_python()),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

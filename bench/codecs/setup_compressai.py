@@ -13,7 +13,7 @@ from pathlib import Path
 
 import click
 
-from bench.codecs.compressai import DEFAULT_ENVIRONMENT, environment_python
+from bench.codecs.compressai import DEFAULT_ENVIRONMENT, environment_python, worker_command
 
 # One resolver call for all: installed afterwards, torchvision would replace torch by its newest CUDA build.
 TORCH = "torch==2.13.0"
@@ -47,8 +47,7 @@ def pip(python: Path, options: list[str], packages: tuple[str, ...]) -> None:
 
 def check(python: Path) -> None:
     """Start the worker once: an environment that cannot import CompressAI is not ready."""
-    worker = Path(__file__).with_name("compressai_worker.py")
-    done = subprocess.run([str(python), str(worker), "--check"], capture_output=True, text=True, check=False)
+    done = subprocess.run([*worker_command(python), "--check"], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         message = f"CompressAI does not start there:\n{done.stderr[-2000:]}"
         raise click.ClickException(message)
