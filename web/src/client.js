@@ -49,7 +49,7 @@ export class Weights {
   }
 }
 
-/** "4-88f4a935", id and hash of a model, for a decoder; "base-perceptual.encoder" for what encoding takes beside it. */
+/** "4-0123abcd", id and hash of a model, for a decoder; "base-perceptual.encoder" for what encoding takes beside it. */
 function keyOf(weights) {
   const { card } = readWeights(weights);
   return card.part === ENCODER ? encoderKey(card.name) : `${card.model_id}-${card.wire_hash}`;
