@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from bench import figures, records
 from bench.lazy import LazyGroup
 from bench.records import CHANGED, RESULTS, ROOT, load
-from vaecodec.weights.manifest import DEFAULT_MODEL, manifest
+from vaecodec.weights.manifest import DEFAULT_MODEL, denoisers, manifest
 
 FILES = sorted(RESULTS.rglob("*.json"))
 CHANGES_ARE_REFUSED_SINCE = "2026-11-25"
@@ -70,7 +70,17 @@ def _headers_with_models(record: dict[str, Any]) -> list[tuple[dict[str, Any], s
     if "made" in record and "commit" not in record["made"]:
         return [(header, _models_in(codec)) for codec, header in record["made"].items()]
     results = json.dumps({key: value for key, value in record.items() if key not in ("made", "command")})
-    return [(header, _models_in(results) or {DEFAULT_MODEL}) for header in _headers(record)]
+    models = _models_in(results) or _denoised(record) or {DEFAULT_MODEL}
+    return [(header, models) for header in _headers(record)]
+
+
+def _denoised(record: dict[str, Any]) -> set[str]:
+    """The model of the denoising encoder that made a record, if one did; it must be shipped."""
+    if (digest := record.get("options", {}).get("denoiser")) is None:
+        return set()
+    names = {entry.name for entry in denoisers() if entry.sha256.startswith(digest)}
+    assert names, f"no shipped denoising encoder has the hash {digest}"
+    return names
 
 
 def _models_in(text: str) -> set[str]:
