@@ -64,7 +64,6 @@ class Trainer:
         self.steps_done, self.bad_steps, self.corpus_digest = 0, 0, corpus.digest
         self.lag = 1 if self.device.type == "cuda" else 0
         self.history: list[dict[str, Any]] = []
-        self._inherited: list[dict[str, Any]] = []
         self._pending: deque[tuple[int, Tensor, torch.cuda.Event | None]] = deque()
         self._launched_at = time.perf_counter()
         self._scatter_seeds()
@@ -101,11 +100,11 @@ class Trainer:
             self._seed(self._own_seed() + self.peers.rank * _RANK_STRIDE + self.steps_done)
 
     def _own_seed(self) -> int:
-        """The seed of process 0: that of the settings, moved by the steps behind the weights that the run began with.
+        """The seed of process 0: that of the settings, moved by the steps behind the weights.
 
         From the same seed each of a chain of runs would see the crops of the one before, and learn them by heart.
         """
-        behind: int = sum(entry["last_step"] - entry["first_step"] + 1 for entry in self._inherited)
+        behind: int = sum(entry["last_step"] - entry["first_step"] + 1 for entry in self.history)
         return self.settings.seed + behind
 
     def _sample(self) -> tuple[Tensor, Tensor]:
@@ -195,8 +194,7 @@ class Trainer:
         else:
             self.network.load_state_dict(weights)
         self.ema.load_state_dict(self.network.state_dict())
-        self._inherited = list(history or [])
-        self.history = list(self._inherited)
+        self.history = list(history or [])
         self._seed(self._own_seed())
         self._scatter_seeds()
 

@@ -36,7 +36,10 @@ export class Analysis {
     const y = kernel.floats((height / 2) * (width / 2) * M);
     const start = kernel.top;
     const band = bandRows(width);
-    const [factors, shifts] = [this.qEnc, this.shiftEnc].map((table) => kernel.place(table.at(level)));
+    const factors = kernel.place(this.qEnc.at(level));
+    const { panels, bias, inputs } = this.stem;
+    const shifts = this.shiftEnc.at(level);
+    const entryBias = kernel.place(kernel.view(Float32Array, bias, C).map((value, c) => value + shifts[c]));
     const pixels = kernel.allocate(4 * PATCH * image.width);
     const squares = kernel.floats(width * this.stem.inputs);
     const entered = kernel.floats(band * width * C);
@@ -47,10 +50,8 @@ export class Analysis {
       const count = Math.min(band, height - top);
       for (let i = 0; i < count; i++) {
         this.#unfold(image, top + i, width, pixels, squares);
-        const { panels, bias, inputs } = this.stem;
-        kernel.run.convolve(squares, inputs, width, panels, bias, inputs, C, entered + 4 * i * width * C, C, 0);
+        kernel.run.convolve(squares, inputs, width, panels, entryBias, inputs, C, entered + 4 * i * width * C, C, 0);
       }
-      kernel.run.scale(entered, count * width, C, this.ones, shifts, Infinity);
       const features = blocks.push(entered, count, top + count === height);
       kernel.run.scale(features.address, features.rows * width, C, factors, this.zeros, Infinity);
       const out = down.push(features.address, features.rows);
