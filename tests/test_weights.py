@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vaecodec.entropy.model import from_tensors
+from vaecodec.entropy.model import from_tensors, to_tensors
 from vaecodec.errors import HashMismatch, UnknownModel, WeightsError
 from vaecodec.levels import LEVELS
 from vaecodec.runtime.loading import load_model
@@ -193,3 +193,15 @@ def test_integers_beyond_the_proof_are_refused(tiny: StoredModel) -> None:
     bias = np.full_like(tiny.tensors["int.h_scale.1.bias"], 2**31 - 1)
     with pytest.raises(WeightsError, match="layer 1: accumulator may reach"):
         from_tensors(tiny.tensors | {"int.h_scale.1.bias": bias})
+
+
+def test_biases_that_fit_are_stored_in_two_bytes(tiny: StoredModel) -> None:
+    """And read as the same numbers; one beyond 32,767 keeps its layer in four."""
+    wide = tiny.tensors["int.h_scale.3.bias"].astype(np.int32)
+    wide[5, 2] = 32_768
+    model = from_tensors(tiny.tensors | {"int.h_scale.3.bias": wide})
+    stored = to_tensors(model)
+    assert [stored[f"int.h_scale.{n}.bias"].dtype.name for n in range(4)] == ["int16", "int16", "int16", "int32"]
+    for layer, again in zip(model.layers, from_tensors(stored).layers, strict=True):
+        assert again.bias.dtype == np.int32
+        np.testing.assert_array_equal(again.bias, layer.bias)

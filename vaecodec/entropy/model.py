@@ -82,8 +82,19 @@ def to_tensors(model: EntropyModel) -> dict[str, NDArray[Any]]:
     tensors: dict[str, NDArray[Any]] = {"int.z_table": model.z_table}
     for number, layer in enumerate(model.layers):
         tensors[f"int.h_scale.{number}.weight"] = layer.weight
-        tensors[f"int.h_scale.{number}.bias"] = layer.bias
+        tensors[f"int.h_scale.{number}.bias"] = _narrowed(layer.bias)
     return tensors | tables_to_tensors("int.y", model.y_tables) | tables_to_tensors("int.z", model.z_tables)
+
+
+def _narrowed(bias: NDArray[np.int32]) -> NDArray[np.int16] | NDArray[np.int32]:
+    """As int16 where all of it fits: the biases are two fifths of the integer part."""
+    narrow = bias.astype(np.int16)
+    return narrow if np.array_equal(narrow, bias) else bias
+
+
+def _widened(bias: NDArray[Any]) -> NDArray[Any]:
+    """The inverse of `_narrowed`; what is of another type stays, for the check of the layers to refuse."""
+    return bias.astype(np.int32) if bias.dtype == np.int16 else bias
 
 
 def from_tensors(tensors: Mapping[str, NDArray[Any]]) -> EntropyModel:
@@ -91,7 +102,8 @@ def from_tensors(tensors: Mapping[str, NDArray[Any]]) -> EntropyModel:
     numbers = range(len(LAYER_FORMATS))
     try:
         layers = make_layers(
-            [tensors[f"int.h_scale.{n}.weight"] for n in numbers], [tensors[f"int.h_scale.{n}.bias"] for n in numbers]
+            [tensors[f"int.h_scale.{n}.weight"] for n in numbers],
+            [_widened(tensors[f"int.h_scale.{n}.bias"]) for n in numbers],
         )
         z_table = tensors["int.z_table"]
         y_tables, z_tables = tables_from_tensors("int.y", tensors), tables_from_tensors("int.z", tensors)

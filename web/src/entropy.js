@@ -159,10 +159,17 @@ function bordered(kernel, height, width, channels, size) {
   return [address, address + 2 * radius * (step + channels), step];
 }
 
+/** A bias of each level: int32, stored as int16 where it fits. */
+function biasOf(tensors, name) {
+  const isNarrow = tensors.get(name)?.dtype === "I16";
+  const { shape, data } = tensorOf(tensors, name, isNarrow ? "I16" : "I32", 2);
+  return { shape, data: isNarrow ? Int32Array.from(data) : data };
+}
+
 function readLayer(kernel, tensors, number, format) {
   const name = `int.h_scale.${number}`;
   const weight = tensorOf(tensors, `${name}.weight`, "I8", 4);
-  const bias = tensorOf(tensors, `${name}.bias`, "I32", 2);
+  const bias = biasOf(tensors, `${name}.bias`);
   const [outputs, inputs, height, width] = weight.shape;
   const { kernel: side, largestInput, shift } = format;
   if (height !== side || width !== side || outputs % 4 || bias.shape[0] !== LEVELS || bias.shape[1] !== outputs) {

@@ -1,7 +1,15 @@
 // Weights files: safetensors, read whole; see vaecodec/weights/store.py.
 import { WeightsError } from "./errors.js";
 
-const TYPES = { F32: Float32Array, F16: Uint16Array, I32: Int32Array, I8: Int8Array, U16: Uint16Array, U8: Uint8Array };
+const TYPES = {
+  F32: Float32Array,
+  F16: Uint16Array,
+  I32: Int32Array,
+  I16: Int16Array,
+  I8: Int8Array,
+  U16: Uint16Array,
+  U8: Uint8Array,
+};
 const CARD_KEY = "vaecodec";
 const MAX_HEADER = 2 ** 20;
 

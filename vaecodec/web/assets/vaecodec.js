@@ -350,7 +350,15 @@ return b * 65536 + a;
 }
 
 // weights.js
-const TYPES = { F32: Float32Array, F16: Uint16Array, I32: Int32Array, I8: Int8Array, U16: Uint16Array, U8: Uint8Array };
+const TYPES = {
+F32: Float32Array,
+F16: Uint16Array,
+I32: Int32Array,
+I16: Int16Array,
+I8: Int8Array,
+U16: Uint16Array,
+U8: Uint8Array,
+};
 const CARD_KEY = "vaecodec";
 const MAX_HEADER = 2 ** 20;
 function readWeights(bytes) {
@@ -575,10 +583,15 @@ const address = kernel.allocate(2 * count);
 kernel.view(Int16Array, address, count).fill(0);
 return [address, address + 2 * radius * (step + channels), step];
 }
+function biasOf(tensors, name) {
+const isNarrow = tensors.get(name)?.dtype === "I16";
+const { shape, data } = tensorOf(tensors, name, isNarrow ? "I16" : "I32", 2);
+return { shape, data: isNarrow ? Int32Array.from(data) : data };
+}
 function readLayer(kernel, tensors, number, format) {
 const name = `int.h_scale.${number}`;
 const weight = tensorOf(tensors, `${name}.weight`, "I8", 4);
-const bias = tensorOf(tensors, `${name}.bias`, "I32", 2);
+const bias = biasOf(tensors, `${name}.bias`);
 const [outputs, inputs, height, width] = weight.shape;
 const { kernel: side, largestInput, shift } = format;
 if (height !== side || width !== side || outputs % 4 || bias.shape[0] !== LEVELS || bias.shape[1] !== outputs) {
