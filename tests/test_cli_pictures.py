@@ -218,3 +218,63 @@ def test_what_pillow_cannot_write_names_the_way_out(photo: NDArray[np.uint8]) ->
     assert Image.open(io.BytesIO(save_photo(image, "JPEG", strip=True).data)).size == (90, 61)
     with pytest.raises(InputError, match="not an image"):
         open_photo(b"")
+
+
+@pytest.mark.parametrize("tag", [0x8769, 0x8825], ids=["camera", "GPS"])
+def test_a_tiff_holds_what_a_camera_says(command: Command, photo: NDArray[np.uint8], tag: int) -> None:
+    """Pillow hands tags within tags to libtiff, which refuses them: such a file is written without compression."""
+    said: dict[int, str] = {0x9003: "2020:01:01 00:00:00"} if tag == 0x8769 else {1: "N"}
+    exif = Image.Exif()
+    exif[0x010F], exif[tag] = "Maker", said
+    raw = exif.tobytes().removeprefix(b"Exif\0\0")
+    for xmp in (None, b"<x:xmpmeta/>"):
+        Path("a.vaec").write_bytes(vaecodec.encode(Picture(photo, exif=raw, xmp=xmp)))
+        assert command("decompress", "a.vaec", "-o", "a.tif", "--overwrite").code == 0
+        with Image.open("a.tif") as image:
+            read = image.getexif()
+            assert (read[0x010F], read.get_ifd(tag)) == ("Maker", said)
+            assert image.info.get("xmp") == xmp
+
+
+def test_transparency_that_a_format_does_not_hold_is_said(command: Command, photo: NDArray[np.uint8]) -> None:
+    alpha = np.full(photo.shape[:2], 255, np.uint8)
+    for name, value in (("opaque", 255), ("clear", 128)):
+        alpha[3, 4] = value
+        Path(f"{name}.vaec").write_bytes(vaecodec.encode(Picture(photo, alpha.copy(), "RGBA")))
+    for form in ("bmp", "ppm", "gif"):
+        done = command("decompress", "clear.vaec", "-o", f"clear.{form}")
+        assert (done.code, "is written without the transparency" in done.err) == (0, True)
+        assert "transparency" not in command("decompress", "opaque.vaec", "-o", f"opaque.{form}").err
+    for form in ("png", "webp", "tif", "avif"):
+        done = command("decompress", "clear.vaec", "-o", f"clear.{form}")
+        assert (done.code, done.err) == (0, "")
+        with Image.open(f"clear.{form}") as image:
+            assert image.convert("RGBA").getpixel((4, 3))[3] == 128
+
+
+def test_the_way_out_is_one(command: Command, photo: NDArray[np.uint8]) -> None:
+    """A JPEG holds no transparency, with metadata or without."""
+    alpha = np.full(photo.shape[:2], 9, np.uint8)
+    Path("a.vaec").write_bytes(vaecodec.encode(Picture(photo, alpha, "RGBA", exif=_exif(6))))
+    done = command("decompress", "a.vaec", "-o", "a.jpg")
+    assert (done.code, "--strip" in done.err) == (4, False)
+    assert ".png, .webp, .avif and .tif hold transparency" in done.err
+
+
+@pytest.mark.parametrize("form", ["AVIF", "GIF"])
+def test_a_damaged_photo_does_not_stop_the_others(command: Command, photo: NDArray[np.uint8], form: str) -> None:
+    """Whatever the readers of Pillow raise: RuntimeError of AVIF, IndexError of the frames of a GIF."""
+    image = Image.fromarray(photo)
+    image.save("whole", form, **({"save_all": True, "append_images": [image.rotate(180)]} if form == "GIF" else {}))
+    whole, rng = Path("whole").read_bytes(), np.random.default_rng(3)
+    for number in range(24):
+        data = bytearray(whole)
+        for place in rng.integers(len(data) // 4, len(data), 3):
+            data[place] ^= int(rng.integers(1, 256))
+        Path(f"{number:02}.{form.lower()}").write_bytes(data[: len(data) - number * 9])
+    names = sorted(map(str, Path().glob(f"*.{form.lower()}")))
+    done = command("compress", *names, "-o", "out/", "-q", "5")
+    assert done.code == 4, done.err
+    assert f" of {len(names)} files failed: " in done.err
+    made = {path.stem for path in Path("out").iterdir()}
+    assert all(name.split(".")[0] in made or f"{name}: " in done.err for name in names)

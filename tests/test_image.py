@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import struct
 import warnings
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -314,3 +316,45 @@ def test_plain_images_warn_of_nothing(photo: NDArray[np.uint8]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         to_picture(_pil(photo, "RGB"))
+
+
+def _gray_png(values: NDArray[np.integer], bits: int, see_through: int) -> Image.Image:
+    """A PNG of one gray channel [H, W] with a value that is see-through, which Pillow cannot write."""
+
+    def chunk(tag: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + tag + content + struct.pack(">I", zlib.crc32(tag + content))
+
+    height, width = values.shape
+    text = ["".join(f"{value:0{bits}b}" for value in row) for row in values.tolist()]
+    rows = b"".join(b"\0" + int(row, 2).to_bytes(len(row) // 8, "big") for row in text)
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, 0, 0, 0, 0))
+    body = chunk(b"tRNS", struct.pack(">H", see_through)) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return Image.open(io.BytesIO(b"\x89PNG\r\n\x1a\n" + head + body))
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])
+def test_a_see_through_gray_of_any_depth_gets_alpha(bits: int) -> None:
+    """Pillow compares it with values that it has already brought to 8 bits."""
+    values = np.arange(64).reshape(8, 8) * 1021 % 2**bits
+    see_through = int(values[3, 5])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore" if bits == 16 else "error")  # 16 bits become 8
+        picture = to_picture(_gray_png(values, bits, see_through))
+    assert picture.mode == "LA"
+    np.testing.assert_array_equal(picture.alpha, np.where(values == see_through, 0, 255))
+    np.testing.assert_array_equal(picture.rgb[..., 0], np.rint(values * (255 / (2**bits - 1))))
+
+
+def test_frames_that_cannot_be_counted_are_an_input_error(photo: NDArray[np.uint8]) -> None:
+    buffer = io.BytesIO()
+    frames = [Image.fromarray(photo), Image.fromarray(photo[::-1].copy())]
+    frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:])
+    data, said = buffer.getvalue(), set()
+    for end in range(len(data) // 2, len(data), 7):
+        with Image.open(io.BytesIO(data[:end])) as image, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                to_picture(image)
+            except (InputError, OSError) as error:  # an OSError of Pillow's for a first frame that is cut
+                said.add(str(error))
+    assert any("its frames cannot be counted, the file is damaged" in text for text in said)

@@ -83,9 +83,10 @@ PILLOW_ERRORS = (
     KeyError,
     EOFError,
     OverflowError,
+    RuntimeError,
     struct.error,
 )
-"""What Pillow's readers raise on damaged metadata, over all formats."""
+"""What Pillow's readers and their plugins raise on damaged files, over all formats."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -320,12 +321,32 @@ def has_deep_tiles(image: Image.Image) -> bool:
     return is_deep and image.mode not in _DEEP_MODES
 
 
+_TRANSPARENT_FACTORS = {"L;2": 0x55, "L;4": 0x11}
+"""What Pillow multiplies gray of 2 and 4 bits by."""
+_WORDS = "RGB;16B"
+
+
+def mend_transparency(image: Image.Image) -> None:
+    """Bring the see-through colour of a PNG that is not loaded yet to the 8 bits that its pixels will have.
+
+    Pillow leaves it as the file has it, and then finds it nowhere, or elsewhere. Of 16 bits the upper 8 are compared.
+    """
+    see_through, tiles = image.info.get("transparency"), getattr(image, "tile", [])
+    if image.format != "PNG" or not tiles:
+        return
+    if tiles[0][3] in _TRANSPARENT_FACTORS and isinstance(see_through, int):
+        image.info["transparency"] = see_through * _TRANSPARENT_FACTORS[tiles[0][3]]
+    elif tiles[0][3] == _WORDS and isinstance(see_through, tuple):
+        image.info["transparency"] = tuple(value >> 8 for value in see_through)
+
+
 def _from_pil(image: Image.Image) -> Picture:
     if 0 in image.size:
         message = f"image: size {image.width} x {image.height} is empty, both sides must be at least 1"
         raise InputError(message)
     if has_deep_tiles(image):
         warnings.warn(DEEP, UserWarning, stacklevel=2)
+    mend_transparency(image)
     image.load()  # some formats keep their metadata behind the pixels
     _warn_of_frames(image)
     icc, xmp = _metadata_bytes(image, "icc_profile"), _metadata_bytes(image, "xmp")
@@ -347,11 +368,20 @@ def _metadata_bytes(image: Image.Image, key: str) -> bytes | None:
     return value or None
 
 
+def frames_of(image: Image.Image) -> int:
+    """How many frames a file has. Raises InputError where one of them is damaged."""
+    try:
+        return int(getattr(image, "n_frames", 1))
+    except PILLOW_ERRORS as error:
+        message = f"image: its frames cannot be counted, the file is damaged: {error}"
+        raise InputError(message) from error
+
+
 def _warn_of_frames(image: Image.Image) -> None:
     # An MPO is a photograph whose further frames are the camera's own previews.
-    if getattr(image, "is_animated", False) and image.format != "MPO":
-        frame, frames = image.tell() + 1, getattr(image, "n_frames", "several")
-        warnings.warn(f"only frame {frame} of {frames} is kept", UserWarning, stacklevel=2)
+    frames = 1 if image.format == "MPO" else frames_of(image)
+    if frames > 1:
+        warnings.warn(f"only frame {image.tell() + 1} of {frames} is kept", UserWarning, stacklevel=2)
 
 
 def _to_own_mode(image: Image.Image) -> Image.Image:
@@ -360,8 +390,8 @@ def _to_own_mode(image: Image.Image) -> Image.Image:
         return _reduce_to_8_bits(image)
     if image.mode == "P":
         return image.convert("RGBA" if image.has_transparency_data else "RGB")
-    if image.mode in ("L", "RGB") and "transparency" in image.info:  # one colour stands for "see-through"
-        return image.convert(image.mode + "A")
+    if image.mode in ("1", "L", "RGB") and "transparency" in image.info:  # one colour stands for "see-through"
+        return image.convert("RGBA" if image.mode == "RGB" else "LA")
     if image.mode in ("L", "LA", "RGB", "RGBA"):
         return image
     if image.mode in _PLAIN_CONVERSIONS:
@@ -386,7 +416,11 @@ def _reduce_to_8_bits(image: Image.Image) -> Image.Image:
         message = f"image: mode {image.mode} has values outside 0..{top}"
         raise InputError(message)
     warnings.warn(f"mode {image.mode} is reduced to 8 bits, its values taken as 0..{top}", UserWarning, stacklevel=2)
-    return Image.fromarray(np.rint(values * (255 / top)).astype(np.uint8))
+    gray = Image.fromarray(np.rint(values * (255 / top)).astype(np.uint8))
+    see_through = image.info.get("transparency")
+    if isinstance(see_through, int):
+        gray.putalpha(Image.fromarray(np.where(values == see_through, 0, 255).astype(np.uint8)))
+    return gray
 
 
 def _to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:

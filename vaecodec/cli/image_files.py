@@ -17,7 +17,16 @@ from vaecodec import urls
 from vaecodec.cli.sources import PLUGINS
 from vaecodec.container import salvage
 from vaecodec.errors import InputError
-from vaecodec.image import DEEP, PILLOW_ERRORS, has_deep_tiles, stripped, to_picture, to_pil, upright
+from vaecodec.image import (
+    DEEP,
+    PILLOW_ERRORS,
+    has_deep_tiles,
+    mend_transparency,
+    stripped,
+    to_picture,
+    to_pil,
+    upright,
+)
 from vaecodec.urls import is_url
 
 # What the plugins of Pillow raise on damaged files, over all formats.
@@ -43,6 +52,11 @@ _MOST_PROFILE = {
 }
 """Bytes of the largest colour profile that a format holds."""
 _XMP_TAG_OF_TIFF = 700
+EXIF_FOLDERS = (0x8769, 0x8825)
+"""Tags of EXIF that hold tags: of the camera and of GPS. A TIFF with them Pillow can only write uncompressed."""
+_LOSES_TRANSPARENCY = ("BMP", "DIB", "GIF", "PPM")
+"""Formats that Pillow writes without transparency where there is some, and says nothing; a GIF is opaque or not."""
+_OPAQUE = 255
 _HIGH_BIT_DEPTH = 0x40
 BITS = 8
 """Of a channel, in Pillow's modes of colour and in .vaec files."""
@@ -64,6 +78,7 @@ def open_photo(data: bytes) -> Image.Image:
         image = Image.open(io.BytesIO(data))
         if is_deep(image, data):
             warnings.warn(DEEP, UserWarning, stacklevel=2)
+        mend_transparency(image)
         image.load()
     except UnidentifiedImageError as error:
         message = "not an image that Pillow can read"
@@ -191,10 +206,28 @@ def save_photo(
         image.save(buffer, form, **options)
     except _PILLOW_ERRORS as error:
         message = f"cannot be written as {form}: {error}"
-        if image.info:
+        if not _holds_mode(form, image.mode):
+            message += "; .png, .webp, .avif and .tif hold transparency" if image.mode in ("LA", "RGBA") else ""
+        elif image.info:
             message += "; --strip leaves the metadata out"
         raise InputError(message) from error
+    if form in _LOSES_TRANSPARENCY and _is_seen_through(image):
+        warnings.warn(f"{form} is written without the transparency, or with a part of it", UserWarning, stacklevel=2)
     return Saved(buffer.getvalue(), image.width, image.height)
+
+
+def _holds_mode(form: str, mode: str) -> bool:
+    """Whether Pillow writes images of this mode in a format."""
+    try:
+        Image.new(mode, (1, 1)).save(io.BytesIO(), form)
+    except _PILLOW_ERRORS:
+        return False
+    return True
+
+
+def _is_seen_through(image: Image.Image) -> bool:
+    """Whether any pixel is not opaque."""
+    return image.mode in ("LA", "RGBA") and image.getextrema()[-1] != (_OPAQUE, _OPAQUE)
 
 
 def _metadata_options(image: Image.Image, form: str) -> dict[str, Any]:
@@ -209,6 +242,8 @@ def _metadata_options(image: Image.Image, form: str) -> dict[str, Any]:
     if form in ("TIFF", "AVIF") and "exif" in options and exif is None:
         del options["exif"]
         warnings.warn("the EXIF data are damaged and left out", UserWarning, stacklevel=2)
+    if form == "TIFF" and exif is not None and any(tag in exif for tag in EXIF_FOLDERS):
+        options["compression"] = None
     xmp = image.info.get("xmp")
     if not xmp:
         return options
