@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 import vaecodec
 from checks.deleting import run_with_kills
@@ -199,3 +199,72 @@ def test_no_photo_is_lost_by_kills(tmp_path: Path, tiny_model: Path) -> None:
     outcome = run_with_kills(tmp_path / "originals", tmp_path, kills=3, jobs=2, model=str(tiny_model), seed=8)
     assert outcome.problems == []
     assert outcome.kills >= 1
+
+
+def _with_text(photo: NDArray[np.uint8]) -> dict[str, bytes]:
+    """Photos that say more than their .vaec file does, by file name."""
+    image, files = Image.fromarray(photo), {}
+
+    def saved(form: str, **options: Any) -> bytes:
+        buffer = io.BytesIO()
+        image.save(buffer, form, **options)
+        return buffer.getvalue()
+
+    text = PngImagePlugin.PngInfo()
+    text.add_text("Description", "of the picture")
+    files["text.png"] = saved("PNG", pnginfo=text)
+    files["comment.jpg"] = saved("JPEG", comment=b"of the picture")
+    caption = b"\x1c\x02\x78\x00\x05hello"
+    iptc = b"Photoshop 3.0\0" + b"8BIM\x04\x04\0\0" + struct.pack(">I", len(caption)) + caption
+    files["caption.jpg"] = b"\xff\xd8\xff\xed" + struct.pack(">H", len(iptc) + 2) + iptc + saved("JPEG")[2:]
+    files["motion.jpg"] = saved("JPEG", progressive=True) + b"\0\0\0\x18ftypmp42" + bytes(range(100))
+    files["sizes.ico"] = saved("ICO", sizes=[(16, 16), (32, 32)])
+    return files
+
+
+def test_what_a_photo_says_beside_its_picture_keeps_it(command: Command, photo: NDArray[np.uint8]) -> None:
+    files = _with_text(photo)
+    for name, data in files.items():
+        Path(name).write_bytes(data)
+    done = command("compress", *files, "--keep-extension", "--delete-original")
+    assert done.code == 4
+    words = {
+        "text.png": "holds no text",
+        "comment.jpg": "holds no comment",
+        "caption.jpg": "holds no IPTC",
+        "motion.jpg": "there are data behind its picture",
+        "sizes.ico": "holds one of several sizes",
+    }
+    for name, word in words.items():
+        assert Path(name).exists()
+        assert f"{name} is kept: " in done.err
+        assert word in done.err
+
+
+def test_a_plain_jpeg_with_a_thumbnail_and_padding_goes(command: Command, photo: NDArray[np.uint8]) -> None:
+    """The end of a picture within a picture is not the end, and zeros behind it are nothing."""
+    inner, outer = io.BytesIO(), io.BytesIO()
+    Image.fromarray(photo[:16, :16].copy()).save(inner, "JPEG")
+    exif = b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0" + inner.getvalue()
+    Image.fromarray(photo).save(outer, "JPEG", exif=exif)
+    Path("a.jpg").write_bytes(outer.getvalue() + bytes(40))
+    done = command("compress", "a.jpg", "--delete-original")
+    assert (done.code, os.listdir()) == (0, ["a.vaec"])
+
+
+def test_a_see_through_colour_of_two_is_kept(command: Command, photo: NDArray[np.uint8]) -> None:
+    Image.fromarray(photo).convert("1").save("one.png", transparency=0)
+    expected = np.where(np.asarray(Image.open("one.png")), 255, 0)
+    assert command("compress", "one.png", "--delete-original", "--verify").code == 0
+    np.testing.assert_array_equal(to_picture(vaecodec.decode("one.vaec")).alpha, expected)
+
+
+def test_links_and_pipes_are_not_deleted(command: Command, png: Path) -> None:
+    """Without a link the photo would still be there, and a pipe cannot be read a second time."""
+    Path("link.png").symlink_to("photo.png")
+    done = command("compress", "link.png", "--delete-original")
+    assert (done.code, "link.png is kept: it is a link" in done.err) == (4, True)
+    assert Path("link.png").is_symlink()
+    os.mkfifo("pipe.png")
+    done = command("compress", "pipe.png", "--delete-original")
+    assert (done.code, "pipe.png is no file that could be read again" in done.err) == (2, True)

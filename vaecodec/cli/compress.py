@@ -20,7 +20,7 @@ from vaecodec.cli.exits import Fatal
 from vaecodec.cli.help import BareOption, Command, grouped
 from vaecodec.cli.jobs import Job
 from vaecodec.cli.machine import Machine
-from vaecodec.cli.paths import Placement, check_stdout
+from vaecodec.cli.paths import Placement, check_stdout, refuse_sources
 from vaecodec.cli.progress import share_of
 from vaecodec.cli.results import Record
 from vaecodec.cli.resuming import check_vaec, made_before
@@ -112,6 +112,9 @@ def compress(
         _check_deletion(planned, changes, target)
         # What --verify allows was measured with shipped models: own ones have the comparison after writing alone.
         target = dataclasses.replace(target, verify=target.verify or isinstance(model, str))
+    if keep_smaller == "copy" and placement.overwrite:
+        copies = [job.copy for job in planned]
+        refuse_sources(planned, [copy.output for copy in copies if copy is not None])
     if target.denoise is not None:
         model = _denoising_model(model, options=click.get_current_context().params)
     selection.say_left_alone(console)
@@ -167,7 +170,7 @@ class Work:
         def skip_and_delete(job: Job) -> bool:
             if not skip(job):
                 return False
-            [state], image = job.source_stat(), self.coder.open(job.read())
+            state, image = job.source_stat(), self.coder.open(job.read())
             self.coder.delete(job, image, state)
             return True
 
@@ -195,7 +198,7 @@ class Work:
             return facts | _keep(job, source, self.placement, copy=self.keep_smaller == "copy")
         self.placement.write(job, data)
         if self.delete_original:
-            self.coder.delete(job, image, state[0])
+            self.coder.delete(job, image, state)
             return facts | {"deleted": True}
         return facts
 
@@ -234,7 +237,7 @@ class _Coder:
 
         return scaled_down(open_photo(source), self._changes.max_dimension)
 
-    def delete(self, job: Job, image: Image.Image, state: os.stat_result) -> None:
+    def delete(self, job: Job, image: Image.Image, state: Sequence[os.stat_result]) -> None:
         """Delete the photo, if its .vaec file is right."""
         from vaecodec.cli.deleting import delete_original
 

@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from vaecodec.cli.jobs import STDIO, Job
 from vaecodec.errors import InputError
 from vaecodec.files import is_special, sync_folder
-from vaecodec.image import Picture, stripped, to_picture
+from vaecodec.image import PILLOW_ERRORS, Picture, frames_of, stripped, to_picture
 from vaecodec.metrics import psnr
 from vaecodec.urls import is_url
 
 if TYPE_CHECKING:
     from PIL import Image
+    from PIL.ImageFile import ImageFile
 
 WHOLE_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")
 """Modes of which a .vaec file holds everything; of others it holds 8 bits, or other colours."""
@@ -36,17 +37,25 @@ def check_deletable(jobs: Sequence[Job]) -> None:
         if job.source == STDIO or is_url(job.source) or job.output_path is None or is_special(job.output_path):
             message = f"--delete-original: {job.output} is no file that could take the place of {job.name}."
             raise click.UsageError(message)
+        if is_special(Path(job.source)):
+            message = f"--delete-original: {job.name} is no file that could be read again."
+            raise click.UsageError(message)
 
 
 def delete_original(
-    job: Job, image: Image.Image, state: os.stat_result, decode: Callable[[bytes], Image.Image], *, strip: bool
+    job: Job,
+    image: Image.Image,
+    state: Sequence[os.stat_result],
+    decode: Callable[[bytes], Image.Image],
+    *,
+    strip: bool,
 ) -> None:
     """Delete the source of a job whose output is whole.
 
-    image: the source, decoded; state: of its file when it was read. Raises InputError where the .vaec file does not
-    hold all of the photo or the photo has changed since, FormatError where the file is damaged, and OSError.
+    image: the source, decoded; state: `Job.source_stat` when it was read. Raises InputError where the .vaec file does
+    not hold all of the photo or the photo has changed since, FormatError where the file is damaged, and OSError.
     """
-    reason = _what_is_lost(image) or _what_was_not_read(job.read())
+    reason = "it is a link" if Path(job.source).is_symlink() else _what_is_lost(image) or _what_was_not_read(job.read())
     if reason is not None:
         message = f"{job.source} is kept: {reason}"
         raise InputError(message)
@@ -54,16 +63,20 @@ def delete_original(
     expected = to_picture(image)
     compare_pictures(stripped(expected) if strip else expected, to_picture(decode(output.read_bytes())))
     sync_folder(output.parent)
-    now = Path(job.source).stat()
-    if (now.st_ino, now.st_size, now.st_mtime_ns) != (state.st_ino, state.st_size, state.st_mtime_ns):
+    if not state or _version(job.source_stat()) != _version(state):
         message = f"{job.source} is kept: it has changed since it was read"
         raise InputError(message)
     Path(job.source).unlink()
 
 
+def _version(state: Sequence[os.stat_result]) -> list[tuple[int, int, int]]:
+    """What differs between a file and another in its place, or the same one written again."""
+    return [(each.st_ino, each.st_size, each.st_mtime_ns) for each in state]
+
+
 def _what_is_lost(image: Image.Image) -> str | None:
     """What of a photo its .vaec file does not hold; None where it holds everything."""
-    frames = getattr(image, "n_frames", 1)
+    frames = frames_of(image)
     if frames > 1:
         return f"its .vaec file holds one of {frames} frames"
     if image.mode not in WHOLE_MODES:
@@ -72,7 +85,7 @@ def _what_is_lost(image: Image.Image) -> str | None:
 
 
 def _what_was_not_read(data: bytes) -> str | None:
-    """What of a photo Pillow has left out without a word; None where it has read everything."""
+    """What of a photo is in no .vaec file, and nobody has said so; None where that is nothing but its resolution."""
     from PIL import Image
 
     from vaecodec.cli.image_files import is_deep
@@ -80,7 +93,54 @@ def _what_was_not_read(data: bytes) -> str | None:
     with Image.open(io.BytesIO(data)) as image:
         if image.format == "JXL":
             return "its .vaec file holds 8 bits a channel, and how many a JPEG XL has Pillow does not say"
-        return "its .vaec file holds 8 bits a channel, the photo has more" if is_deep(image, data) else None
+        if is_deep(image, data):
+            return "its .vaec file holds 8 bits a channel, the photo has more"
+        if len(image.info.get("sizes", ())) > 1:
+            return "its .vaec file holds one of several sizes"
+        if image.format == "JPEG" and data[_end_of_jpeg(data) :].strip(b"\0\xff"):
+            return "there are data behind its picture, such as a film"
+        texts = _texts_of(image)
+        return f"its .vaec file holds no {' and no '.join(texts)}" if texts else None
+
+
+def _texts_of(image: ImageFile) -> list[str]:
+    """What a photo says of itself in places of which a .vaec file has none."""
+    from PIL.IptcImagePlugin import getiptcinfo
+
+    image.load()  # a PNG may have text behind its pixels
+    texts = ["comment"] if image.info.get("comment") else []
+    if set(getattr(image, "text", {})) - _READ_TEXTS:
+        texts.append("text")
+    try:
+        has_iptc = bool(getiptcinfo(image))
+    except PILLOW_ERRORS:
+        has_iptc = True  # damaged, but something
+    return texts + ["IPTC"] * has_iptc
+
+
+_READ_TEXTS = {"XML:com.adobe.xmp", "Raw profile type exif"}
+"""Text chunks of a PNG that are its XMP and its EXIF."""
+_END_OF_IMAGE = 0xD9
+_WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD8)}
+
+
+def _end_of_jpeg(data: bytes) -> int:
+    """The place behind the picture of a JPEG file (ITU-T T.81, annex B): of its first one, and of all of a broken file.
+
+    Segments are skipped by their length: a thumbnail in one of them has an end of its own.
+    """
+    at = 2
+    while True:
+        at = data.find(b"\xff", at)
+        if at < 0 or at + 1 >= len(data):
+            return len(data)
+        marker = data[at + 1]
+        if marker == _END_OF_IMAGE:
+            return at + 2
+        if marker in (0x00, 0xFF) or marker in _WITHOUT_LENGTH:
+            at += 1 if marker == 0xFF else 2
+        else:
+            at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
 
 
 def compare_pictures(expected: Picture, decoded: Picture) -> None:
