@@ -103,7 +103,7 @@ def test_the_source_is_never_replaced_by_its_own_output(command: Command, png: P
         assert done.code == 2
     Path("photo.vaec").symlink_to("photo.png")
     done = command("compress", "photo.png", "--overwrite")
-    assert (done.code, "photo.vaec is the source itself" in done.err) == (2, True)
+    assert (done.code, "photo.vaec is a source of this run" in done.err) == (2, True)
     assert png.read_bytes() == before
 
 
@@ -325,3 +325,42 @@ def test_resumed_decompression_looks_at_the_pictures(command: Command, png: Path
     Image.new("L", (3, 3)).save("a.png")
     done = command("decompress", "a.vaec", "--resume")
     assert (done.code, "it has 3 x 3 pixels" in done.err) == (6, True)
+
+
+def test_a_copy_never_replaces_another_photo_of_the_run(command: Command, png: Path) -> None:
+    """d/x.png would be copied to d/out, where a source of the same name lies."""
+    Path("d/out").mkdir(parents=True)
+    with Image.open(png) as image:
+        image.quantize(2).save("d/x.png")
+        image.rotate(180).quantize(2).save("d/out/x.png")
+    before = [Path(name).read_bytes() for name in ("d/x.png", "d/out/x.png")]
+    options = ("-r", "d", "-o", "d/out", "-q", "lossless", "--keep-smaller=copy")
+    done = command("compress", *options, "--overwrite")
+    assert (done.code, "d/out/x.png is a source of this run" in done.err) == (2, True)
+    command("compress", *options)
+    assert [Path(name).read_bytes() for name in ("d/x.png", "d/out/x.png")] == before
+
+
+def test_a_file_in_place_of_a_folder_is_not_offered_for_overwriting(command: Command, png: Path) -> None:
+    before = png.read_bytes()
+    for options in ([], ["--overwrite"]):
+        done = command("compress", "photo.png", "-o", "photo.png/x.vaec", *options)
+        assert (done.code, "--overwrite" in done.err, "Not a directory" in done.err) == (5, False, True)
+    assert png.read_bytes() == before
+
+
+def test_the_hint_of_equal_names_helps(command: Command, png: Path) -> None:
+    Path("a").mkdir()
+    Path("a/photo.png").write_bytes(png.read_bytes())
+    Path("photo.bmp").write_bytes(png.read_bytes())
+    done = command("compress", "photo.png", "a/photo.png", "photo.bmp", "-o", "out/")
+    same, other = (next(line for line in done.err.splitlines() if name in line) for name in ("a/photo.png", "bmp:"))
+    assert ("is already made from photo.png" in same, "--keep-extension" in same) == (True, False)
+    assert "--keep-extension" in other
+
+
+@pytest.mark.parametrize("form", ["../x", "a/b", "", "."])
+def test_a_format_is_an_extension(command: Command, png: Path, form: str) -> None:
+    assert command("compress", "photo.png").code == 0
+    done = command("decompress", "photo.vaec", "--format", form)
+    assert (done.code, "is no extension" in done.err) == (2, True)

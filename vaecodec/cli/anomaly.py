@@ -21,7 +21,7 @@ from vaecodec.cli.jobs import Job
 from vaecodec.cli.machine import Machine
 from vaecodec.cli.paths import extra_job, find_jobs
 from vaecodec.cli.results import Record, Results
-from vaecodec.cli.run import Task, finish, run
+from vaecodec.cli.run import Task, finish, run, run_page
 from vaecodec.cli.sources import Selection
 from vaecodec.cli.startup import codec_maker, limit_threads
 from vaecodec.levels import DEFAULT_QUALITY, QUALITY_MAX, QUALITY_MIN, quality_to_level
@@ -145,8 +145,7 @@ class _Fit:
             self._hold_back_all(results, jobs, console)
         lines: list[str] = []
         if target is not None and results.stop is None:
-            results.page = run([target], Task(self._write, "fitting"), console).ordered[0]
-            lines = _fit_lines(results.page.record)
+            lines = _fit_lines(run_page(target, Task(self._write, "fitting"), console, results))
         finish(results, console, lines)
 
     def _hold_back_all(self, results: Results, jobs: int, console: Console) -> None:
@@ -210,8 +209,7 @@ class _Scoring:
         results = run(sources, Task(self._work, "scoring", lines=_score_lines), console, workers=jobs)
         lines = [self._summary(results.records)]
         if self.page is not None and results.records and results.stop is None:
-            results.page = run([self.page], Task(self._make_page, "page"), console).ordered[0]
-            lines += report.page_lines(results.page.record)
+            lines += report.page_lines(run_page(self.page, Task(self._make_page, "page"), console, results))
         finish(results, console, lines)
 
     def _summary(self, records: Sequence[Record]) -> str:

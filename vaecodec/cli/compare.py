@@ -14,7 +14,7 @@ from vaecodec.cli.jobs import Job
 from vaecodec.cli.machine import Machine
 from vaecodec.cli.paths import extra_job, find_jobs
 from vaecodec.cli.results import Record
-from vaecodec.cli.run import Task, finish, run
+from vaecodec.cli.run import Task, finish, run, run_page
 from vaecodec.cli.sources import Selection, photo_suffixes
 from vaecodec.cli.startup import codec_maker, limit_threads
 
@@ -66,6 +66,5 @@ def compare(
     results = run(jobs, Task(work, "comparing", lines=report.compare_lines(jobs)), console)
     lines = report.compare_summary(results)
     if page is not None and shown and results.stop is None:
-        results.page = run([page], Task(make_page, "page"), console).ordered[0]
-        lines += report.page_lines(results.page.record)
+        lines += report.page_lines(run_page(page, Task(make_page, "page"), console, results))
     finish(results, console, lines)

@@ -9,7 +9,7 @@ from vaecodec.cli import report
 from vaecodec.cli.console import Console
 from vaecodec.cli.jobs import Job
 from vaecodec.cli.results import Record
-from vaecodec.cli.run import Task, finish, run
+from vaecodec.cli.run import Task, finish, run, run_page
 
 if TYPE_CHECKING:
     from vaecodec.latents.index import Hit
@@ -41,6 +41,5 @@ def finish_with_page(
     results = run(jobs, task, console)
     summary: list[str] = []
     if page is not None and results.records and results.stop is None:
-        results.page = run([page], Task(make_page, "page"), console).ordered[0]
-        summary = report.page_lines(results.page.record)
+        summary = report.page_lines(run_page(page, Task(make_page, "page"), console, results))
     finish(results, console, summary)

@@ -135,8 +135,16 @@ class Job:
         elif self.output_url is not None:
             urls.write(self.output_url, data, overwrite=overwrite)
         elif self.output_path is not None:
-            self.output_path.parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(self.output_path.parent)
             write_atomic(self.output_path, data, overwrite=overwrite, like=self.source_stat(), preserve=preserve)
+
+
+def _make_folder(path: Path) -> None:
+    """Raises OSError, and never FileExistsError: what is in the way is not the output, and not to be overwritten."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), error.filename) from error
 
 
 def renamed_url(url: str, name: str) -> str:

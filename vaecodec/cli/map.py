@@ -16,7 +16,7 @@ from vaecodec.cli.jobs import Job
 from vaecodec.cli.machine import Machine
 from vaecodec.cli.paths import extra_job, find_jobs
 from vaecodec.cli.results import Record
-from vaecodec.cli.run import Task, finish, run
+from vaecodec.cli.run import Task, finish, run, run_page
 from vaecodec.cli.sources import Selection
 from vaecodec.cli.startup import codec_maker, limit_threads
 from vaecodec.weights.manifest import DEFAULT_MODEL
@@ -70,8 +70,7 @@ def map(  # noqa: A001 (the name of the command)
     results = run(sources, Task(work, "reading"), console, workers=jobs)
     lines: list[str] = []
     if page is not None and places and results.stop is None:
-        results.page = run([page], Task(make_page, "page"), console).ordered[0]
-        lines = report.page_lines(results.page.record)
+        lines = report.page_lines(run_page(page, Task(make_page, "page"), console, results))
     finish(results, console, lines)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -54,12 +55,8 @@ class Placement:
             states = _output_states([job.output_url for job in jobs if job.output_url is not None], self.output)
         except OSError as error:
             raise Fatal(error) from error
+        refuse_sources(jobs, [job.output for job in jobs])
         for job in jobs:
-            if job.output == job.source != STDIO or (
-                job.output_path is not None and _is_same(job.output_path, job.source)
-            ):
-                message = f"{job.output} is the source itself: it would be lost."
-                raise click.UsageError(message)
             if self.preserve and (is_url(job.source) or job.output_url is not None):
                 message = f"--preserve is for files: {job.source} -> {job.output} has no mode to keep."
                 raise click.UsageError(message)
@@ -158,6 +155,29 @@ def _refuse_foreign_name(output: str, new_suffix: str) -> None:
     if new_suffix == ".vaec" and Path(output).suffix.lower() in _FILE_SUFFIXES - set(VAEC_SUFFIXES):
         message = f"-o {output}: what is written is a .vaec file, not one of that kind."
         raise click.UsageError(message)
+
+
+def refuse_sources(jobs: Sequence[Job], written: Iterable[str | None]) -> None:
+    """Raises UsageError where a run would write what it reads, under this name or another."""
+    names = {job.source for job in jobs}
+    outputs = {name: _place_of(name) for name in written if name is not None and name != STDIO}
+    # Sources are only looked at where something is in the place of an output.
+    sources = {_place_of(name) for name in names} - {None} if any(outputs.values()) else set()
+    for name, place in outputs.items():
+        if name in names or place in sources:
+            message = f"{name} is a source of this run: it would be lost."
+            raise click.UsageError(message)
+
+
+def _place_of(name: str) -> tuple[int, int] | None:
+    """Device and number of a file, equal for all its names; None for what is no file of this machine."""
+    if name == STDIO or is_url(name):
+        return None
+    try:
+        state = os.stat(name)  # noqa: PTH116 (to make a Path takes longer than the call)
+    except (OSError, ValueError):
+        return None
+    return (state.st_dev, state.st_ino) if stat.S_ISREG(state.st_mode) else None
 
 
 def _is_same(path: Path, source: str) -> bool:

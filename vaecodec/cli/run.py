@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import TYPE_CHECKING, NoReturn
 
 import click
@@ -135,15 +136,17 @@ class Runner:
 
 def outcomes_of(chain: Sequence[tuple[int, Job]], run_one: Callable[[Job], Outcome]) -> Iterator[tuple[int, Outcome]]:
     """The first job of a chain that has an output, new or old, owns it; what follows would replace it."""
-    owner = ""
+    owner: Job | None = None
     for number, job in chain:
-        if owner:
-            message = f"{job.output} is already made from {owner}; --keep-extension gives both a name of their own"
+        if owner is not None:
+            message = f"{job.output} is already made from {owner.name}"
+            if PurePath(job.source).name != PurePath(owner.source).name:
+                message += "; --keep-extension gives both a name of their own"
             outcome = Outcome(job, failure=(Exit.EXISTS, message))
         else:
             outcome = run_one(job)
         if outcome.record is not None or (outcome.failure is not None and outcome.failure[0] is Exit.EXISTS):
-            owner = owner or job.name
+            owner = owner or job
         yield number, outcome
 
 
@@ -190,6 +193,13 @@ def kept_warnings() -> Iterator[threading.local]:
         warnings.filterwarnings("error", ".* encountered in ", RuntimeWarning)
         warnings.showwarning = keep
         yield notes
+
+
+def run_page(page: Job, task: Task, console: Console, results: Results) -> Record | None:
+    """Make one file of what the run has read, and keep in its results what became of it; the record, if it is made."""
+    after = run([page], task, console)
+    results.page, results.stop = after.outcomes.get(0), after.stop
+    return None if results.page is None else results.page.record
 
 
 def finish(results: Results, console: Console, summary: Sequence[str] = (), *, can_resume: bool = False) -> NoReturn:

@@ -14,7 +14,7 @@ from vaecodec.cli.help import Command
 from vaecodec.cli.jobs import Job
 from vaecodec.cli.paths import extra_job, find_jobs
 from vaecodec.cli.results import Record
-from vaecodec.cli.run import Task, finish, run
+from vaecodec.cli.run import Task, finish, run, run_page
 from vaecodec.cli.sources import VAEC_SUFFIXES, Selection
 
 
@@ -56,9 +56,9 @@ def view(selection: Selection, output: str | None, overwrite: bool, console: Con
     lines = []
     if shown and results.stop is None:
         job = _temporary_page() if page is None else page
-        results.page = run([job], Task(make_page, "page"), console).ordered[0]
-        lines = report.page_lines(results.page.record)
-        if page is None and results.page.record is not None and not webbrowser.open(Path(str(job.output)).as_uri()):
+        record = run_page(job, Task(make_page, "page"), console, results)
+        lines = report.page_lines(record)
+        if page is None and record is not None and not webbrowser.open(Path(str(job.output)).as_uri()):
             console.note("no browser can be started here: open the page in one")
     finish(results, console, lines)
 
