@@ -41,3 +41,9 @@ def test_changes_as_people_read_them() -> None:
     assert format_change(200, 50) == "75.0 % smaller"
     assert format_change(50, 200) == "300.0 % larger"
     assert format_change(0, 5) == "from nothing"
+
+
+def test_a_size_that_no_file_has_is_refused() -> None:
+    for text in ("9" * 400, "9" * 30, "99999999999GiB"):
+        with pytest.raises(InputError, match="more bytes than a file can have"):
+            parse_size(text)

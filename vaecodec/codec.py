@@ -18,6 +18,7 @@ from PIL import Image
 
 from vaecodec import auto, container, feedback
 from vaecodec import lossless as lossless_codec
+from vaecodec.arguments import check_integer
 from vaecodec.collecting import OnError, collected, raised
 from vaecodec.container import Header
 from vaecodec.denoising import Denoise, averaged, check_denoise, mirrored, strength_of
@@ -93,6 +94,9 @@ class Codec:
         coder: Coder = "auto",
         plan: Plan | None = None,
     ) -> None:
+        if max_memory is not None and check_integer("max_memory", max_memory) < 1:
+            message = f"max_memory is {max_memory} bytes; it must be at least 1"
+            raise InputError(message)
         self.model, self.dtype, self.max_memory, self.coder = model, dtype, max_memory, coder
         self._given_plan = plan
         self.plan = choose(device, dtype, coder) if plan is None else plan

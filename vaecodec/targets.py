@@ -284,9 +284,13 @@ def meet(measure: Measure[T], goal: Goal, levels: int) -> Trial[T]:
     return best
 
 
+MOST_BPP = 2**20
+"""More than a file of one pixel has."""
+
+
 def bytes_of_bpp(bpp: float, pixels: int) -> int:
     """Bits per pixel -> bytes of the file, rounded down. Raises InputError."""
-    if not bpp > 0:
-        message = f"target_bpp is {bpp}; it must be more than 0"
+    if not 0 < bpp <= MOST_BPP:
+        message = f"target_bpp is {bpp}; it must be more than 0 and at most {MOST_BPP}"
         raise InputError(message)
     return max(1, int(bpp * pixels / 8))

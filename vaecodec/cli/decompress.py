@@ -74,6 +74,14 @@ class Finish:
         return save_photo(image, form, quality=self.quality, strip=self.strip, auto_rotate=self.auto_rotate)
 
 
+def _extension(form: str | None) -> str | None:
+    """The value of --format. Raises UsageError for what no file name ends with."""
+    if form is not None and not form.removeprefix(".").isalnum():
+        message = f"--format {form!r} is no extension; give one such as png."
+        raise click.UsageError(message)
+    return form
+
+
 part = grouped(
     "part",
     Part.of_options,
@@ -87,7 +95,7 @@ part = grouped(
 )
 finishing = grouped(
     "finishing",
-    lambda form, output_quality, strip, auto_rotate: Finish(form, output_quality, strip, auto_rotate),
+    lambda form, output_quality, strip, auto_rotate: Finish(_extension(form), output_quality, strip, auto_rotate),
     click.option("--format", "form", metavar="EXT", help="png (default), jpg, webp, tif, avif, ...; else as -o FILE."),
     options.rare(
         "--output-quality", type=click.IntRange(1, 100), metavar="Q",

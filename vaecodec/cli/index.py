@@ -12,6 +12,7 @@ from vaecodec.cli import options
 from vaecodec.cli.console import Console
 from vaecodec.cli.exits import EXPECTED, Fatal
 from vaecodec.cli.help import Command
+from vaecodec.cli.jobs import STDIO
 from vaecodec.cli.machine import Machine
 from vaecodec.cli.paths import find_jobs
 from vaecodec.cli.run import Task, finish, run
@@ -48,6 +49,9 @@ def index(
     from vaecodec.cli.indexing import Indexing, index_suffixes, open_index
 
     sources = find_jobs(dataclasses.replace(selection, recursive=True), index_suffixes())
+    if sources[0].source == STDIO:
+        message = "standard input has no name to be found by: give files or folders."
+        raise click.UsageError(message)
     limit_threads(machine.threads)
     opened = open_index(output, create=True)
     indexing = Indexing(opened, codec_maker(own_model or DEFAULT_MODEL, machine, jobs=jobs), sources)

@@ -48,7 +48,7 @@ def index_suffixes() -> tuple[str, ...]:
 def describe(job: Job, make_codec: Callable[[], Codec]) -> Entry:
     """The entry of a file. Raises what its decoder raises."""
     data = job.read()
-    path, written = os.path.abspath(job.source), _time_of(job.source)  # noqa: PTH100 (links stay links)
+    path, written = os.path.abspath(job.source), job.source_time() or 0  # noqa: PTH100 (links stay links)
     if is_vaec(data):
         return describe_file(data, make_codec, path, written)
     return describe_image(open_photo(data), path, len(data), written)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from typing import Any, NoReturn, cast
 
 import click
@@ -37,10 +39,7 @@ SHORT = ("compress", "decompress", "info", "verify")
 
 
 class _Program(click.Group):
-    """A group whose commands are imported when they are asked for.
-
-    It turns what stops a whole run into one line, or into silence, and an exit code.
-    """
+    """A group whose commands are imported when they are asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
         return [*COMMANDS, *LATENT_COMMANDS]
@@ -63,24 +62,35 @@ class _Program(click.Group):
         commands = ((name, self.get_command(ctx, name)) for name in COMMANDS)
         return [(name, command) for name, command in commands if command is not None]
 
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        with _ended_in_a_line():  # the help page is written here
+            return super().make_context(*args, **extra)
+
     def invoke(self, ctx: click.Context) -> Any:
+        with _ended_in_a_line():
+            return super().invoke(ctx)
+
+
+@contextlib.contextmanager
+def _ended_in_a_line() -> Iterator[None]:
+    """What stops a run is said in one line, or not at all, and ends it with an exit code."""
+    try:
         try:
-            try:
-                return super().invoke(ctx)
-            finally:
-                if sys.stdout is not None:
-                    sys.stdout.flush()
-        except Fatal as error:
-            click.echo(f"vaecodec: {error}", err=True)
-            ctx.exit(error.exit_code)
-        except BrokenPipeError:
-            # `vaecodec info * | head -1`: nothing more can be said; without this Python would complain at exit.
-            _silence_stdout()
-            ctx.exit(Exit.BROKEN_PIPE)
-        except OSError as error:  # the report itself cannot be written, as on a full disk
-            _silence_stdout()
-            click.echo(f"vaecodec: {message_of(error)}", err=True)
-            ctx.exit(Exit.FILE_SYSTEM)
+            yield
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()
+    except Fatal as error:
+        click.echo(f"vaecodec: {error}", err=True)
+        raise click.exceptions.Exit(error.exit_code) from error
+    except BrokenPipeError as error:
+        # `vaecodec info * | head -1`: nothing more can be said; without this Python would complain at exit.
+        _silence_stdout()
+        raise click.exceptions.Exit(Exit.BROKEN_PIPE) from error
+    except OSError as error:  # the report itself cannot be written, as on a full disk
+        _silence_stdout()
+        click.echo(f"vaecodec: {message_of(error)}", err=True)
+        raise click.exceptions.Exit(Exit.FILE_SYSTEM) from error
 
 
 def _silence_stdout() -> None:

@@ -7,16 +7,23 @@ import re
 from vaecodec.errors import InputError
 
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmg]i?)?b?(?:ytes?)?\s*", re.IGNORECASE)
+MOST_BYTES = 2**63
+"""Of a file, in every system's counting."""
 _FACTORS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
 
 
 def parse_size(text: str) -> int:
-    """A size in bytes out of "20KB", "1.5 MB", "64KiB" or "2000"; a kB is 1000 bytes, a KiB 1024. Raises InputError."""
+    """A size in bytes out of "20KB", "1.5 MB", "64KiB" or "2000"; a kB is 1000 bytes, a KiB 1024. Raises InputError
+    for what is no size, and for one that no file has."""
     match = _SIZE.fullmatch(text)
     if match is None:
         message = f"{text!r} is not a size; write it as 20KB, 1.5MB, 64KiB or 2000"
         raise InputError(message)
-    return int(float(match[1]) * _FACTORS[(match[2] or "").lower()])
+    size = float(match[1]) * _FACTORS[(match[2] or "").lower()]
+    if size > MOST_BYTES:
+        message = f"{text!r} is more bytes than a file can have"
+        raise InputError(message)
+    return int(size)
 
 
 def format_size(n_bytes: int) -> str:

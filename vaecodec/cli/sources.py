@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import fnmatch
 import glob
 import importlib.util
@@ -127,7 +128,7 @@ class Selection:
         if self.list_file == STDIO and STDIO in self.names:
             message = "standard input cannot be both the list and a photo."
             raise click.UsageError(message)
-        content = _content_of_list(self.list_file)
+        content = _content_of_list(self.list_file).removeprefix(codecs.BOM_UTF8)  # as editors of Windows begin a text
         parts = content.split(b"\0") if self.with_nul else content.splitlines()
         return [os.fsdecode(part) for part in parts if part]
 

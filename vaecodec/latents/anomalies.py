@@ -311,6 +311,7 @@ class Fitting:
 
     def model(self) -> AnomalyModel:
         """The model. Raises InputError for less than two images, or too few for the false-alarm rate."""
+        _rate_for(None, len(self._readers))  # a single image cannot be held back
         rate = _rate_for(self._false_alarms, len(self._held))
         held = [self._held[number] for number in sorted(self._held)]
         values, plain = (np.concatenate([pair[which].ravel() for pair in held]).astype(np.float64) for which in (0, 1))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from vaecodec.container import Header
-from vaecodec.errors import HashMismatch, UnknownModel
+from vaecodec.errors import HashMismatch, InputTypeError, UnknownModel
 from vaecodec.runtime.choice import Plan
 from vaecodec.runtime.interface import LoadedModel, Pipeline
 from vaecodec.runtime.memory import Memory
@@ -52,6 +52,9 @@ class Engines:
     """
 
     def __init__(self, model: str | Path, plan: Plan) -> None:
+        if not isinstance(model, str | Path):
+            message = f"model is {model!r}, of type {type(model).__name__}; it must be a name or a path"
+            raise InputTypeError(message)
         self._model, self._plan = model, plan
         self._engines: dict[tuple[int, bytes], Engine] = {}
         self._parts: tuple[StoredModel, StoredModel] | None = None  # the own model and its denoising encoder
