@@ -364,3 +364,35 @@ def test_a_format_is_an_extension(command: Command, png: Path, form: str) -> Non
     assert command("compress", "photo.png").code == 0
     done = command("decompress", "photo.vaec", "--format", form)
     assert (done.code, "is no extension" in done.err) == (2, True)
+
+
+@pytest.mark.parametrize("other", ["link/photo.bmp", "sub/../photo.bmp"])
+def test_one_output_that_is_named_in_two_ways_is_made_once(command: Command, png: Path, other: str) -> None:
+    """The second would replace what the first has made, after its photo is gone."""
+    Path("sub").mkdir()
+    Path("link").symlink_to(".")
+    Path("photo.bmp").write_bytes(png.read_bytes())
+    done = command("compress", "photo.png", other, "--overwrite", "--delete-original")
+    assert (done.code, f"{other}: " in done.err, "is already made from photo.png" in done.err) == (6, True, True)
+    assert (png.exists(), Path("photo.bmp").exists(), Path("photo.vaec").exists()) == (False, True, True)
+
+
+@POSIX
+def test_what_is_made_of_private_photos_is_private(command: Command, png: Path, tiny_model: Path) -> None:
+    """Pages, morphs and indexes show what is in them."""
+    assert command("compress", "photo.png").code == 0
+    for arguments in (
+        ("view", "photo.vaec", "-o", "view.html"),
+        ("map", "photo.png", "-o", "map.html"),
+        ("compare", "photo.png", "--html", "compare.html"),
+        ("index", "photo.png", "-o", "photos.index"),
+        ("search", "photo.png", "photos.index", "--html", "hits.html"),
+        ("duplicates", "photos.index", "--html", "copies.html"),
+        ("morph", "photo.png", "photo.vaec", "--steps", "2", "-o", "morph.gif"),
+        ("sample", "--like", "photo.png", "--count", "1", "-o", "samples"),
+    ):
+        done = command(*arguments)
+        assert done.code == 0, done
+        path = Path(arguments[arguments.index("-o" if "-o" in arguments else "--html") + 1])
+        path = next(path.iterdir()) if path.is_dir() else path
+        assert path.stat().st_mode & 0o777 == 0o600, path

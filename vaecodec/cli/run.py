@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePath
+from functools import cache
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, NoReturn
 
 import click
@@ -64,10 +66,16 @@ def run(jobs: Sequence[Job], task: Task, console: Console, *, workers: int = 1) 
 
 
 def chains_of(jobs: Sequence[Job]) -> list[list[tuple[int, Job]]]:
-    """Jobs with their numbers; those with the same output (photo.jpg and photo.png in one folder) in one chain."""
+    """Jobs with their numbers; those with one output (photo.jpg and photo.png in one folder) in one chain, also where
+    it is named in two ways."""
     chains: dict[object, list[tuple[int, Job]]] = {}
+    real_folder = cache(os.path.realpath)
     for number, job in enumerate(jobs):
-        chains.setdefault(number if job.output is None else job.output, []).append((number, job))
+        path, place = job.output_path, number if job.output is None else job.output
+        if path is not None:
+            is_link = os.path.islink(path)  # noqa: PTH114 (a name that the system refuses is none)
+            place = os.path.realpath(path) if is_link else str(Path(real_folder(path.parent), path.name))
+        chains.setdefault(place, []).append((number, job))
     return list(chains.values())
 
 
