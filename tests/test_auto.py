@@ -27,6 +27,7 @@ from vaecodec.metrics import block_errors, psnr
 from vaecodec.picture_file import make_source
 from vaecodec.runtime.choice import choose_brief
 from vaecodec.runtime.cpu.networks import Networks
+from vaecodec.runtime.memory import Memory
 from vaecodec.runtime.pipeline import TorchPipeline
 
 SAMPLES = Path(__file__).parents[1] / "samples"
@@ -394,3 +395,30 @@ def test_limits_fall_with_the_level() -> None:
 def test_pictures_of_every_kind_are_judged_in_their_own_mode() -> None:
     gray = Picture(np.repeat(_text()[..., :1], 3, axis=2), None, "L")
     assert auto.colours(make_source(gray, strip=False)).shape == (120, 200)
+
+
+@pytest.mark.parametrize("shape", [(16384, 1), (1, 20000), (20000, 3)])
+def test_images_too_long_for_webp_are_coded(fast: Codec, shape: tuple[int, int]) -> None:
+    """A small one is tried as a lossless WebP, which is 16,383 pixels long at most."""
+    pixels = np.clip(np.random.default_rng(1).normal(128, 18, (*shape, 3)), 0, 255).astype(np.uint8)
+    for data in (fast.encode(pixels, 5), fast.encode(pixels, target_psnr=24), *fast.encode_batch([pixels], 5)):
+        assert fast.decode(data, as_array=True).shape == pixels.shape
+
+
+def test_a_line_of_noise_is_no_drawing() -> None:
+    """One column has no neighbours to be equal to."""
+    noise = np.random.default_rng(1).integers(0, 256, (500, 1, 3), np.uint8)
+    assert not auto.look(noise).is_graphic
+    assert auto.look(np.full_like(noise, 7)).is_graphic
+
+
+def test_memory_for_encoding_alone_is_enough(fast: Codec) -> None:
+    """Where nothing can be looked at, a drawing is kept without loss."""
+    pixels = np.kron(np.random.default_rng(0).integers(0, 256, (70, 70, 3), np.uint8), np.ones((10, 10, 1), np.uint8))
+    pixels[::3] //= 2
+    config = fast.loaded_model().config
+    needed = {task: Memory(1, "cpu", 1)._needed(config, 704 * 704, task) for task in ("encode", "decode")}  # type: ignore[arg-type]
+    limit = (needed["encode"] + needed["decode"]) // 2
+    assert needed["encode"] < limit < needed["decode"]
+    data = Codec("fast-perceptual", device="cpu", max_memory=int(limit)).encode(pixels, 30)
+    assert np.abs(fast.decode(data, as_array=True).astype(int) - pixels).mean() < 30

@@ -135,3 +135,15 @@ def test_a_codec_on_a_cpu_loads_neither_pytorch_nor_numba() -> None:
     root = Path(__file__).parents[1]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_pickled_codec_chooses_its_device_where_it_is_read() -> None:
+    assert Codec(MODEL).__getstate__()["device"] == "auto"
+    assert Codec(MODEL, device="cpu").__getstate__()["device"] == "cpu"
+
+
+@pytest.mark.parametrize("device", ["meta", "xpu", "mps", "vulkan", "cuda:99"])
+def test_a_device_that_cannot_be_used_is_said(device: str) -> None:
+    pytest.importorskip("torch")
+    with pytest.raises(BackendError, match=f"device '{device}"):
+        choose(device)

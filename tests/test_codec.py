@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import vaecodec
-from vaecodec import container
-from vaecodec.codec import Codec, Encoded, shared_codec
+from vaecodec import container, modes
+from vaecodec.codec import Codec, Encoded, _shared_codec, shared_codec
 from vaecodec.container import Header, Mode, Tag
 from vaecodec.entropy.coding import Latents, encode_latents
 from vaecodec.errors import (
@@ -33,6 +33,7 @@ from vaecodec.errors import (
     FormatError,
     HashMismatch,
     InputError,
+    InputTypeError,
     LimitExceeded,
     Truncated,
     UnknownModel,
@@ -520,10 +521,10 @@ def test_fresh_process_finds_the_same(codec: Codec, lake: Image.Image, tmp_path:
 
 def test_a_file_is_decoded_without_loading_another_model(monkeypatch: pytest.MonkeyPatch, lake: Image.Image) -> None:
     loaded: list[str] = []
-    shared_codec.cache_clear()
+    _shared_codec.cache_clear()
     monkeypatch.setattr("vaecodec.runtime.engines.read_model", _noted(loaded))
     data = vaecodec.encode(lake.resize((64, 64)), 10, model="base", device="cpu", mode="neural")
-    shared_codec.cache_clear()
+    _shared_codec.cache_clear()
     loaded.clear()
     assert vaecodec.decode(data, device="cpu").size == (64, 64)
     assert loaded == ["base.safetensors"]
@@ -535,3 +536,52 @@ def _noted(names: list[str]) -> Callable[..., StoredModel]:
         return read_model(path, expected_sha256)
 
     return read
+
+
+@pytest.mark.parametrize("mode", ["neural", "auto", "lossless"])
+def test_batches_collect_what_cannot_be_coded(codec: Codec, lake: Image.Image, mode: modes.Mode) -> None:
+    """Metadata that no file holds, and an image that needs more memory than is allowed."""
+    small, heavy = _of_mode(lake, "RGB", (40, 30)), _of_mode(lake, "RGB", (41, 31))
+    heavy.info["xmp"] = bytes(container.MAX_METADATA + 1)
+    first, error, third = codec.encode_batch([small, heavy, small], mode=mode, on_error="collect")
+    assert isinstance(error, InputError)
+    assert first == third == codec.encode(small, mode=mode)
+    with pytest.raises(InputError):
+        codec.encode_batch([small, heavy], mode=mode)
+
+
+def test_batches_collect_what_takes_too_much_memory(codec: Codec, lake: Image.Image) -> None:
+    small, large = _of_mode(lake, "RGB", (40, 30)), lake.resize((1500, 1500))
+    tight = Codec(codec.model, device="cpu", dtype="float32", max_memory=12_000_000)
+    files = [codec.encode(image, mode="neural") for image in (small, large)]
+    for results in (
+        tight.encode_batch([small, large], mode="neural", on_error="collect"),
+        tight.decode_batch(files, on_error="collect"),
+        tight.latents_batch(files, on_error="collect"),
+        tight.decode_batch(files, on_error="collect", reduction=3),
+    ):
+        assert isinstance(results[1], InputError)
+    assert isinstance(tight.decode_batch(files[:1], on_error="collect", reduction=3)[0], InputError)
+    assert tight.encode_batch([small, large], mode="neural", on_error="collect")[0] == files[0]
+    assert tight.decode_batch(files, on_error="collect")[0].size == (40, 30)  # type: ignore[union-attr]
+
+
+def test_threads_share_one_codec() -> None:
+    _shared_codec.cache_clear()
+    with ThreadPoolExecutor(6) as pool:
+        codecs = list(pool.map(lambda _: shared_codec("fast-perceptual", "cpu"), range(6)))
+    assert len(set(map(id, codecs))) == 1
+
+
+@pytest.mark.parametrize("model", [3, None, b"base"])
+def test_a_model_is_a_name_or_a_path(model: object) -> None:
+    with pytest.raises(InputTypeError, match="it must be a name or a path"):
+        Codec(model)  # type: ignore[arg-type]
+
+
+def test_memory_is_a_number_of_bytes() -> None:
+    with pytest.raises(InputTypeError, match="max_memory is '1GB'"):
+        Codec("base", max_memory="1GB")  # type: ignore[arg-type]
+    for value in (0, -1):
+        with pytest.raises(InputError, match=f"max_memory is {value} bytes; it must be at least 1"):
+            Codec("base", max_memory=value)

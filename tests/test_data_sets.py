@@ -150,3 +150,12 @@ def test_importing_the_plugin_registers_the_format(photo: NDArray[np.uint8]) -> 
 
     file = io.BytesIO(vaecodec.encode(photo, 70, model=MODEL))
     assert Image.open(file).format == "VAEC"
+
+
+def test_any_chunk_that_was_written_is_read(photo: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chunks have the size that the owner of an array chose; Pillow's limit is for images of others."""
+    from vaecodec.zarr import pixels_of
+
+    data = vaecodec.encode(photo, model=MODEL, mode="neural")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    assert pixels_of(data).shape == photo.shape

@@ -349,12 +349,25 @@ def test_frames_that_cannot_be_counted_are_an_input_error(photo: NDArray[np.uint
     buffer = io.BytesIO()
     frames = [Image.fromarray(photo), Image.fromarray(photo[::-1].copy())]
     frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:])
-    data, said = buffer.getvalue(), set()
+    data, messages = buffer.getvalue(), set()
     for end in range(len(data) // 2, len(data), 7):
         with Image.open(io.BytesIO(data[:end])) as image, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
                 to_picture(image)
             except (InputError, OSError) as error:  # an OSError of Pillow's for a first frame that is cut
-                said.add(str(error))
-    assert any("its frames cannot be counted, the file is damaged" in text for text in said)
+                messages.add(str(error))
+    assert any("its frames cannot be counted, the file is damaged" in text for text in messages)
+
+
+def test_gray_stays_gray_whatever_its_profile() -> None:
+    """One for colours, whose curves differ, would give it a tint, which no gray file has."""
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    places = [profile.index(name, 128) + 4 for name in (b"rXYZ", b"bXYZ")]
+    red, blue = (slice(place, place + 8) for place in places)
+    profile[red], profile[blue] = profile[blue], profile[red]
+    image = Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16))
+    image.info["icc_profile"] = bytes(profile)
+    bare = stripped(to_picture(image))
+    assert (bare.mode, bare.icc) == ("L", None)
+    assert (bare.rgb == bare.rgb[..., :1]).all()

@@ -187,3 +187,19 @@ def test_latents_of_another_model_are_refused(codec: Codec, photo: Photo) -> Non
     other = replace(latents, header=replace(latents.header, model_hash=b"none"))
     with pytest.raises(HashMismatch, match="6e6f6e65"):
         codec.from_latents(other)
+
+
+def test_numbers_of_any_type_make_the_same_file(codec: Codec, photo: Photo) -> None:
+    """Or are refused: a number of 64 bits is not cut to 32."""
+    latents = codec.latents(photo, 40)
+    level, tokens = latents.header.level, latents.tokens.astype(np.int64)
+    wide = replace(latents.integers, r=latents.integers.r.astype(np.int64))
+    assert codec.from_latents(tokens, (90, 61), level=level) == codec.from_latents(wide, (90, 61))
+    tokens[0, 0, -1] += 1 << 32
+    with pytest.raises(InputError, match=r"r reaches .*; it must be above"):
+        codec.from_latents(tokens, (90, 61), level=level)
+    with pytest.raises(InputError, match="level is 64"):
+        codec.from_latents(replace(latents.integers, level=64), (90, 61))
+    for size in ((90, 61, 3), 90):
+        with pytest.raises(InputError, match="size is"):
+            codec.from_latents(latents.integers, size)  # type: ignore[arg-type]

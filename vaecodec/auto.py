@@ -18,8 +18,8 @@ import numpy as np
 from PIL import Image
 
 from vaecodec import container, lossless
-from vaecodec.container import METADATA, Tag
-from vaecodec.errors import CodingError, TargetError
+from vaecodec.container import MAX_TILE, METADATA, Tag
+from vaecodec.errors import CodingError, InputError, TargetError
 from vaecodec.image import Pixels
 from vaecodec.levels import MAX_LEVEL
 from vaecodec.metrics import block_errors, psnr
@@ -107,7 +107,7 @@ def look(rgb: Pixels) -> Look:
     """A look at rows and blocks spread evenly over uint8 [H, W, 3]: a few milliseconds."""
     height, width = rgb.shape[:2]
     rows = _planes(rgb[_places(height - 1, min(height, SAMPLE_ROWS))])
-    flat = _share_equal(rows[:, :, 1:], rows[:, :, :-1])
+    flat = _share_equal(rows[:, :, 1:], rows[:, :, :-1]) if width > 1 or height == 1 else 0.0
     steep = float(np.mean(np.abs(np.diff(rows[1].astype(np.int16), axis=1)) > STEEP_STEP)) if width > 1 else 0.0
     if height > 1:
         tops = np.array(_places(height - 2, min(height - 1, SAMPLE_ROWS)))
@@ -190,7 +190,10 @@ def choose(
     is_sound = seen.is_photograph and is_usual
     if is_sound and not _is_within(source, SMALL):
         return data
-    decoded, size = decode(data), _bytes_of_pixels(data)
+    try:
+        decoded, size = decode(data), _bytes_of_pixels(data)
+    except InputError:  # max_memory is enough to encode, and not to look at what comes back
+        return lossless.encode(source, max_memory=max_memory)
     is_thumbnail = _is_within(source, TINY) and not seen.is_graphic
     judge = partial(keeps_up_with_jpeg, source) if is_sound or is_thumbnail else partial(is_good, source, level)
     return data if judge(decoded, size) else lossless.encode(source, max_memory=max_memory)  # now with all effort
@@ -212,8 +215,9 @@ def _suits_lossless(source: Source, seen: Look, bpp: float) -> bool:
     """Whether a lossless file may be about as small as a neural one of so many bits per pixel."""
     if seen.suits_lossless(bpp):
         return True
-    quick = partial(_lossless_bpp, colours(source), method=QUICK_METHOD, effort=QUICK_EFFORT)
-    return _is_within(source, SMALL) and quick() < QUICK_EXCESS * bpp
+    if not _is_within(source, SMALL) or max(source.picture.width, source.picture.height) > MAX_TILE:
+        return False  # there is no WebP of it in one piece
+    return _lossless_bpp(colours(source), method=QUICK_METHOD, effort=QUICK_EFFORT) < QUICK_EXCESS * bpp
 
 
 def choose_for_target(

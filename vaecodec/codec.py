@@ -6,6 +6,7 @@ decode: file -> z_hat -> scale index (integers) -> r, all in one pass of the ent
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property, lru_cache, partial
@@ -19,7 +20,7 @@ from PIL import Image
 from vaecodec import auto, container, feedback
 from vaecodec import lossless as lossless_codec
 from vaecodec.arguments import check_integer
-from vaecodec.collecting import OnError, collected, raised
+from vaecodec.collecting import OnError, collected, or_error, raised
 from vaecodec.container import Header
 from vaecodec.denoising import Denoise, averaged, check_denoise, mirrored, strength_of
 from vaecodec.entropy.coding import CodedLatents, Latents, encode_latents
@@ -98,7 +99,7 @@ class Codec:
             message = f"max_memory is {max_memory} bytes; it must be at least 1"
             raise InputError(message)
         self.model, self.dtype, self.max_memory, self.coder = model, dtype, max_memory, coder
-        self._given_plan = plan
+        self._given_device, self._given_plan = device, plan
         self.plan = choose(device, dtype, coder) if plan is None else plan
         self.device = self.plan.device
         self._engines = Engines(model, self.plan)
@@ -110,7 +111,7 @@ class Codec:
     def __getstate__(self) -> dict[str, Any]:
         return {
             "model": self.model,
-            "device": self.device,
+            "device": self._given_device,
             "dtype": self.dtype,
             "max_memory": self.max_memory,
             "coder": self.coder,
@@ -309,7 +310,9 @@ class Codec:
             with collected(results, number, on_error):
                 sources[number] = make_source(as_it_is(image), strip=strip)
         if mode == "lossless":
-            results |= {n: lossless_codec.encode(s, max_memory=self.max_memory) for n, s in sources.items()}
+            for number, source in sources.items():
+                with collected(results, number, on_error):
+                    results[number] = lossless_codec.encode(source, max_memory=self.max_memory)
             return [results[number] for number in range(len(images))]
         numbers = list(sources)
         keys = [(*padded_size(sources[number].picture.rgb), b"") for number in numbers]
@@ -322,17 +325,21 @@ class Codec:
                     results[number] = raised(outcome)
         return [results[number] for number in range(len(images))]
 
-    def _encode_equal(self, sources: Sequence[Source], level: int, mode: Mode, care: Care) -> list[bytes | CodingError]:
-        """The files of pictures that are equal in size once padded, or the error of what the networks can't code."""
+    def _encode_equal(
+        self, sources: Sequence[Source], level: int, mode: Mode, care: Care
+    ) -> list[bytes | VaecodecError]:
+        """The files of pictures that are equal in size once padded, or the error of what can't be coded."""
         try:
             files = self._encode_alike(sources, level, care)
-        except CodingError as error:
+        except (CodingError, InputError) as error:
             if len(sources) > 1:
                 return [self._encode_equal([source], level, mode, care)[0] for source in sources]
-            return [error if mode == "neural" else lossless_codec.encode(sources[0], max_memory=self.max_memory)]
+            if mode == "neural" or isinstance(error, InputError):
+                return [error]
+            return [or_error(VaecodecError, partial(lossless_codec.encode, max_memory=self.max_memory), sources[0])]
         improve = partial(self._improvement, level=level, care=care, keep=lambda encoded: encoded.data)
         return [
-            self._chosen(source, data, level, mode, improve(source))
+            or_error(VaecodecError, self._chosen, source, data, level, mode, improve(source))
             for source, data in zip(sources, files, strict=True)
         ]
 
@@ -524,16 +531,20 @@ class Codec:
         keys = [(*item.padded_size, item.header.model_hash) for item in items]
         for places in batches(keys, self._memory.batch_pixels):
             batch = [items[place] for place in places]
-            windows = [window_of(item.header, None, reduction) for item in batch]
-            whole = Window(0, max(each.height for each in windows), 0, max(each.width for each in windows))
-            pixels = self._pipeline(batch[0].header).pixels([item.stored for item in batch], whole, reduction=reduction)
-            for item, rgb in zip(batch, pixels, strict=True):
-                if isinstance(rgb, FormatError) and on_error == "raise":
-                    raise rgb
-                results[item.number] = (
-                    rgb if isinstance(rgb, FormatError) else finish_whole(item, rgb, reduction, as_array=as_array)
-                )
+            for item, rgb in zip(batch, self._pixels_alike(batch, reduction), strict=True):
+                with collected(results, item.number, on_error):
+                    results[item.number] = finish_whole(item, raised(rgb), reduction, as_array=as_array)
         return [results[number] for number in range(len(datas))]
+
+    def _pixels_alike(self, items: Sequence[Item], reduction: int) -> Sequence[NDArray[np.uint8] | VaecodecError]:
+        """The pixels of files that are equal in size once padded, or the error of each."""
+        try:
+            windows = [window_of(item.header, None, reduction) for item in items]
+            whole = Window(0, max(each.height for each in windows), 0, max(each.width for each in windows))
+            pipeline = self._pipeline(items[0].header)
+            return pipeline.pixels([item.stored for item in items], whole, reduction=reduction)
+        except InputError as error:
+            return [error] if len(items) == 1 else [self._pixels_alike([item], reduction)[0] for item in items]
 
     def decode_latents(self, data: Data, *, max_pixels: int | None = None) -> Latents:
         """Only the entropy decoding: the integers of the file, equal on every machine. A lossless file has none.
@@ -586,11 +597,17 @@ class Codec:
                 else:
                     results[number] = self.latents(item, quality, max_pixels=max_pixels)
         for of_model in files.values():
-            pipeline = self._pipeline(of_model[0].header)
-            for file, outcome in zip(of_model, pipeline.latents([each.stored for each in of_model]), strict=True):
+            for file, outcome in zip(of_model, self._latents_alike(of_model), strict=True):
                 with collected(results, file.number, on_error):
                     results[file.number] = self._latents_of(file.header, *raised(outcome))
         return [results[number] for number in range(len(items))]
+
+    def _latents_alike(self, items: Sequence[Item]) -> Sequence[tuple[Latents, NDArray[np.float32]] | VaecodecError]:
+        """The latents and y_hat of files of one model, or the error of each."""
+        try:
+            return self._pipeline(items[0].header).latents([each.stored for each in items])
+        except InputError as error:
+            return [error] if len(items) == 1 else [self._latents_alike([item])[0] for item in items]
 
     def _latents_of(self, header: Header, integers: Latents, y_hat: Any) -> ImageLatents:
         return ImageLatents(
@@ -633,7 +650,8 @@ class Codec:
         header = header_of(content, size, model, self.model_id)
         integers = content.integers if isinstance(content, ImageLatents) else content
         index = checked_index(integers, header, model.entropy)
-        return pack_latents(header, encode_latents(model.entropy, integers, index))
+        z_hat, r = np.ascontiguousarray(integers.z_hat, np.int8), np.ascontiguousarray(integers.r, np.int32)
+        return pack_latents(header, encode_latents(model.entropy, replace(integers, z_hat=z_hat, r=r), index))
 
     @staticmethod
     def _is_lossless(data: Content, max_pixels: int | None) -> bool:
@@ -665,7 +683,15 @@ def _towards(refine: Refine, aim: Source, _: Source, latents: Latents, balance: 
     return refine(aim, latents, balance)
 
 
-@lru_cache(maxsize=4)
 def shared_codec(model: str | Path = DEFAULT_MODEL, device: str = "auto", max_memory: int | None = None) -> Codec:
     """The codec that `vaecodec.encode` and `vaecodec.decode` share."""
+    with _sharing:  # threads that ask at the same time would each make one
+        return _shared_codec(model, device, max_memory)
+
+
+_sharing = threading.Lock()
+
+
+@lru_cache(maxsize=4)
+def _shared_codec(model: str | Path, device: str, max_memory: int | None) -> Codec:
     return Codec(model, device=device, max_memory=max_memory)

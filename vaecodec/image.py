@@ -182,6 +182,8 @@ def in_srgb(picture: Picture) -> Picture:
         if np.abs(_transformed(_PROBE, transform, has_gray).astype(int) - _PROBE).max() <= _SAME_COLOUR:
             return replace(picture, icc=None)
         rgb = _transformed(picture.rgb, transform, has_gray)
+        if is_gray:  # a profile of colours may give gray a tint
+            rgb = np.repeat(_gray(rgb)[:, :, None], 3, axis=2)
     except _PROFILE_ERRORS as error:
         warnings.warn(f"the colour profile cannot be used and is left out: {error}", UserWarning, stacklevel=2)
         return replace(picture, icc=None)

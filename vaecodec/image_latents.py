@@ -84,9 +84,12 @@ def header_of(
         if size is None:
             message = "size is None; it must be (width, height) for integers without an image"
             raise InputError(message)
+        if not isinstance(size, tuple | list) or len(size) != 2:
+            message = f"size is {size}; it must be (width, height)"
+            raise InputError(message)
         mode, (width, height) = Mode.RGB, (check_integer("size", side) for side in size)
         container.check_size(width, height)
-    level = latents.header.level if isinstance(latents, ImageLatents) else latents.level
+    level = check_level(latents.header.level if isinstance(latents, ImageLatents) else latents.level)
     return Header(model_id, model.wire_hash, level, mode, width, height)
 
 

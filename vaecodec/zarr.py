@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaecodec.api import decode, encode
+from vaecodec.container import MAX_SIDE
 from vaecodec.errors import InputError
 from vaecodec.levels import DEFAULT_QUALITY
 from vaecodec.weights.manifest import DEFAULT_MODEL
@@ -68,4 +69,4 @@ def image_of(chunk: NDArray[Any]) -> NDArray[Any]:
 
 def pixels_of(data: bytes) -> NDArray[np.uint8]:
     """The pixels of a chunk's file; an array's chunks have the size that its owner chose, so no limit holds."""
-    return np.ascontiguousarray(decode(data, as_array=True))
+    return np.ascontiguousarray(decode(data, as_array=True, max_pixels=MAX_SIDE**2))

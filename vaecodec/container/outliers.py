@@ -7,6 +7,7 @@ Positions ascend strictly because the gap cannot be negative. zigzag: 0, -1, 1, 
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 
 from vaecodec.container.varint import pack_varint, parse_varint
@@ -37,13 +38,13 @@ def pack_outliers(positions: Sequence[int], values: Sequence[int]) -> bytes:
     return bytes(packed)
 
 
-def parse_outliers(content: bytes, n_symbols: int) -> list[tuple[int, int]]:
-    """Decode (position, value) pairs, positions strictly ascending; a pair takes at least 2 bytes of `content`.
+def parse_outliers(content: bytes, n_symbols: int) -> tuple[array[int], array[int]]:
+    """Decode positions, strictly ascending, and their values, int64 each: 16 bytes for at least 2 of `content`.
 
     n_symbols: number of coded symbols; every position is below it.
     Raises CorruptStream for a position beyond it, Truncated and FormatError for malformed numbers.
     """
-    pairs = []
+    positions, values = array("q"), array("q")
     offset, position = 0, -1
     while offset < len(content):
         gap, offset = parse_varint(content, offset, "outlier position")
@@ -52,5 +53,6 @@ def parse_outliers(content: bytes, n_symbols: int) -> list[tuple[int, int]]:
         if position >= n_symbols:
             message = f"outlier position is {position}; it must be below the {n_symbols} coded symbols"
             raise CorruptStream(message)
-        pairs.append((position, (zigzag >> 1) ^ -(zigzag & 1)))
-    return pairs
+        positions.append(position)
+        values.append((zigzag >> 1) ^ -(zigzag & 1))
+    return positions, values

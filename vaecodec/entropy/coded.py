@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vaecodec.errors import CorruptStream, FormatError
@@ -13,8 +14,8 @@ class CodedImage:
 
     lanes: int
     payload: bytes
-    outlier_positions: list[int]
-    outlier_values: list[int]
+    outlier_positions: Sequence[int]
+    outlier_values: Sequence[int]
     information: float = 0.0
 
 

@@ -89,8 +89,8 @@ class StoredLatents:
             message = f"lanes: log2 is {payload[0] if payload else 'absent'}; it must be 0..{MAX_LANES_LOG2}"
             raise CorruptStream(message)
         _check_paid(model, self.level, self.z_shape, payload)
-        listed = parse_outliers(self.outliers, self.symbols_at_most(model))
-        return CodedImage(1 << payload[0], payload[1:], [at for at, _ in listed], [value for _, value in listed])
+        positions, values = parse_outliers(self.outliers, self.symbols_at_most(model))
+        return CodedImage(1 << payload[0], payload[1:], positions, values)
 
 
 @dataclass(frozen=True)

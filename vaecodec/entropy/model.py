@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from vaecodec.errors import WeightsError
 from vaecodec.intnet.fixedpoint import LAYER_FORMATS, SCALE_INDICES
 from vaecodec.intnet.layers import IntegerLayer, make_layers
-from vaecodec.rans.tables import PROB_BITS, CdfTables
+from vaecodec.rans.tables import MAX_SYMBOLS, PROB_BITS, CdfTables
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,10 @@ def tables_from_tensors(prefix: str, tensors: Mapping[str, NDArray[Any]]) -> Cdf
     """The inverse of `tables_to_tensors`. Raises WeightsError when a row doesn't sum to 2^16."""
     sizes = tensors[f"{prefix}.sizes"]
     frequencies = tensors[f"{prefix}.frequencies"].astype(np.int64) + 1
-    if sizes.shape != (SCALE_INDICES,) or int(sizes.min()) < 1 or int(sizes.sum()) != len(frequencies):
+    fits = sizes.shape == (SCALE_INDICES,) and int(sizes.sum()) == len(frequencies)
+    if not fits or int(sizes.min()) < 1 or int(sizes.max()) > MAX_SYMBOLS:
         message = f"{prefix}: {len(frequencies)} frequencies for sizes of shape {sizes.shape} summing to {sizes.sum()}"
+        message += f"; it must be ({SCALE_INDICES},), each 1..{MAX_SYMBOLS}"
         raise WeightsError(message)
     rows = [np.concatenate([[0], np.cumsum(row)]) for row in np.split(frequencies, np.cumsum(sizes)[:-1])]
     for number, row in enumerate(rows):
@@ -87,7 +89,7 @@ def to_tensors(model: EntropyModel) -> dict[str, NDArray[Any]]:
 
 
 def _narrowed(bias: NDArray[np.int32]) -> NDArray[np.int16] | NDArray[np.int32]:
-    """As int16 where all of it fits: the biases are two fifths of the integer part."""
+    """The biases as int16 where all of them fit: they are two fifths of the integer part."""
     narrow = bias.astype(np.int16)
     return narrow if np.array_equal(narrow, bias) else bias
 
@@ -110,8 +112,8 @@ def from_tensors(tensors: Mapping[str, NDArray[Any]]) -> EntropyModel:
     except KeyError as error:
         message = f"weights file has no tensor {error}"
         raise WeightsError(message) from error
-    if z_table.dtype != np.uint8 or z_table.ndim != 2 or int(z_table.max()) >= SCALE_INDICES:
-        shown = f"{z_table.dtype} {z_table.shape} up to {z_table.max()}"
+    if z_table.dtype != np.uint8 or z_table.ndim != 2 or int(z_table.max(initial=0)) >= SCALE_INDICES:
+        shown = f"{z_table.dtype} {z_table.shape} up to {z_table.max(initial=0)}"
         message = f"int.z_table is {shown}; it must be uint8 below {SCALE_INDICES}"
         raise WeightsError(message)
     return EntropyModel(layers, y_tables, z_tables, z_table)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from vaecodec.entropy.coding import Latents
+from vaecodec.entropy.coding import R_LIMIT, Latents
 from vaecodec.entropy.model import EntropyModel
 from vaecodec.errors import InputError, InputTypeError
 from vaecodec.intnet.fixedpoint import Z_MAX, Z_MIN
@@ -33,7 +33,8 @@ def to_tokens(latents: Latents) -> NDArray[np.int16]:
 def from_tokens(tokens: NDArray[np.integer], level: int, model: EntropyModel) -> Latents:
     """The latents of tokens; the inverse of `to_tokens`.
 
-    Raises InputTypeError for what is no array of integers, InputError for another shape, or a z_hat beyond int8.
+    Raises InputTypeError for what is no array of integers, InputError for another shape, a z_hat beyond int8 or an r
+    that no coder takes.
     """
     if not isinstance(tokens, np.ndarray) or not np.issubdtype(tokens.dtype, np.integer):
         shown = tokens.dtype if isinstance(tokens, np.ndarray) else type(tokens).__name__
@@ -46,6 +47,9 @@ def from_tokens(tokens: NDArray[np.integer], level: int, model: EntropyModel) ->
     z, cells = tokens[..., : model.N], tokens[..., model.N :]
     if z.size and not (z.min() >= Z_MIN and z.max() <= Z_MAX):
         message = f"z_hat reaches {z.min()}..{z.max()}; it must be {Z_MIN}..{Z_MAX}"
+        raise InputError(message)
+    if cells.size and not (cells.min() > -R_LIMIT and cells.max() < R_LIMIT):
+        message = f"r reaches {cells.min()}..{cells.max()}; it must be above -{R_LIMIT} and below {R_LIMIT}"
         raise InputError(message)
     h, w = tokens.shape[:2]
     # [h, w, 4, 4, M] -> [M, 4h, 4w]

@@ -5,9 +5,13 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 import sys
+from typing import TYPE_CHECKING
 
 from vaecodec.errors import BackendError
 from vaecodec.native.processor import has_bfloat16
+
+if TYPE_CHECKING:
+    import torch
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 TORCH_MISSING = "needs PyTorch, which is not installed: pip install 'vaecodec[torch]'"
@@ -58,7 +62,20 @@ def choose_device(device: str) -> str:
     if chosen.type == "cuda" and not torch.cuda.is_available():
         message = f"device {device!r} asked for, but no CUDA device is available"
         raise BackendError(message)
+    if chosen.type != "cpu":
+        _check_usable(chosen)
     return str(chosen)
+
+
+def _check_usable(device: torch.device) -> None:
+    """Raises BackendError for a device that PyTorch knows and this machine does not have, or that holds no values."""
+    import torch
+
+    try:
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        message = f"device {str(device)!r} cannot be used: {str(error).splitlines()[0]}"
+        raise BackendError(message) from error
 
 
 def native_dtype(device: str) -> str:
