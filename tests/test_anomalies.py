@@ -357,3 +357,11 @@ def test_options_of_the_other_action_are_refused(command: Command, folders: list
     assert "--html is not for fit" in command("anomaly", "fit", "good", "-o", "x", "--html", "y").err
     assert "-o is not for score" in command("anomaly", "score", "good", "--model", "x", "-o", "y").err
     assert command("anomaly", "guess", "good").code == 2
+
+
+def test_one_image_is_counted_as_one_and_may_be_named_twice(command: Command, folders: list[str]) -> None:
+    done = command("anomaly", "fit", "good/0.png", "-o", "one.anomaly", *folders)
+    assert (done.code, "1 normal images; at least 2 are needed" in done.err) == (4, True)
+    assert command("anomaly", "fit", "good", "-o", "a.anomaly", *folders).code == 4  # a damaged one is among them
+    done = command("anomaly", "score", "new", "new/fine.png", "--model", "a.anomaly", "--html", "a.html", *folders)
+    assert Path("a.html").exists(), done

@@ -223,16 +223,16 @@ def test_what_pillow_cannot_write_names_the_way_out(photo: NDArray[np.uint8]) ->
 @pytest.mark.parametrize("tag", [0x8769, 0x8825], ids=["camera", "GPS"])
 def test_a_tiff_holds_what_a_camera_says(command: Command, photo: NDArray[np.uint8], tag: int) -> None:
     """Pillow hands tags within tags to libtiff, which refuses them: such a file is written without compression."""
-    said: dict[int, str] = {0x9003: "2020:01:01 00:00:00"} if tag == 0x8769 else {1: "N"}
+    tags: dict[int, str] = {0x9003: "2020:01:01 00:00:00"} if tag == 0x8769 else {1: "N"}
     exif = Image.Exif()
-    exif[0x010F], exif[tag] = "Maker", said
+    exif[0x010F], exif[tag] = "Maker", tags
     raw = exif.tobytes().removeprefix(b"Exif\0\0")
     for xmp in (None, b"<x:xmpmeta/>"):
         Path("a.vaec").write_bytes(vaecodec.encode(Picture(photo, exif=raw, xmp=xmp)))
         assert command("decompress", "a.vaec", "-o", "a.tif", "--overwrite").code == 0
         with Image.open("a.tif") as image:
             read = image.getexif()
-            assert (read[0x010F], read.get_ifd(tag)) == ("Maker", said)
+            assert (read[0x010F], read.get_ifd(tag)) == ("Maker", tags)
             assert image.info.get("xmp") == xmp
 
 
@@ -276,5 +276,5 @@ def test_a_damaged_photo_does_not_stop_the_others(command: Command, photo: NDArr
     done = command("compress", *names, "-o", "out/", "-q", "5")
     assert done.code == 4, done.err
     assert f" of {len(names)} files failed: " in done.err
-    made = {path.stem for path in Path("out").iterdir()}
-    assert all(name.split(".")[0] in made or f"{name}: " in done.err for name in names)
+    written = {path.stem for path in Path("out").iterdir()}
+    assert all(name.split(".")[0] in written or f"{name}: " in done.err for name in names)

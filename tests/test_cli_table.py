@@ -125,3 +125,12 @@ def test_a_name_that_is_no_utf8_does_not_lose_the_table(command: Command, folder
     assert [row["source"] for row in _rows()][-1] == "photos/\\udcff\\udcfe.png"
     assert command("compress", "-r", "photos", "-o", "out", "--resume", "--report", "table.csv").code == 0
     assert len(_rows()) == 4
+
+
+def test_a_table_without_a_whole_header_is_no_table(command: Command, folder: Path) -> None:
+    command("compress", "-r", "photos", "-o", "out", "--report", "table.csv")
+    header = Path("table.csv").read_bytes().split(b"\r\n")[0]
+    Path("table.csv").write_bytes(header)
+    done = command("compress", "-r", "photos", "-o", "out", "--report", "table.csv", "--resume")
+    assert (done.code, "is not a table of an earlier run" in done.err) == (6, True)
+    assert Path("table.csv").read_bytes() == header

@@ -117,3 +117,10 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
 def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         write_atomic(tmp_path / "no" / "a.vaec", b"1")
+
+
+def test_links_in_a_circle_are_an_oserror(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    with pytest.raises(OSError, match="levels of symbolic links"):
+        write_atomic(tmp_path / "a", b"new", overwrite=True)

@@ -444,3 +444,32 @@ def _count(path: Path) -> int:
             return len(opened)
     except (OSError, InputError, sqlite3.OperationalError):  # not there yet, or locked
         return 0
+
+
+def test_a_file_that_is_named_twice_is_in_the_index_once(command: Command, photos: Path) -> None:
+    done = command("index", str(photos), str(photos / "3.png"), "-o", "photos.index")
+    assert "photos.index: 10 images" in done.out, done
+
+
+def test_what_is_wrong_with_an_index_is_one_line(command: Command, photos: Path) -> None:
+    assert "a.index: 10 images" in command("index", str(photos), "-o", "missing/folder/a.index").out
+    path = Path("missing/folder/a.index")
+    with sqlite3.connect(path) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        done = command("search", str(photos / "3.png"), str(path))
+        assert (done.code, "the index cannot be used: database is locked" in done.err) == (5, True)
+        other.rollback()
+    data = bytearray(path.read_bytes())
+    data[4096:] = bytes(len(data) - 4096)
+    path.write_bytes(data)
+    done = command("search", str(photos / "3.png"), str(path))
+    assert (done.code, "is damaged, or no index of images" in done.err) == (4, True)
+
+
+def test_standard_input_is_searched_for_and_not_indexed(command: Command, photos: Path) -> None:
+    command("index", str(photos), "-o", "a.index")
+    data = (photos / "3.png").read_bytes()
+    done = command("search", "-", "a.index", data=data)
+    assert (done.code, "3.png" in done.out) == (0, True)
+    done = command("index", "-", "-o", "b.index", data=data)
+    assert (done.code, "no name to be found by" in done.err, Path("b.index").exists()) == (2, True, False)

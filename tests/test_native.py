@@ -158,3 +158,24 @@ def test_older_processors_decode_alike(older: str, dtype: str, tmp_path: Path) -
     networks, most = done.stdout.split()
     assert networks == "compiled"
     assert int(most) <= (1 if dtype == "float32" else 3)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX rights")
+def test_code_that_others_may_write_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a folder that several users share."""
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    cache.keep("a.loop", CODE)
+    path = tmp_path / "vaecodec" / "a.loop"
+    for mode, expected in ((0o644, CODE), (0o664, None), (0o646, None), (0o600, CODE)):
+        path.chmod(mode)
+        assert cache.read("a.loop") == expected
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    if path.stat().st_uid != 0:
+        assert cache.read("a.loop") is None
+
+
+def test_a_user_without_a_home_has_no_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+    assert cache.folders() == [ROOT / "vaecodec" / "native" / "__pycache__"]

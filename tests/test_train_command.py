@@ -521,3 +521,12 @@ def test_a_run_knows_the_model_that_it_makes() -> None:
     assert name("base", tune="perceptual") == "base-perceptual"
     assert name("tiny", tune="perceptual") == "tiny"
     assert len(set(MODEL_IDS.values())) == len(MODEL_IDS)
+
+
+def test_a_damaged_checkpoint_is_one_line(finished: Path, photos: Path, tmp_path: Path) -> None:
+    whole = (finished / "checkpoint.pt").read_bytes()
+    for data in (whole[:1000], whole[:-1000], b"", b"text", bytes(2000), whole[:99_000] + b"!" + whole[99_001:]):
+        (tmp_path / "checkpoint.pt").write_bytes(data)
+        result = run("export", tmp_path, photos, "-o", tmp_path / "bad.safetensors", "--crops", 1)
+        assert result.exit_code == Exit.WEIGHTS, result.stderr
+        assert "the checkpoint is damaged" in result.stderr

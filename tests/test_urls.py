@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import datetime
 import io
 import json
 import os
@@ -237,3 +238,12 @@ def test_a_store_that_is_a_file_system_gets_its_objects_by_renaming(tmp_path: Pa
         urls.write(url, b"4", overwrite=True)
     assert urls.read(url) == b"3"
     assert os.listdir(tmp_path / "deep") == ["a.vaec"]
+
+
+def test_times_of_stores() -> None:
+    """One without a zone is in UTC, whatever the zone of this machine; a text that is no time says nothing."""
+    expected = 1_767_225_600 * 10**9
+    utc = datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc)
+    for time in (utc, utc.replace(tzinfo=None), "2026-01-01T00:00:00Z", "2026-01-01T00:00:00", 1_767_225_600.0):
+        assert urls._nanoseconds(time) == expected
+    assert urls._nanoseconds("Thu, 01 Jan 2026") is None

@@ -205,3 +205,23 @@ def test_biases_that_fit_are_stored_in_two_bytes(tiny: StoredModel) -> None:
     for layer, again in zip(model.layers, from_tensors(stored).layers, strict=True):
         assert again.bias.dtype == np.int32
         np.testing.assert_array_equal(again.bias, layer.bias)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda t: t.update({"int.z_table": np.zeros((0, 8), np.uint8)}),
+        lambda t: t.update({"int.y.sizes": np.array([5000] + [1] * 63, np.int32)}),
+    ],
+)
+def test_tables_of_any_size_are_refused_as_weights(tiny: StoredModel, change: Any) -> None:
+    tensors = dict(tiny.tensors)
+    change(tensors)
+    tensors["int.y.frequencies"] = np.resize(tensors["int.y.frequencies"], int(tensors["int.y.sizes"].sum()))
+    with pytest.raises(WeightsError):
+        load_model(StoredModel(tensors, tiny.card, tiny.sha256))
+
+
+def test_a_configuration_is_a_name(tiny: StoredModel) -> None:
+    with pytest.raises(WeightsError, match="config \\['tiny'\\]; known"):
+        load_model(StoredModel(tiny.tensors, tiny.card | {"config": ["tiny"]}, tiny.sha256))

@@ -43,7 +43,7 @@ def write_atomic(
         return
     refuse_existing(target, overwrite=overwrite)
     if overwrite:
-        target = target.resolve()  # replacing a link would leave its target with the old content
+        target = _resolved(target)  # replacing a link would leave its target with the old content
     temporary = target.with_name(f"{_temporary_start(target)}{os.urandom(_TOKEN_BYTES).hex()}.tmp")
     try:
         _write_new(temporary, data, _mode_of(target) if overwrite else None, like, preserve=preserve)
@@ -58,6 +58,14 @@ def write_atomic(
     finally:
         with contextlib.suppress(OSError):  # what cannot be written may not be looked at either
             temporary.unlink(missing_ok=True)
+
+
+def _resolved(path: Path) -> Path:
+    """Where links lead. Raises OSError for those that lead in a circle."""
+    try:
+        return path.resolve()
+    except RuntimeError as error:  # until Python 3.12
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path)) from error
 
 
 def sync_folder(path: Path) -> None:

@@ -165,11 +165,16 @@ def _state(info: dict[str, Any]) -> State:
     return State(int(info["size"] or 0), next((_nanoseconds(info[key]) for key in _TIME_KEYS if info.get(key)), None))
 
 
-def _nanoseconds(time: object) -> int:
+def _nanoseconds(time: object) -> int | None:
+    """A time of a store; one without a zone is in UTC. None for a text that is no time of ISO 8601."""
     if isinstance(time, str):
-        time = datetime.datetime.fromisoformat(time.replace("Z", "+00:00"))
-    seconds = time.timestamp() if isinstance(time, datetime.datetime) else float(time)  # type: ignore[arg-type]
-    return round(seconds * 1e9)
+        try:
+            time = datetime.datetime.fromisoformat(time.replace("Z", "+00:00"))
+        except ValueError:
+            return None
+    if isinstance(time, datetime.datetime):
+        time = (time if time.tzinfo else time.replace(tzinfo=datetime.timezone.utc)).timestamp()
+    return round(float(time) * 1e9)  # type: ignore[arg-type]
 
 
 @contextlib.contextmanager

@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 import heapq
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -174,7 +175,7 @@ class _Fit:
     def _write(self, job: Job) -> Record:
         model = self.fitting.model()
         content = model.to_bytes()
-        job.write(content, overwrite=self.overwrite)
+        job.write(content, overwrite=self.overwrite, shown=self.sources)
         return {
             "output": job.output,
             "bytes": len(content),
@@ -196,13 +197,15 @@ def _fit_lines(record: Record | None) -> list[str]:
 
 @dataclass(frozen=True)
 class _Scoring:
-    """The work of `score`. highest: what the page shows, a heap of (score, path, image)."""
+    """The work of `score`. highest: what the page shows, a heap of (score, path, number, image); order: numbers, since
+    two entries of one file cannot be compared."""
 
     model: AnomalyModel
     make_codec: Callable[[], Codec]
     overwrite: bool
     page: Job | None
-    highest: list[tuple[float, str, Scored]] = field(default_factory=list)
+    highest: list[tuple[float, str, int, Scored]] = field(default_factory=list)
+    order: Iterator[int] = field(default_factory=count)
 
     def run(self, sources: Sequence[Job], jobs: int, console: Console) -> NoReturn:
         """Do it all, and leave with the exit code."""
@@ -240,7 +243,7 @@ class _Scoring:
         from vaecodec.latents.anomaly_page import MOST, Scored
 
         path = os.path.abspath(job.source)  # noqa: PTH100 (links stay links)
-        entry = (score.value, path, Scored(path, score, picture))
+        entry = (score.value, path, next(self.order), Scored(path, score, picture))
         (heapq.heappush if len(self.highest) < MOST else heapq.heappushpop)(self.highest, entry)
 
     def _make_page(self, job: Job) -> Record:
@@ -251,8 +254,8 @@ class _Scoring:
             f"{100 * self.model.false_alarms:.3g} % at most are above it. Red is what is above it; the highest score "
             "first."
         )
-        content = anomalies_page("Unlike normal", note, [entry[2] for entry in self.highest]).encode()
-        job.write(content, overwrite=self.overwrite)
+        content = anomalies_page("Unlike normal", note, [entry[-1] for entry in self.highest]).encode()
+        job.write(content, overwrite=self.overwrite, shown=[Job(entry[1]) for entry in self.highest])
         return {"output": job.output, "bytes": len(content), "images": len(self.highest)}
 
 

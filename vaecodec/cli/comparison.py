@@ -5,17 +5,16 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 
 import vaecodec
+from vaecodec.auto import JPEG_MAX_SIDE
 from vaecodec.cli.image_files import open_photo
 from vaecodec.cli.jobs import Job
 from vaecodec.cli.progress import steps_of
 from vaecodec.cli.results import Record
-from vaecodec.files import write_atomic
 from vaecodec.image import Pixels
 from vaecodec.metrics import psnr
 
@@ -57,9 +56,7 @@ def write_page(
 
     with steps_of("page", steps(len(photos))) as advance:
         content = compare_photos(photos, codec, quality, advance=advance).encode()
-    path = Path(str(page.output))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, content, overwrite=overwrite, like=[state for job in jobs for state in job.source_stat()])
+    page.write(content, overwrite=overwrite, shown=jobs)
     return {"output": page.output, "bytes": len(content), "photos": [name for name, _ in photos]}
 
 
@@ -68,6 +65,8 @@ def smallest_jpeg(image: Image.Image, target: float) -> tuple[int | None, int | 
     pixels = np.asarray(image)
     low, high = 1, 100
     best: tuple[int | None, int | None] = (None, None)
+    if max(image.size) > JPEG_MAX_SIDE:
+        return best
     while low <= high:
         middle = (low + high) // 2
         buffer = io.BytesIO()

@@ -261,7 +261,10 @@ class _Coder:
         if is_plain and self._skips_numba(image.width * image.height, "encode"):
             data = self._target.encode_alone(image, model=str(self._model), strip=strip, effort=self._effort)
         else:
-            data = self._target.encode(self._make_codec, image, strip=strip, effort=self._effort, progress=progress)
+            data = self._target.encode(
+                self._make_codec, image, strip=strip, effort=self._effort, progress=progress,
+                max_memory=self._machine.max_memory,
+            )  # fmt: skip
         header = vaecodec.inspect(data)  # stripping may have turned the image
         return data, (header.width, header.height)
 

@@ -20,7 +20,7 @@ from vaecodec.cli.results import Record
 from vaecodec.cli.resuming import check_picture, made_before
 from vaecodec.cli.run import Task, finish, run
 from vaecodec.cli.sources import VAEC_SUFFIXES, Selection
-from vaecodec.cli.startup import codec_maker, limit_threads, may_skip_numba, share_cores, spare_blas
+from vaecodec.cli.startup import codec_maker, limit_threads, may_skip_numba, once, share_cores, spare_blas
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -186,6 +186,7 @@ def _decoder(
 ) -> Callable[[bytes], Image.Image]:
     """A function that decodes the files of one run, one small one without numba."""
     make_codec = None if own_model is None else codec_maker(own_model, machine, jobs=jobs)
+    share = once(lambda: share_cores(jobs, machine.threads))
 
     def decode(data: bytes) -> Image.Image:
         from vaecodec import numpy_codec
@@ -195,7 +196,7 @@ def _decoder(
         info = vaecodec.inspect(data)
         if may_skip_numba(info.width * info.height, machine, files=files, is_plain=part.reduction == 1, task="decode"):
             return numpy_codec.decode(data, crop=part.crop)
-        share_cores(jobs, machine.threads)
+        share()
         return vaecodec.decode(
             data, device=machine.device, crop=part.crop, reduction=part.reduction, max_memory=machine.max_memory
         )

@@ -58,7 +58,7 @@ def duplicates(index_name: str, least: float, html: str | None, overwrite: bool,
         note = f"From {index_name}, {len(opened)} images; the largest of a group first, at least {least:g} alike."
         titled = [(f"Group {number}", group) for number, group in enumerate(groups, 1)]
         content = hits_page("Copies", note, titled).encode()
-        job.write(content, overwrite=overwrite)
+        job.write(content, overwrite=overwrite, shown=[Job(index_name)])
         return {"output": job.output, "bytes": len(content)}
 
     with opened:

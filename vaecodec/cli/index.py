@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -12,7 +13,7 @@ from vaecodec.cli import options
 from vaecodec.cli.console import Console
 from vaecodec.cli.exits import EXPECTED, Fatal
 from vaecodec.cli.help import Command
-from vaecodec.cli.jobs import STDIO
+from vaecodec.cli.jobs import STDIO, Job
 from vaecodec.cli.machine import Machine
 from vaecodec.cli.paths import find_jobs
 from vaecodec.cli.run import Task, finish, run
@@ -53,6 +54,7 @@ def index(
         message = "standard input has no name to be found by: give files or folders."
         raise click.UsageError(message)
     limit_threads(machine.threads)
+    _make_private(output, sources)
     opened = open_index(output, create=True)
     indexing = Indexing(opened, codec_maker(own_model or DEFAULT_MODEL, machine, jobs=jobs), sources)
     lines: list[str] = []
@@ -69,6 +71,16 @@ def index(
         except EXPECTED as error:
             raise Fatal(error) from error
     finish(results, console, lines, can_resume=False)
+
+
+def _make_private(output: str, sources: Sequence[Job]) -> None:
+    """Make the file of a new index, as private as the images of which it will hold thumbnails. Raises Fatal."""
+    if os.path.lexists(output):
+        return
+    try:
+        Job(output, output).write(b"", overwrite=False, shown=sources)
+    except OSError as error:
+        raise Fatal(error) from error
 
 
 def _is_gone(path: str) -> bool:

@@ -24,7 +24,7 @@ from vaecodec.inspection import weights_of
 def info(selection: Selection, own_model: Path | None, console: Console) -> None:
     """Show what .vaec files say about themselves.
 
-    Only the headers are read: no picture is decoded and no model is loaded.
+    No picture is decoded and no model is loaded.
 
     \b
     vaecodec info photo.vaec

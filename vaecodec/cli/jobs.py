@@ -7,6 +7,7 @@ import errno
 import os
 import stat
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -124,8 +125,11 @@ class Job:
             return self.output_path.stat().st_mtime_ns
         return None if self.output_state is None else self.output_state.modified_ns
 
-    def write(self, data: bytes, *, overwrite: bool, preserve: bool = False) -> None:
-        """Write the output, as private as the source. preserve: with its mode and times. Raises OSError."""
+    def write(self, data: bytes, *, overwrite: bool, preserve: bool = False, shown: Sequence[Job] = ()) -> None:
+        """Write the output, as private as the source, and as the sources of `shown`, of which something is in it.
+
+        preserve: with mode and times of the source. Raises OSError.
+        """
         if self.output == STDIO:
             if sys.stdout is None:
                 raise OSError(errno.EBADF, "standard output is closed")
@@ -136,7 +140,8 @@ class Job:
             urls.write(self.output_url, data, overwrite=overwrite)
         elif self.output_path is not None:
             _make_folder(self.output_path.parent)
-            write_atomic(self.output_path, data, overwrite=overwrite, like=self.source_stat(), preserve=preserve)
+            like = [state for job in (self, *shown) for state in job.source_stat()]
+            write_atomic(self.output_path, data, overwrite=overwrite, like=like, preserve=preserve)
 
 
 def _make_folder(path: Path) -> None:

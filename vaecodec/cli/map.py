@@ -64,7 +64,7 @@ def map(  # noqa: A001 (the name of the command)
         shown = [places[source.source] for source in sources if source.source in places]
         note = f"{len(shown)} images; alike ones are close together (t-SNE of pooled latents)."
         content = map_page(f"Map of {_title(selection)}", note, shown).encode()
-        job.write(content, overwrite=overwrite)
+        job.write(content, overwrite=overwrite, shown=sources)
         return {"output": job.output, "bytes": len(content)}
 
     results = run(sources, Task(work, "reading"), console, workers=jobs)

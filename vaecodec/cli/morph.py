@@ -83,7 +83,7 @@ def morph(
         written = 0
         for target, content in zip(targets, contents, strict=True):
             if target is not None:
-                target.write(content, overwrite=overwrite)
+                target.write(content, overwrite=overwrite, shown=[Job(first), Job(second)])
                 written += len(content)
         return {"output": output, "bytes": written, "frames": steps}
 

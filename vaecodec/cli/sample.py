@@ -102,7 +102,7 @@ def sample(
         rng = np.random.default_rng([seed, number])
         data = _drawn(codec, like, temperature, share, size, quality, rng)
         content = data if files else _png(codec, data)
-        job.write(content, overwrite=overwrite)
+        job.write(content, overwrite=overwrite, shown=[] if like is None else [Job(like)])
         return {"output": job.output, "bytes": len(content), "vaec_bytes": len(data)}
 
     def lines(record: Record) -> list[str]:

@@ -78,7 +78,7 @@ def search(
 
         note = f"From {index_name}, {len(opened)} images; the likest first, at least {least:g} alike."
         content = hits_page("Images that are alike", note, groups).encode()
-        job.write(content, overwrite=overwrite)
+        job.write(content, overwrite=overwrite, shown=[*jobs, Job(index_name)])
         return {"output": job.output, "bytes": len(content)}
 
     with opened:

@@ -119,6 +119,18 @@ def share_cores(jobs: int, threads: int | None = None) -> None:
             torch.set_num_threads(count)
 
 
+def once(work: Callable[[], None]) -> Callable[[], None]:
+    """A function that does the work when it is first called; other threads wait until it is done."""
+    lock, left = threading.Lock(), [work]
+
+    def call() -> None:
+        with lock:
+            if left:
+                left.pop()()
+
+    return call
+
+
 def leave(code: int | None) -> NoReturn:
     """End the process. With PyTorch loaded that takes half a second of taking down what the system frees at once."""
     if "torch" in sys.modules:

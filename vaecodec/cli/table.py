@@ -59,7 +59,7 @@ class Table:
         """Go on behind the last whole row. Raises OSError for a file that is no such table."""
         self._file = path.open("r+b")
         content = self._file.read()
-        if content.split(b"\r\n")[0] != ",".join(COLUMNS).encode():
+        if not content.startswith(",".join(COLUMNS).encode() + b"\r\n"):
             self._file.close()
             raise NotWholeError(17, "is not a table of an earlier run", str(path))
         end = content.rindex(b"\r\n") + 2

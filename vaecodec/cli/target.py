@@ -82,13 +82,14 @@ class Target:
         strip: bool,
         effort: int,
         progress: Progress | None,
+        max_memory: int | None = None,
     ) -> bytes:
         """The .vaec file of an image that meets this target. A lossless one needs no codec, and makes none.
 
-        effort and progress as in `Codec.encode`.
+        effort and progress as in `Codec.encode`. max_memory: that of the codec, in bytes.
         """
         if self.mode == LOSSLESS:
-            return vaecodec.encode(image, lossless=True, strip=strip, verify=self.verify)
+            return vaecodec.encode(image, lossless=True, strip=strip, verify=self.verify, max_memory=max_memory)
         return make_codec().encode(
             image, self.quality, target_bytes=self.n_bytes, target_psnr=self.psnr, target_bpp=self.bpp,
             mode=self.mode, strip=strip, verify=self.verify, effort=effort, progress=progress, denoise=self.denoise,

@@ -49,7 +49,7 @@ def view(selection: Selection, output: str | None, overwrite: bool, console: Con
 
     def make_page(job: Job) -> Record:
         content = viewer_page(shown).encode()
-        job.write(content, overwrite=overwrite)
+        job.write(content, overwrite=overwrite, shown=jobs)
         return {"output": job.output, "bytes": len(content), "files": [name for name, _ in shown]}
 
     results = run(jobs, Task(work, "reading"), console)

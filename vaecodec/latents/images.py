@@ -61,7 +61,7 @@ def _entry(image: Image.Image, path: str, size: int, time: int, sides: tuple[int
     if upright.size != image.size:
         sides = sides[1], sides[0]
     rgb = _rgb(upright)
-    small = rgb if max(rgb.size) <= 4 * PICTURE_SIDE else rgb.reduce(max(rgb.size) // (2 * PICTURE_SIDE))
+    small = rgb.copy() if max(rgb.size) <= 4 * PICTURE_SIDE else rgb.reduce(max(rgb.size) // (2 * PICTURE_SIDE))
     small.thumbnail((PICTURE_SIDE, PICTURE_SIDE), Image.Resampling.BICUBIC)
     buffer = io.BytesIO()
     small.save(buffer, "JPEG", quality=PICTURE_QUALITY)

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,6 +79,18 @@ class Hit:
     entry: Entry
 
 
+@contextlib.contextmanager
+def _said_of(path: Path) -> Iterator[None]:
+    """Errors of SQLite as an OSError (locked, full, not to be written) or an InputError (damaged, or another file)."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise OSError(None, f"the index cannot be used: {error}", str(path)) from error
+    except sqlite3.DatabaseError as error:
+        message = f"{path} is damaged, or no index of images: {error}"
+        raise InputError(message) from error
+
+
 class ImageIndex:
     """An open index. As a context manager it is closed at the end, and what was not committed is not in it."""
 
@@ -89,15 +102,16 @@ class ImageIndex:
         if not is_new:
             with self.path.open("rb"):
                 pass  # what cannot be read is an OSError with a name
-        self._connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
+        with _said_of(self.path):
+            self._connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
         try:
             if is_new:
-                self._connection.executescript(f"BEGIN; {_TABLES} COMMIT;")
+                with _said_of(self.path):
+                    self._connection.executescript(f"BEGIN; {_TABLES} COMMIT;")
             application, version = (self._number(f"PRAGMA {name}") for name in ("application_id", "user_version"))
-        except sqlite3.DatabaseError as error:
+        except (InputError, OSError):
             self.close()
-            message = f"{path} is no index of images: {error}"
-            raise InputError(message) from error
+            raise
         if application != APPLICATION or version != FORMAT:
             self.close()
             message = f"{path} is no index of images of version {FORMAT}; `vaecodec index` makes one"
@@ -117,13 +131,19 @@ class ImageIndex:
         self._connection.close()
 
     def _number(self, query: str) -> int:
-        return int(self._connection.execute(query).fetchone()[0])
+        return int(self._rows(query)[0][0])
+
+    def _rows(self, query: str, values: Sequence[object] = ()) -> list[Any]:
+        """The rows of a query. Raises OSError and InputError."""
+        with _said_of(self.path):
+            return self._connection.execute(query, values).fetchall()
 
     # What is in it
 
     def add(self, entries: Iterable[Entry]) -> None:
-        """Add images in one transaction; one whose path is there already is replaced. All or none are in the file."""
-        rows = list(entries)
+        """Add images in one transaction; one whose path is there already is replaced, the last of several with one path
+        stays. All or none are in the file."""
+        rows = list({entry.path: entry for entry in entries}.values())
         contents = [content for start in range(0, len(rows), QUERIES) for content in _packed(rows[start:][:QUERIES])]
         with self._transaction():
             self._delete(entry.path for entry in rows)
@@ -148,35 +168,31 @@ class ImageIndex:
 
     def has(self, path: str, size: int, time: int) -> bool:
         """Whether an image is in the index as its file is now."""
-        row = self._connection.execute("SELECT size, time FROM image WHERE path = ?", (os.fsencode(path),)).fetchone()
-        return row is not None and (row[0], row[1]) == (size, time)
+        return self._rows("SELECT size, time FROM image WHERE path = ?", (os.fsencode(path),)) == [(size, time)]
 
     def paths(self) -> list[str]:
         """The paths of all images."""
-        return [os.fsdecode(row[0]) for row in self._connection.execute("SELECT path FROM image ORDER BY id")]
+        return [os.fsdecode(row[0]) for row in self._rows("SELECT path FROM image ORDER BY id")]
 
     def entry(self, number: int) -> Entry:
         """The image of this id."""
-        path, size, time, width, height, small, picture = self._connection.execute(
+        path, size, time, width, height, small, picture = self._rows(
             "SELECT path, size, time, width, height, thumbnail, picture FROM image WHERE id = ?", (number,)
-        ).fetchone()
+        )[0]
         return Entry(os.fsdecode(path), size, time, width, height, _thumbnail_of(small), picture)
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
-        try:
-            with self._connection:
-                self._connection.execute("BEGIN IMMEDIATE")
-                yield
-        except sqlite3.OperationalError as error:
-            raise OSError(None, f"the index cannot be written: {error}", str(self.path)) from error
+        with _said_of(self.path), self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            yield
 
     def _chunks(self, columns: str, size: int) -> Iterator[list[tuple[int, bytes]]]:
         """Ids and contents of all images, some at a time. columns: which, and the table."""
         after = 0
         query = f"SELECT id, {columns} WHERE id > ? ORDER BY id LIMIT ?"
         while True:
-            rows = self._connection.execute(query, (after, size)).fetchall()
+            rows = self._rows(query, (after, size))
             if not rows:
                 return
             yield rows
@@ -232,8 +248,8 @@ class ImageIndex:
 
     def _state(self) -> tuple[int, int]:
         """What changes with the images: how many there are, and the id of the last that was ever added."""
-        last = self._connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'image'").fetchone()
-        return len(self), int(last[0]) if last else 0
+        last = self._rows("SELECT seq FROM sqlite_sequence WHERE name = 'image'")
+        return len(self), int(last[0][0]) if last else 0
 
 
 def _packed(entries: Sequence[Entry]) -> list[bytes]:

@@ -1,7 +1,8 @@
 """Where compiled code is kept between processes: beside the package, or in the user's cache folder.
 
 A file holds the SHA-256 of the rest, a line of JSON that says how the code is called, and the object file. A torn or
-changed one counts as absent. Who may write into these folders could as well change the package itself.
+changed one counts as absent. Who may write beside the package could as well change the package itself; elsewhere, as in
+a folder that several users share, code counts that only this user or root can have written.
 """
 
 from __future__ import annotations
@@ -56,15 +57,22 @@ def folders() -> list[Path]:
     chosen = os.environ.get(FOLDER_VARIABLE)
     if chosen:
         return [Path(chosen) / "vaecodec"]
-    return [Path(__file__).parent / "__pycache__", _users_folder() / "vaecodec"]
+    own = _users_folder()
+    return [_BESIDE] if own is None else [_BESIDE, own / "vaecodec"]
 
 
-def _users_folder() -> Path:
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+_BESIDE = Path(__file__).parent / "__pycache__"
+_OTHERS_MAY_WRITE = 0o022
+
+
+def _users_folder() -> Path | None:
+    """The user's cache folder; None for a user without a home, as in some containers."""
+    chosen = os.environ.get("LOCALAPPDATA" if sys.platform == "win32" else "XDG_CACHE_HOME")
+    if chosen and sys.platform != "darwin":
+        return Path(chosen)
+    home = Path(os.path.expanduser("~"))  # noqa: PTH111 (Path.home raises where there is none)
+    below = {"win32": "AppData/Local", "darwin": "Library/Caches"}.get(sys.platform, ".cache")
+    return home / below if home.is_absolute() else None
 
 
 def find(name: str) -> Path | None:
@@ -83,9 +91,18 @@ def read(name: str) -> Code | None:
     if path is None:
         return None
     try:
-        return Code.from_bytes(path.read_bytes())
+        with path.open("rb") as file:
+            return Code.from_bytes(file.read()) if path.parent == _BESIDE or _is_trusted(file.fileno()) else None
     except OSError:  # another user's
         return None
+
+
+def _is_trusted(descriptor: int) -> bool:
+    """Whether an open file is this user's or root's, and no other may change it."""
+    if os.name == "nt":
+        return True
+    state = os.fstat(descriptor)
+    return state.st_uid in (0, os.geteuid()) and not state.st_mode & _OTHERS_MAY_WRITE
 
 
 def keep(name: str, code: Code) -> None:

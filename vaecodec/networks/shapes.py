@@ -77,7 +77,7 @@ def preview_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
 
 def config_of(stored: StoredModel, entropy: EntropyModel) -> ModelConfig:
     """The configuration of a weights file. Raises WeightsError unless its tensors and its integer part fit it."""
-    config = CONFIGS.get(stored.card.get("config", ""))
+    config = CONFIGS.get(str(stored.card.get("config", "")))
     if config is None:
         message = f"weights file has config {stored.card.get('config')!r}; known: {', '.join(CONFIGS)}"
         raise WeightsError(message)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,19 @@ def save_checkpoint(run: Path, state: dict[str, Any]) -> None:
 
 
 def load_checkpoint(run: Path) -> dict[str, Any]:
-    """Read a run's checkpoint (tensors and plain values only). Raises WeightsError if there is none."""
+    """Read a run's checkpoint (tensors and plain values only). Raises WeightsError for none, or a damaged one."""
     path = run / CHECKPOINT
     if not path.is_file():
         message = f"{run}: no {CHECKPOINT} in this folder"
         raise WeightsError(message)
-    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        with zipfile.ZipFile(path) as file:
+            torn = file.testzip()  # of bytes that were changed PyTorch raises anything
+        state: dict[str, Any] = {} if torn else torch.load(path, map_location="cpu", weights_only=True)
+    except (zipfile.BadZipFile, RuntimeError) as error:
+        message = f"{path}: the checkpoint is damaged ({' '.join(str(error).split())[:200]})"
+        raise WeightsError(message) from error
+    if torn:
+        message = f"{path}: the checkpoint is damaged ({torn})"
+        raise WeightsError(message)
     return state
