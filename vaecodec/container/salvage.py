@@ -28,6 +28,8 @@ class Salvaged:
 def salvage(data: bytes | bytearray | memoryview) -> Salvaged:
     """Rebuild a damaged file from its intact sections; an intact file comes back as it is, with nothing lost.
 
+    Optional sections of later releases go without a word: nothing here reads them.
+
     Raises FormatError when the header, LATENTS, OUTLIERS or LOSSLESS are damaged or missing.
     """
     file, size = parse_header(data), memoryview(data).nbytes

@@ -267,7 +267,9 @@ class Fitting:
         self._lock = threading.Lock()
 
     def add(self, number: int, read: Callable[[], Described]) -> Described:
-        """Count a normal image in. read: gives it, now and, where memory is short, once more. Raises what `read` does.
+        """Count a normal image in, in the fold that is its turn: threads that add in another order fit a little otherwise.
+
+        read: gives it, now and, where memory is short, once more. Raises what `read` does.
 
         InputError, HashMismatch where it is of another quality or model than those before.
         """
