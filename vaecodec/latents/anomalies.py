@@ -267,7 +267,7 @@ class Fitting:
         self._lock = threading.Lock()
 
     def add(self, number: int, read: Callable[[], Described]) -> Described:
-        """Count a normal image in, in the fold that is its turn: threads that add in another order fit a little otherwise.
+        """Count a normal image in. Folds take turns: threads that add in another order fit a little otherwise.
 
         read: gives it, now and, where memory is short, once more. Raises what `read` does.
 
