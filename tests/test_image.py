@@ -14,7 +14,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms, ImageOps, PngImagePlugin
 
 from vaecodec.errors import InputError
 from vaecodec.image import Picture, strip_exif_prefix, stripped, to_array, to_picture, to_pil, upright
@@ -371,3 +371,17 @@ def test_gray_stays_gray_whatever_its_profile() -> None:
     bare = stripped(to_picture(image))
     assert (bare.mode, bare.icc) == ("L", None)
     assert (bare.rgb == bare.rgb[..., :1]).all()
+
+
+@pytest.mark.parametrize("form", ["JPEG", "WEBP", "PNG"])
+def test_an_orientation_of_xmp_alone_stays_there(photo: NDArray[np.uint8], form: str) -> None:
+    """Pillow reads it as EXIF; browsers don't turn such an image."""
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/" tiff:Orientation="6"></x:xmpmeta>'
+    buffer, text = io.BytesIO(), PngImagePlugin.PngInfo()
+    text.add_itxt("XML:com.adobe.xmp", xmp.decode())
+    Image.fromarray(photo).save(buffer, form, **({"pnginfo": text} if form == "PNG" else {"xmp": xmp}))
+    image = Image.open(buffer)
+    assert image.getexif()[0x0112] == 6
+    picture = to_picture(image)
+    assert (picture.exif, picture.xmp) == (None, xmp)
+    assert stripped(picture).rgb.shape == photo.shape

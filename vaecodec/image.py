@@ -452,10 +452,17 @@ def _exif_of(image: Image.Image) -> bytes | None:
         return strip_exif_prefix(raw) or None
     try:
         exif = _camera_tags(image.getexif())  # TIFF files and PNG text chunks keep it elsewhere
-        return strip_exif_prefix(exif.tobytes()) if len(exif) else None
+        return None if _is_of_xmp(image, exif) else strip_exif_prefix(exif.tobytes())
     except PILLOW_ERRORS as error:
         warnings.warn(f"the EXIF data cannot be read and are left out: {error}", UserWarning, stacklevel=2)
         return None
+
+
+def _is_of_xmp(image: Image.Image, exif: Image.Exif) -> bool:
+    """Whether there is nothing, or nothing but an orientation that Pillow has found in the XMP, which is kept as such:
+    browsers don't turn such an image, and with an EXIF of its own they would."""
+    is_from_file = hasattr(image, "tag_v2") or "Raw profile type exif" in image.info
+    return not len(exif) or (set(exif) == {_ORIENTATION} and "xmp" in image.info and not is_from_file)
 
 
 def _camera_tags(exif: Image.Exif) -> Image.Exif:
