@@ -2,7 +2,7 @@
 import { fromBase64 } from "./base64.js";
 import { MAX_HEADER_BYTES, parseHeader } from "./container.js";
 import { checkImage, DEFAULT_MODEL, levelOf } from "./encoder.js";
-import { BackendError, HashMismatch, InputError, packError, Truncated, UnknownModel, unpackError } from "./errors.js";
+import { BackendError, HashMismatch, InputError, packError, Truncated, UnknownModel, unpackError, WeightsError } from "./errors.js";
 import { readWeights } from "./weights.js";
 
 const CACHE = "vaecodec-weights";
@@ -42,11 +42,17 @@ export class Weights {
 
   async #fetch(key) {
     const url = new URL(`${key}.safetensors`, this.folder);
+    if (url.protocol !== "file:") return fromServer(url, key);
     // A page from a disk may not fetch, but it may run a script from beside it.
-    const bytes = url.protocol === "file:" ? await fromScript(new URL(`${key}.js`, this.folder)) : await fromServer(url, key);
-    if (keyOf(bytes) !== key) throw new HashMismatch(`${url.pathname} holds ${keyOf(bytes)}; its name says ${key}`);
-    return bytes;
+    return checked(await fromScript(new URL(`${key}.js`, this.folder)), key, url);
   }
+}
+
+/** Bytes from a URL, if they are the weights of a key. Throws WeightsError and HashMismatch. */
+function checked(bytes, key, url) {
+  const found = keyOf(bytes);
+  if (found !== key) throw new HashMismatch(`${url.pathname} holds ${found}; its name says ${key}`);
+  return bytes;
 }
 
 /** "4-0123abcd", id and hash of a model, for a decoder; "base-perceptual.encoder" for what encoding takes beside it. */
@@ -63,15 +69,37 @@ function encoderKey(name) {
 async function fromServer(url, key) {
   const isLasting = !key.endsWith(encoderKey(""));
   const cache = isLasting && globalThis.caches ? await caches.open(CACHE).catch(() => null) : null;
-  let response = await cache?.match(url);
-  if (!response) {
-    response = await fetch(url, { cache: isLasting ? "default" : "no-cache" }).catch((error) => {
-      throw new UnknownModel(`the weights ${url.pathname} cannot be fetched (${error.message})`);
-    });
-    if (!response.ok) throw new UnknownModel(`the weights ${url.pathname} are not on this server (${response.status})`);
-    await cache?.put(url, response.clone()).catch(() => {}); // a full disk: fetched again next time
+  const kept = await fromCache(cache, url, key);
+  if (kept) return kept;
+  // Only what is right is kept: a server may answer with a page of its own, and 200.
+  const bytes = checked(await fetched(url, isLasting ? "default" : "no-cache"), key, url);
+  await cache?.put(url, new Response(bytes)).catch(() => {}); // a full disk: fetched again next time
+  return bytes;
+}
+
+/** What was kept, null where it is not there or is not right; that is forgotten. */
+async function fromCache(cache, url, key) {
+  const response = await cache?.match(url);
+  if (!response) return null;
+  try {
+    return checked(new Uint8Array(await response.arrayBuffer()), key, url);
+  } catch (error) {
+    if (!(error instanceof WeightsError)) throw error;
+    await cache.delete(url);
+    return null;
   }
-  return new Uint8Array(await response.arrayBuffer());
+}
+
+async function fetched(url, cache) {
+  const unreachable = (error) => {
+    throw new UnknownModel(`the weights ${url.pathname} cannot be fetched (${error.message})`);
+  };
+  const response = await fetch(url, { cache }).catch(unreachable);
+  if (!response.ok) {
+    await response.body?.cancel(); // or its connection stays taken
+    throw new UnknownModel(`the weights ${url.pathname} are not on this server (${response.status})`);
+  }
+  return new Uint8Array(await response.arrayBuffer().catch(unreachable));
 }
 
 const waiting = new Map();

@@ -4,10 +4,11 @@ import { inflateSync } from "node:zlib";
 
 import { readStream, Weights } from "../src/client.js";
 import { parse, readAll, Tag } from "../src/container.js";
-import { BadMagic, HashMismatch, Truncated, UnknownModel } from "../src/errors.js";
+import { BadMagic, HashMismatch, Truncated, UnknownModel, WeightsError } from "../src/errors.js";
 import { orientationOf, transformOf } from "../src/exif.js";
 import { parseTiles } from "../src/lossless.js";
 import { encodePng, wrapPng } from "../src/png.js";
+import { readWeights } from "../src/weights.js";
 import { CONFORMANCE, WEIGHTS, withCard } from "./files.js";
 
 const ENCODER = withCard(WEIGHTS, { wire_hash: "0badcafe", name: "x", part: "encoder" });
@@ -128,4 +129,32 @@ test("weights are of the key that their name says", async (context) => {
   assert.deepEqual(await new Weights("http://host/").get("x.encoder"), ENCODER);
   await assert.rejects(new Weights("http://host/").get("y.encoder"), HashMismatch);
   await assert.rejects(new Weights("http://host/").get("1-0badcafe"), HashMismatch);
+});
+
+/** A cache of one browser, as `caches` gives it. */
+function fakeCache(entries) {
+  return {
+    match: async (url) => entries.get(String(url))?.clone(),
+    put: async (url, response) => void entries.set(String(url), response),
+    delete: async (url) => entries.delete(String(url)),
+  };
+}
+
+test("only weights of the right key are kept, and a wrong entry is fetched again", async (context) => {
+  const entries = new Map();
+  globalThis.caches = { open: async () => fakeCache(entries) };
+  context.after(() => delete globalThis.caches);
+  const { card } = readWeights(WEIGHTS);
+  const key = `${card.model_id}-0badcafe`;
+  const good = withCard(WEIGHTS, { wire_hash: "0badcafe" });
+  const answers = ["<!doctype html>", WEIGHTS, good];
+  context.mock.method(globalThis, "fetch", async () => new Response(answers.shift()));
+  await assert.rejects(new Weights("http://host/").get(key), WeightsError);
+  await assert.rejects(new Weights("http://host/").get(key), HashMismatch);
+  assert.equal(entries.size, 0);
+  const url = `http://host/${key}.safetensors`;
+  entries.set(url, new Response("<!doctype html>")); // kept by an earlier release
+  assert.deepEqual(await new Weights("http://host/").get(key), good);
+  assert.deepEqual(await new Weights("http://host/").get(key), good); // from the cache: there is no other answer
+  assert.equal(answers.length, 0);
 });

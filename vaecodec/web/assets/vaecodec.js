@@ -1891,10 +1891,14 @@ return this.#known.get(key);
 }
 async #fetch(key) {
 const url = new URL(`${key}.safetensors`, this.folder);
-const bytes = url.protocol === "file:" ? await fromScript(new URL(`${key}.js`, this.folder)) : await fromServer(url, key);
-if (keyOf(bytes) !== key) throw new HashMismatch(`${url.pathname} holds ${keyOf(bytes)}; its name says ${key}`);
-return bytes;
+if (url.protocol !== "file:") return fromServer(url, key);
+return checked(await fromScript(new URL(`${key}.js`, this.folder)), key, url);
 }
+}
+function checked(bytes, key, url) {
+const found = keyOf(bytes);
+if (found !== key) throw new HashMismatch(`${url.pathname} holds ${found}; its name says ${key}`);
+return bytes;
 }
 function keyOf(weights) {
 const { card } = readWeights(weights);
@@ -1906,15 +1910,33 @@ return `${name}.${ENCODER}`;
 async function fromServer(url, key) {
 const isLasting = !key.endsWith(encoderKey(""));
 const cache = isLasting && globalThis.caches ? await caches.open(CACHE).catch(() => null) : null;
-let response = await cache?.match(url);
-if (!response) {
-response = await fetch(url, { cache: isLasting ? "default" : "no-cache" }).catch((error) => {
-throw new UnknownModel(`the weights ${url.pathname} cannot be fetched (${error.message})`);
-});
-if (!response.ok) throw new UnknownModel(`the weights ${url.pathname} are not on this server (${response.status})`);
-await cache?.put(url, response.clone()).catch(() => {}); // a full disk: fetched again next time
+const kept = await fromCache(cache, url, key);
+if (kept) return kept;
+const bytes = checked(await fetched(url, isLasting ? "default" : "no-cache"), key, url);
+await cache?.put(url, new Response(bytes)).catch(() => {}); // a full disk: fetched again next time
+return bytes;
 }
-return new Uint8Array(await response.arrayBuffer());
+async function fromCache(cache, url, key) {
+const response = await cache?.match(url);
+if (!response) return null;
+try {
+return checked(new Uint8Array(await response.arrayBuffer()), key, url);
+} catch (error) {
+if (!(error instanceof WeightsError)) throw error;
+await cache.delete(url);
+return null;
+}
+}
+async function fetched(url, cache) {
+const unreachable = (error) => {
+throw new UnknownModel(`the weights ${url.pathname} cannot be fetched (${error.message})`);
+};
+const response = await fetch(url, { cache }).catch(unreachable);
+if (!response.ok) {
+await response.body?.cancel(); // or its connection stays taken
+throw new UnknownModel(`the weights ${url.pathname} are not on this server (${response.status})`);
+}
+return new Uint8Array(await response.arrayBuffer().catch(unreachable));
 }
 const waiting = new Map();
 function fromScript(url) {
