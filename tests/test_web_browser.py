@@ -455,6 +455,23 @@ def test_a_site_works_from_the_disk(chromium: Any, tmp_path: Path) -> None:
     assert chromium.get_log("browser") == []
 
 
+@pytest.mark.parametrize("script", ["", "vaecodecWeights('?'", "vaecodecWeights('NAME', '*')", "vaecodecWeights('NAME')"])
+def test_damaged_weights_on_a_disk_are_an_error_and_block_nothing(chromium: Any, tmp_path: Path, script: str) -> None:
+    for name, content in site_files([entry_by_name("fast-perceptual")], with_encoders=False).items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(script.replace("NAME", Path(name).name).encode() if "weights/" in name else content)
+    photo = vaecodec.encode(smooth(70, 60), model="fast-perceptual", device="cpu", mode="neural")
+    (tmp_path / "photo.vaec").write_bytes(photo)
+    (tmp_path / "drawing.vaec").write_bytes(vaecodec.encode(smooth(20, 30), lossless=True))
+    chromium.get((tmp_path / "viewer.html").as_uri())
+    chromium.find_element(By.ID, "files").send_keys(f"{tmp_path / 'photo.vaec'}\n{tmp_path / 'drawing.vaec'}")
+    wait_for(chromium, "!document.getElementById('error').hidden")
+    assert text(chromium, "error").startswith("WeightsError: ")
+    wait_for(chromium, "document.querySelectorAll('vaec-image')[1].complete")
+    assert chromium.execute_script("return document.querySelectorAll('script[src]').length") == 0
+    chromium.get_log("browser")  # the browser's own line on a script that is none
+
+
 def test_weights_that_are_missing_can_be_opened_too(chromium: Any, tmp_path: Path) -> None:
     (tmp_path / "viewer.html").write_bytes(site_files([])["viewer.html"])
     photo = vaecodec.encode(smooth(70, 60), model="fast-perceptual", device="cpu", mode="neural")

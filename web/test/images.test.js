@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { inflateSync } from "node:zlib";
 
-import { readStream, Weights } from "../src/client.js";
+import { Client, readStream, Weights } from "../src/client.js";
 import { parse, readAll, Tag } from "../src/container.js";
 import { BadMagic, HashMismatch, Truncated, UnknownModel, WeightsError } from "../src/errors.js";
 import { orientationOf, transformOf } from "../src/exif.js";
@@ -157,4 +157,36 @@ test("only weights of the right key are kept, and a wrong entry is fetched again
   assert.deepEqual(await new Weights("http://host/").get(key), good);
   assert.deepEqual(await new Weights("http://host/").get(key), good); // from the cache: there is no other answer
   assert.equal(answers.length, 0);
+});
+
+/** A worker that asks for weights, and answers nothing else. */
+class AskingWorker {
+  postMessage(message) {
+    if (message.type === "weights") this.given = message;
+    else queueMicrotask(() => this.ask());
+  }
+
+  ask() {
+    this.onmessage({ data: { type: "weights", key: "x.encoder" } });
+  }
+
+  terminate() {}
+}
+
+test("a worker that was stopped is not answered, and a signal holds nothing of what is over", async () => {
+  const workers = [];
+  const client = new Client(new Weights("http://host/"), () => workers.push(new AskingWorker()) && workers.at(-1));
+  client.weights.add(ENCODER);
+  const stop = new AbortController();
+  const listeners = new Set();
+  stop.signal.addEventListener = (type, listener) => listeners.add(listener);
+  stop.signal.removeEventListener = (type, listener) => listeners.delete(listener);
+  const job = client.decode(CONFORMANCE[0].data, { signal: stop.signal });
+  await new Promise(setImmediate);
+  assert.ok(workers[0].given.bytes);
+  for (const listener of listeners) listener();
+  await assert.rejects(job);
+  assert.equal(listeners.size, 0);
+  workers[0].ask(); // must not throw, though nobody is there to be answered
+  await new Promise(setImmediate);
 });

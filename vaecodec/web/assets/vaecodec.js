@@ -1939,14 +1939,28 @@ throw new UnknownModel(`the weights ${url.pathname} are not on this server (${re
 return new Uint8Array(await response.arrayBuffer().catch(unreachable));
 }
 const waiting = new Map();
-function fromScript(url) {
-return new Promise((resolve, reject) => {
+async function fromScript(url) {
+const text = await textOfScript(url);
+try {
+return fromBase64(text);
+} catch (error) {
+throw new WeightsError(`the weights ${url.pathname} are not in base64 (${error.message})`);
+}
+}
+function textOfScript(url) {
+const name = url.pathname.split("/").at(-1);
 const script = document.createElement("script");
 script.src = url;
+const told = new Promise((resolve, reject) => {
 script.onerror = () => reject(new UnknownModel(`the weights ${url.pathname} are not there`));
-globalThis.vaecodecWeights = (name, text) => waiting.get(name)?.(fromBase64(text));
-waiting.set(url.pathname.split("/").at(-1), resolve);
+script.onload = () => reject(new WeightsError(`the weights ${url.pathname} are damaged: as a script they give nothing`));
+globalThis.vaecodecWeights = (other, text) => waiting.get(other)?.(text);
+waiting.set(name, resolve);
 document.head.append(script);
+});
+return told.finally(() => {
+waiting.delete(name);
+script.remove();
 });
 }
 class Client {
@@ -1978,9 +1992,10 @@ return turn;
 #run({ bytes, ...message }, on, signal) {
 signal?.throwIfAborted();
 const id = this.#next++;
-return new Promise((resolve, reject) => {
+const abort = () => this.#stop(id, signal.reason);
+const job = new Promise((resolve, reject) => {
 this.#jobs.set(id, { on, resolve, reject });
-signal?.addEventListener("abort", () => this.#stop(id, signal.reason), { once: true });
+signal?.addEventListener("abort", abort);
 const data = bytes.slice().buffer;
 try {
 this.#worker ??= this.#start();
@@ -1990,10 +2005,13 @@ return;
 }
 this.#worker.postMessage({ ...message, id, data }, [data]);
 });
+return job.finally(() => signal?.removeEventListener("abort", abort));
 }
 #start() {
 const worker = this.startWorker();
-worker.onmessage = ({ data: message }) => this.#answer(message);
+worker.onmessage = ({ data: message }) => {
+if (worker === this.#worker) this.#answer(message); // what a stopped one still had to say
+};
 worker.onerror = (event) => {
 for (const id of this.#jobs.keys()) this.#stop(id, new BackendError(`the worker failed (${event.message ?? "not loaded"})`));
 };
