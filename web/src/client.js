@@ -1,6 +1,6 @@
 // The side of the page: one worker that decodes and encodes, and the weights that it asks for.
 import { fromBase64 } from "./base64.js";
-import { MAX_HEADER_BYTES, parseHeader } from "./container.js";
+import { checkEnd, MAX_HEADER_BYTES, parseHeader } from "./container.js";
 import { checkImage, DEFAULT_MODEL, levelOf } from "./encoder.js";
 import { BackendError, HashMismatch, InputError, packError, Truncated, UnknownModel, unpackError, WeightsError } from "./errors.js";
 import { readWeights } from "./weights.js";
@@ -249,30 +249,44 @@ export class Client {
 
 /**
  * Read a stream of bytes; header(file) is called as soon as the header is whole and right, long before the rest. Throws
- * FormatError for a header that can never become one.
+ * FormatError for a header that can never become one and for bytes behind the end that it states, and what `header` throws.
  */
 export async function readStream(stream, header) {
-  const parts = [];
-  let size = 0;
-  let isKnown = false;
-  for (const reader = stream.getReader(); ; ) {
-    const { done, value } = await reader.read();
-    if (done) break;
-    parts.push(value);
-    size += value.length;
-    if (!isKnown) isKnown = tryHeader(joined(parts, size), header);
-  }
-  return joined(parts, size);
-}
-
-function tryHeader(bytes, header) {
+  const reader = stream.getReader();
   try {
-    header(parseHeader(bytes));
-    return true;
+    return await readAllOf(reader, header);
   } catch (error) {
-    if (error instanceof Truncated && bytes.length < MAX_HEADER_BYTES) return false;
+    // Or the rest comes all the same, and takes one of the few connections to its host.
+    await reader.cancel(error).catch(() => {}); // it ended by itself, with this very error
     throw error;
   }
+}
+
+async function readAllOf(reader, header) {
+  const parts = [];
+  let size = 0;
+  let file = null;
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return joined(parts, size);
+    parts.push(value);
+    size += value.length;
+    file ??= tryHeader(joined(parts, size), header);
+    if (file) checkEnd(size, file.size);
+  }
+}
+
+/** The header, null where more of it must come. */
+function tryHeader(bytes, header) {
+  let file;
+  try {
+    file = parseHeader(bytes);
+  } catch (error) {
+    if (error instanceof Truncated && bytes.length < MAX_HEADER_BYTES) return null;
+    throw error;
+  }
+  header(file);
+  return file;
 }
 
 function joined(parts, size) {

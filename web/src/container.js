@@ -105,11 +105,15 @@ export function parseHeader(prefix, fileSize = null) {
 /** Check a whole file except for the contents of its sections. maxPixels: largest legal width * height. */
 export function parse(data, maxPixels) {
   const file = parseHeader(data, data.length);
-  const { width, height } = file;
-  if (width * height > maxPixels) {
+  checkPixels(file, maxPixels);
+  return file;
+}
+
+/** Throws LimitExceeded for more pixels than that, and whatever the image for a limit that is no number. */
+export function checkPixels({ width, height }, maxPixels) {
+  if (!(width * height <= maxPixels)) {
     throw new LimitExceeded(`image has ${width} x ${height} = ${width * height} pixels; the limit is ${maxPixels}`);
   }
-  return file;
 }
 
 /** The content of a section, its CRC checked; null where the file has none. */
@@ -226,10 +230,13 @@ function layOut(header, rows, start, fileSize) {
   if (fileSize !== null && fileSize < offset) {
     throw new Truncated(`file has ${fileSize} bytes; header and sections have ${offset}`);
   }
-  if (fileSize !== null && fileSize > offset) {
-    throw new FormatError(`file has ${fileSize} bytes; header and sections have ${offset}, nothing may follow`);
-  }
+  checkEnd(fileSize ?? 0, offset);
   return { ...header, sections, size: offset };
+}
+
+/** Throws FormatError for more bytes than header and sections have. */
+export function checkEnd(fileSize, size) {
+  if (fileSize > size) throw new FormatError(`file has ${fileSize} bytes; header and sections have ${size}, nothing may follow`);
 }
 
 function tagName(tag) {

@@ -75,7 +75,7 @@ export function checkImage({ width, height, data, rgba = data }, maxPixels) {
       throw new InputError(`${side} is ${value}; it must be 1..${MAX_SIDE}`);
     }
   }
-  if (width * height > maxPixels) {
+  if (!(width * height <= maxPixels)) {
     throw new InputError(`image has ${width} x ${height} = ${width * height} pixels; the limit is ${maxPixels}`);
   }
   const isBytes = rgba instanceof Uint8Array || rgba instanceof Uint8ClampedArray;

@@ -171,7 +171,7 @@ test("images are checked, and an ImageData is one", () => {
   for (const bad of [{ width: 0 }, { height: 65536 }, { width: 1.5 }, { rgba: new Uint8Array(23) }, { rgba: new Float32Array(24) }, { rgba: null }]) {
     assert.throws(() => checkImage({ width: 3, height: 2, rgba, ...bad }, 1e9), InputError);
   }
-  assert.throws(() => checkImage({ width: 3, height: 2, rgba }, 5), InputError);
+  for (const limit of [5, NaN]) assert.throws(() => checkImage({ width: 3, height: 2, rgba }, limit), InputError);
 });
 
 test("the mode is the one that loses nothing", () => {

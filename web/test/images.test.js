@@ -3,8 +3,8 @@ import { test } from "node:test";
 import { inflateSync } from "node:zlib";
 
 import { Client, readStream, Weights } from "../src/client.js";
-import { parse, readAll, Tag } from "../src/container.js";
-import { BadMagic, HashMismatch, Truncated, UnknownModel, WeightsError } from "../src/errors.js";
+import { checkPixels, parse, readAll, Tag } from "../src/container.js";
+import { BadMagic, FormatError, HashMismatch, LimitExceeded, Truncated, UnknownModel, WeightsError } from "../src/errors.js";
 import { orientationOf, transformOf } from "../src/exif.js";
 import { parseTiles } from "../src/lossless.js";
 import { encodePng, wrapPng } from "../src/png.js";
@@ -110,6 +110,30 @@ test("a stream that can be no .vaec file ends at once, one that is cut at its en
   const { data } = CONFORMANCE[0];
   const cut = await readStream(new Blob([data.subarray(0, 10)]).stream(), () => assert.fail());
   assert.throws(() => parse(cut, 1e9), Truncated);
+});
+
+test("a stream that is refused is not read to its end", async () => {
+  const { data } = CONFORMANCE.find(({ name }) => name === "size-130x61");
+  const refuse = (file) => checkPixels(file, 1);
+  for (const [start, header, error] of [
+    [new TextEncoder().encode("<!doctype html>"), () => {}, BadMagic],
+    [data, () => {}, FormatError], // whole, and it goes on
+    [data, refuse, LimitExceeded],
+  ]) {
+    let sent = 0;
+    let cancelled = null;
+    const stream = new ReadableStream({
+      pull: (controller) => controller.enqueue(sent++ ? new Uint8Array(1000) : start),
+      cancel: (reason) => (cancelled = reason),
+    });
+    await assert.rejects(readStream(stream, header), error);
+    assert.ok(cancelled instanceof error);
+    assert.ok(sent < 5, String(sent));
+  }
+});
+
+test("a limit that is no number lets nothing through", () => {
+  for (const limit of [NaN, undefined, "many"]) assert.throws(() => parse(CONFORMANCE[0].data, limit), LimitExceeded);
 });
 
 test("weights that are added while they are fetched in vain are the ones", async (context) => {

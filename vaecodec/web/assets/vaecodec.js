@@ -159,11 +159,13 @@ return layOut(header, rows, reader.offset, fileSize);
 }
 function parse(data, maxPixels) {
 const file = parseHeader(data, data.length);
-const { width, height } = file;
-if (width * height > maxPixels) {
+checkPixels(file, maxPixels);
+return file;
+}
+function checkPixels({ width, height }, maxPixels) {
+if (!(width * height <= maxPixels)) {
 throw new LimitExceeded(`image has ${width} x ${height} = ${width * height} pixels; the limit is ${maxPixels}`);
 }
-return file;
 }
 function readSection(data, file, tag) {
 const section = file.sections.get(tag);
@@ -266,10 +268,11 @@ offset += length;
 if (fileSize !== null && fileSize < offset) {
 throw new Truncated(`file has ${fileSize} bytes; header and sections have ${offset}`);
 }
-if (fileSize !== null && fileSize > offset) {
-throw new FormatError(`file has ${fileSize} bytes; header and sections have ${offset}, nothing may follow`);
-}
+checkEnd(fileSize ?? 0, offset);
 return { ...header, sections, size: offset };
+}
+function checkEnd(fileSize, size) {
+if (fileSize > size) throw new FormatError(`file has ${fileSize} bytes; header and sections have ${size}, nothing may follow`);
 }
 function tagName(tag) {
 return Object.keys(Tag).find((name) => Tag[name] === tag) ?? String(tag);
@@ -1699,7 +1702,7 @@ if (!Number.isInteger(value) || value < 1 || value > MAX_SIDE) {
 throw new InputError(`${side} is ${value}; it must be 1..${MAX_SIDE}`);
 }
 }
-if (width * height > maxPixels) {
+if (!(width * height <= maxPixels)) {
 throw new InputError(`image has ${width} x ${height} = ${width * height} pixels; the limit is ${maxPixels}`);
 }
 const isBytes = rgba instanceof Uint8Array || rgba instanceof Uint8ClampedArray;
@@ -2055,26 +2058,37 @@ job.reject(reason);
 }
 }
 async function readStream(stream, header) {
-const parts = [];
-let size = 0;
-let isKnown = false;
-for (const reader = stream.getReader(); ; ) {
-const { done, value } = await reader.read();
-if (done) break;
-parts.push(value);
-size += value.length;
-if (!isKnown) isKnown = tryHeader(joined(parts, size), header);
-}
-return joined(parts, size);
-}
-function tryHeader(bytes, header) {
+const reader = stream.getReader();
 try {
-header(parseHeader(bytes));
-return true;
+return await readAllOf(reader, header);
 } catch (error) {
-if (error instanceof Truncated && bytes.length < MAX_HEADER_BYTES) return false;
+await reader.cancel(error).catch(() => {}); // it ended by itself, with this very error
 throw error;
 }
+}
+async function readAllOf(reader, header) {
+const parts = [];
+let size = 0;
+let file = null;
+for (;;) {
+const { done, value } = await reader.read();
+if (done) return joined(parts, size);
+parts.push(value);
+size += value.length;
+file ??= tryHeader(joined(parts, size), header);
+if (file) checkEnd(size, file.size);
+}
+}
+function tryHeader(bytes, header) {
+let file;
+try {
+file = parseHeader(bytes);
+} catch (error) {
+if (error instanceof Truncated && bytes.length < MAX_HEADER_BYTES) return null;
+throw error;
+}
+header(file);
+return file;
 }
 function joined(parts, size) {
 const bytes = new Uint8Array(size);
