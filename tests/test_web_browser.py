@@ -205,6 +205,33 @@ def test_another_src_takes_over(page: Any) -> None:
     assert call(page, script) == [130, 61]
 
 
+def test_what_was_left_behind_is_not_painted(page: Any, site: Site) -> None:
+    """Bitmaps of the old image come when the new one is there; its events must not be taken for those of the new."""
+    image = smooth(90, 60)
+    image.info["icc_profile"] = wide_profile()
+    site.files["old.vaec"] = vaecodec.encode(image, lossless=True)
+    site.files["new.vaec"] = vaecodec.encode(Image.new("RGB", (90, 60), (9, 8, 7)), lossless=True)
+    script = """(async () => {
+      const make = window.createImageBitmap, sleep = () => new Promise((resolve) => setTimeout(resolve, 300));
+      let release;
+      const held = new Promise((resolve) => (release = resolve));
+      window.createImageBitmap = (...all) => held.then(() => make(...all));
+      shown({ src: 'old.vaec' });
+      await new Promise((resolve) => element.addEventListener('progress', ({ detail }) => detail === 1 && resolve()));
+      await sleep(); // the worker is done, the canvas is not
+      const loads = [];
+      element.addEventListener('load', () => loads.push(element.complete));
+      element.src = 'new.vaec';
+      await element.decode();
+      release();
+      await sleep();
+      window.createImageBitmap = make;
+      return loads;
+    })()"""
+    assert call(page, script) == [True]
+    assert (pixels_of(page.execute_script("return onCanvas()"), image.size)[..., :3] == (9, 8, 7)).all()
+
+
 def test_lazy_images_wait_until_they_are_near(page: Any, site: Site) -> None:
     site.files["lazy.vaec"] = site.files["level-31.vaec"]
     page.execute_script(

@@ -28,9 +28,9 @@ export function resize(canvas, { width, height }) {
 export class CanvasPainter {
   #turn = Promise.resolve();
 
-  constructor(canvas, image) {
-    this.canvas = canvas;
-    this.image = image;
+  /** signal: when it is aborted, nothing more is painted, and `finish` rejects with its reason. */
+  constructor(canvas, image, signal) {
+    Object.assign(this, { canvas, image, signal });
     this.orientation = orientationOf(image.exif);
     resize(canvas, uprightSize(image, this.orientation));
     this.context = canvas.getContext("2d");
@@ -65,6 +65,7 @@ export class CanvasPainter {
   #draw(rgba, width, height, paint) {
     this.#then(async () => {
       const bitmap = await this.#bitmap(rgba, width, height);
+      this.signal.throwIfAborted(); // the canvas is another image's
       this.context.setTransform(...transformOf(this.orientation, this.image.width, this.image.height));
       paint(bitmap);
       this.context.resetTransform();
@@ -79,7 +80,10 @@ export class CanvasPainter {
   }
 
   #then(work) {
-    this.#turn = this.#turn.then(work);
+    this.#turn = this.#turn.then(() => {
+      this.signal.throwIfAborted();
+      return work();
+    });
     this.#turn.catch(() => {}); // told by `finish`
   }
 }

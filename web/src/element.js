@@ -154,6 +154,7 @@ export class VaecImage extends (globalThis.HTMLElement ?? Object) {
 
   async #run(signal) {
     const header = (file) => {
+      signal.throwIfAborted();
       resize(this.#canvas, uprightSize(file, 1));
       this.#tell("header", file);
     };
@@ -164,7 +165,7 @@ export class VaecImage extends (globalThis.HTMLElement ?? Object) {
     this.#bytes = bytes;
     let painter = null;
     const on = {
-      start: (image) => (painter = new CanvasPainter(this.#canvas, image)),
+      start: (image) => (painter = new CanvasPainter(this.#canvas, image, signal)),
       preview: (image) => {
         painter.preview(image);
         this.#tell("preview");
@@ -173,7 +174,9 @@ export class VaecImage extends (globalThis.HTMLElement ?? Object) {
       progress: (part) => this.#tell("progress", part),
     };
     await clientOf().decode(bytes, { on, maxPixels: this.maxPixels, signal });
+    signal.throwIfAborted();
     await painter.finish();
+    signal.throwIfAborted();
     this.complete = true;
   }
 

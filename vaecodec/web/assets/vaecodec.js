@@ -2171,9 +2171,8 @@ if (canvas.height !== height) canvas.height = height;
 }
 class CanvasPainter {
 #turn = Promise.resolve();
-constructor(canvas, image) {
-this.canvas = canvas;
-this.image = image;
+constructor(canvas, image, signal) {
+Object.assign(this, { canvas, image, signal });
 this.orientation = orientationOf(image.exif);
 resize(canvas, uprightSize(image, this.orientation));
 this.context = canvas.getContext("2d");
@@ -2202,6 +2201,7 @@ return this.#turn;
 #draw(rgba, width, height, paint) {
 this.#then(async () => {
 const bitmap = await this.#bitmap(rgba, width, height);
+this.signal.throwIfAborted(); // the canvas is another image's
 this.context.setTransform(...transformOf(this.orientation, this.image.width, this.image.height));
 paint(bitmap);
 this.context.resetTransform();
@@ -2214,7 +2214,10 @@ if (!icc) return createImageBitmap(new ImageData(rgba, width, height));
 return createImageBitmap(wrapPng({ width, height, mode, icc }, rgba));
 }
 #then(work) {
-this.#turn = this.#turn.then(work);
+this.#turn = this.#turn.then(() => {
+this.signal.throwIfAborted();
+return work();
+});
 this.#turn.catch(() => {}); // told by `finish`
 }
 }
@@ -2333,6 +2336,7 @@ if (!signal.aborted) this.#tell("error", error);
 }
 async #run(signal) {
 const header = (file) => {
+signal.throwIfAborted();
 resize(this.#canvas, uprightSize(file, 1));
 this.#tell("header", file);
 };
@@ -2343,7 +2347,7 @@ parse(bytes, this.maxPixels); // what is wrong at first sight is told before the
 this.#bytes = bytes;
 let painter = null;
 const on = {
-start: (image) => (painter = new CanvasPainter(this.#canvas, image)),
+start: (image) => (painter = new CanvasPainter(this.#canvas, image, signal)),
 preview: (image) => {
 painter.preview(image);
 this.#tell("preview");
@@ -2352,7 +2356,9 @@ rows: (top, rows, rgba) => painter.rows(top, rows, rgba),
 progress: (part) => this.#tell("progress", part),
 };
 await clientOf().decode(bytes, { on, maxPixels: this.maxPixels, signal });
+signal.throwIfAborted();
 await painter.finish();
+signal.throwIfAborted();
 this.complete = true;
 }
 #tell(type, detail = null) {
