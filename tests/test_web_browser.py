@@ -196,6 +196,91 @@ def test_errors_are_events(page: Any, site: Site) -> None:
     assert events[-1]["error"] == "LimitExceeded"
 
 
+def test_the_text_is_shown_where_there_is_no_picture(page: Any) -> None:
+    """After an error, too: the old picture must not stay under a new name. As <img> does."""
+    state = """(() => { const [canvas, instead] = element.shadowRoot.children; const { role, ariaLabel } = canvas;
+      return { role, ariaLabel, text: instead.checkVisibility() ? instead.textContent : null, size: canvas.width }; })()"""
+    call(page, "shown({ src: 'level-31.vaec', alt: 'a lake' })")
+    before = page.execute_script(f"return {state}")
+    assert (before["role"], before["ariaLabel"], before["text"]) == ("img", "a lake", None)
+    assert before["size"] > 0
+    page.execute_script("element.alt = ''")
+    assert page.execute_script(f"return {state}")["role"] == "presentation"
+    script = "new Promise((resolve) => { element.addEventListener('error', resolve); element.src = 'refuse-cut.vaec' })"
+    call(page, f"{script}.then(() => (element.alt = 'a mill'))")
+    assert page.execute_script(f"return {state}") == {"role": "img", "ariaLabel": "a mill", "text": "a mill", "size": 0}
+    call(page, "new Promise((resolve) => { element.addEventListener('load', resolve); element.src = 'level-31.vaec' })")
+    assert page.execute_script(f"return {state}") == before | {"ariaLabel": "a mill"}
+    page.execute_script("element.removeAttribute('src')")
+    assert page.execute_script(f"return {state}")["size"] == 0
+
+
+def test_an_image_larger_than_the_limit_never_has_its_size(page: Any) -> None:
+    events = call(page, "shown({ src: 'size-130x61.vaec', 'max-pixels': '7929' })")
+    assert [(event["type"], event["error"]) for event in events] == [("error", "LimitExceeded")]
+    assert events[0]["size"] == [0, 0]
+    for limit in ("1,000", "", "-1", "0"):  # no number of pixels: the usual limit
+        events = call(page, "shown({ src: 'size-130x61.vaec', 'max-pixels': arguments[0] })", limit)
+        assert events[-1]["type"] == "load"
+        assert page.execute_script("return element.maxPixels") == 2**26
+
+
+def test_a_network_that_fails_is_an_error_that_names_the_file(page: Any) -> None:
+    call(page, "shown({ src: 'http://127.0.0.1:1/far.vaec' })")
+    message = call(page, "element.decode().catch((error) => `${error.name}: ${error.message}`)")
+    assert message.startswith("VaecodecError: http://127.0.0.1:1/far.vaec: ")
+    page.get_log("browser")  # the browser's own lines
+
+
+def test_an_image_outside_of_the_document_loads_when_it_is_asked(page: Any) -> None:
+    make = "const made = document.createElement('vaec-image'); made.src = 'size-130x61.vaec';"
+    size = "[made.naturalWidth, made.naturalHeight, made.complete]"
+    assert call(page, f"(() => {{ {make} return made.decode().then(() => {size}) }})()") == [130, 61, True]
+    far = "const far = document.createElement('div'); far.style.height = '9000px'; document.body.append(far);"
+    lazy = "made.setAttribute('loading', 'lazy'); document.body.append(made);"
+    blob = "made.toBlob().then(createImageBitmap).then(({ width }) => width).finally(() => far.remove())"
+    assert call(page, f"(() => {{ {far} {make} {lazy} return {blob} }})()") == 130
+
+
+def test_a_src_that_changes_outside_of_the_document_is_the_one(page: Any) -> None:
+    call(page, "shown({ src: 'level-31.vaec' })")
+    script = """new Promise((resolve) => {
+      element.remove();
+      element.src = 'size-130x61.vaec';
+      element.addEventListener('load', () => resolve([element.naturalWidth, element.naturalHeight]));
+      document.body.append(element);
+    })"""
+    assert call(page, script) == [130, 61]
+
+
+def test_a_png_is_of_the_file_that_was_shown_when_it_was_asked_for(page: Any) -> None:
+    script = """shown({ src: 'size-130x61.vaec' }).then(async () => {
+      const png = element.toBlob();
+      element.src = 'level-31.vaec';
+      const { width, height } = await createImageBitmap(await png);
+      return [width, height];
+    })"""
+    assert call(page, script) == [130, 61]
+
+
+@pytest.mark.parametrize(
+    ("css", "size"),
+    [
+        ("max-height: 30px", (130 * 30 / 61, 30)),
+        ("height: 122px", (260, 122)),
+        ("width: 65px", (65, 30.5)),
+        ("max-width: 65px; max-height: 20px", (130 * 20 / 61, 20)),
+        ("width: 100px; max-height: 20px", (100, 20)),
+    ],
+)
+def test_css_sizes_it_as_it_sizes_other_images(page: Any, css: str, size: tuple[float, float]) -> None:
+    call(page, "shown({ src: 'size-130x61.vaec' }).then(() => (element.style.cssText = arguments[0]))", css)
+    for part in ("element", "element.shadowRoot.querySelector('canvas')"):
+        box = page.execute_script(f"return {part}.getBoundingClientRect()")
+        assert (box["width"], box["height"]) == pytest.approx(size, abs=0.1), part
+    page.execute_script("element.remove()")
+
+
 def test_another_src_takes_over(page: Any) -> None:
     script = """shown({ src: 'level-31.vaec' }).then(() => new Promise((resolve) => {
       element.addEventListener('load', () => resolve([element.naturalWidth, element.naturalHeight]));

@@ -2,14 +2,14 @@
 import { fromBase64 } from "./base64.js";
 import { CanvasPainter, resize, uprightSize } from "./canvas.js";
 import { Client, MAX_PIXELS, readStream, Weights } from "./client.js";
-import { parse } from "./container.js";
+import { checkPixels, parse } from "./container.js";
 import { VaecodecError } from "./errors.js";
 import { encodePng } from "./png.js";
 
 const STYLE = `
   :host { display: inline-block; max-width: 100%; vertical-align: bottom; }
   :host([hidden]) { display: none; }
-  canvas { display: block; width: 100%; height: 100%; object-fit: inherit; }
+  canvas { display: block; width: 100%; height: 100%; max-height: inherit; object-fit: inherit; }
   canvas[hidden] { display: none; }
 `;
 /** How far outside of the window a lazy image begins to load. */
@@ -29,6 +29,7 @@ export class VaecImage extends (globalThis.HTMLElement ?? Object) {
   static base = null;
 
   #canvas = null;
+  #instead = null;
   #bytes = null;
   #abort = null;
   #waits = null;
@@ -40,10 +41,13 @@ export class VaecImage extends (globalThis.HTMLElement ?? Object) {
     const root = this.attachShadow({ mode: "open" });
     root.adoptedStyleSheets = [sheet];
     this.#canvas = document.createElement("canvas");
-    [this.#canvas.width, this.#canvas.height] = [0, 0];
     this.#canvas.setAttribute("part", "canvas");
-    this.#canvas.setAttribute("role", "img");
-    root.append(this.#canvas);
+    this.#instead = document.createElement("span");
+    this.#instead.setAttribute("part", "alt");
+    root.append(this.#canvas, this.#instead);
+    this.#empty();
+    this.#show(true);
+    this.#describe();
     this.complete = false;
   }
 
@@ -81,12 +85,20 @@ export class VaecImage extends (globalThis.HTMLElement ?? Object) {
     return this.#canvas.height;
   }
 
+  /** The attribute; what is no positive number there is no limit of anybody's. */
   get maxPixels() {
-    return Number(this.getAttribute("max-pixels") ?? MAX_PIXELS);
+    const asked = Number(this.getAttribute("max-pixels"));
+    return asked > 0 ? asked : MAX_PIXELS;
   }
 
-  /** Resolves when the image is complete, rejects with its error. */
-  decode() {
+  /** Resolves when the image is complete, rejects with its error. A lazy image, or one in no document, begins to load. */
+  async decode() {
+    await this.#loaded();
+  }
+
+  /** The bytes of the file, when its image is complete. */
+  #loaded() {
+    if (!this.done && (this.#bytes || this.src)) this.#load();
     return this.done ?? Promise.reject(new VaecodecError("there is no src"));
   }
 
@@ -95,12 +107,12 @@ export class VaecImage extends (globalThis.HTMLElement ?? Object) {
    * types are made by the canvas, in its colours.
    */
   async toBlob(type = "image/png", quality = undefined) {
-    await this.decode();
+    const bytes = await this.#loaded();
     if (type !== "image/png") return new Promise((resolve) => this.#canvas.toBlob(resolve, type, quality));
     let image;
     const bands = [];
     const on = { start: (started) => (image = started), rows: (top, rows, rgba) => bands.push(rgba) };
-    await clientOf().decode(this.#bytes, { on, maxPixels: this.maxPixels, preview: false });
+    await clientOf().decode(bytes, { on, maxPixels: this.maxPixels, preview: false });
     return encodePng(image, bands);
   }
 
@@ -113,41 +125,64 @@ export class VaecImage extends (globalThis.HTMLElement ?? Object) {
   }
 
   attributeChangedCallback(name, before, now) {
-    if (name === "alt") this.#canvas.setAttribute("aria-label", now ?? "");
-    else if (before !== now && this.isConnected) {
+    if (name === "alt") this.#describe();
+    else if (before !== now) {
       if (name === "src") this.#bytes = null;
       if (name === "src" || !this.done) this.#begin();
     }
   }
 
+  /** For those who cannot see the canvas, and for all when it has nothing to show; alt="" is what need not be told. */
+  #describe() {
+    this.#canvas.setAttribute("role", this.getAttribute("alt") === "" ? "presentation" : "img");
+    this.#canvas.setAttribute("aria-label", this.alt);
+    this.#instead.textContent = this.alt;
+  }
+
+  /** Forget the image before, and load the one that there is now, unless it can wait. */
   #begin() {
     this.#abort?.abort(new DOMException("another image was chosen", "AbortError"));
     this.#waits?.disconnect();
     this.done = null;
     this.complete = false;
-    if (!this.#bytes && !this.src) return;
-    if (this.getAttribute("loading") === "lazy") this.#whenNear(() => this.#load());
+    this.#show(true);
+    if (!this.#bytes && !this.src) this.#empty();
+    else if (!this.#bytes && !this.isConnected) return; // connectedCallback goes on
+    else if (this.getAttribute("loading") === "lazy") this.#whenNear(() => this.#load());
     else this.#load();
   }
 
+  /** Show the canvas, or the text instead. */
+  #show(canvas) {
+    this.#canvas.hidden = !canvas;
+    this.#instead.hidden = canvas;
+  }
+
+  /** No picture may stand beside a name that is not its own. */
+  #empty() {
+    [this.#canvas.width, this.#canvas.height] = [0, 0];
+  }
+
   #whenNear(start) {
-    const near = ([entry]) => {
-      if (!entry.isIntersecting) return;
-      this.#waits.disconnect();
-      start();
+    const near = (entries) => {
+      if (entries.at(-1).isIntersecting) start(); // the last one says how it is now
     };
     this.#waits = new IntersectionObserver(near, { rootMargin: LAZY_MARGIN });
     this.#waits.observe(this);
   }
 
   #load() {
+    this.#waits?.disconnect();
     this.#abort = new AbortController();
     const { signal } = this.#abort;
     this.done = this.#run(signal);
     this.done.then(
       () => this.#tell("load"),
       (error) => {
-        if (!signal.aborted) this.#tell("error", error);
+        if (signal.aborted) return;
+        this.#empty();
+        this.#show(false);
+        this.#tell("error", error);
       },
     );
   }
@@ -155,11 +190,11 @@ export class VaecImage extends (globalThis.HTMLElement ?? Object) {
   async #run(signal) {
     const header = (file) => {
       signal.throwIfAborted();
+      checkPixels(file, this.maxPixels);
       resize(this.#canvas, uprightSize(file, 1));
       this.#tell("header", file);
     };
-    const stream = this.#bytes ? new Blob([this.#bytes]).stream() : await open(this.src, signal);
-    const bytes = await readStream(stream, header);
+    const bytes = await this.#read(header, signal);
     signal.throwIfAborted();
     parse(bytes, this.maxPixels); // what is wrong at first sight is told before the worker has time for it
     this.#bytes = bytes;
@@ -178,6 +213,17 @@ export class VaecImage extends (globalThis.HTMLElement ?? Object) {
     await painter.finish();
     signal.throwIfAborted();
     this.complete = true;
+    return bytes;
+  }
+
+  async #read(header, signal) {
+    if (this.#bytes) return readStream(new Blob([this.#bytes]).stream(), header);
+    const { src } = this;
+    try {
+      return await readStream(await open(src, signal), header);
+    } catch (error) {
+      throw named(error, src);
+    }
   }
 
   #tell(type, detail = null) {
@@ -187,8 +233,14 @@ export class VaecImage extends (globalThis.HTMLElement ?? Object) {
 
 async function open(src, signal) {
   const response = await fetch(src, { signal });
-  if (!response.ok) throw new VaecodecError(`${src}: the server answers ${response.status}`);
-  return response.body;
+  if (response.ok) return response.body;
+  await response.body?.cancel(); // or its connection stays taken
+  throw new VaecodecError(`${src}: the server answers ${response.status}`);
+}
+
+/** What browsers throw for a network that fails, now or in the middle of a file, is a TypeError that names nothing. */
+function named(error, src) {
+  return error instanceof TypeError ? new VaecodecError(`${src}: it cannot be fetched (${error.message})`) : error;
 }
 
 /** A worker that runs this very script, which is a module of its own or a part of the page. */

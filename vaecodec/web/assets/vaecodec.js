@@ -2226,7 +2226,7 @@ this.#turn.catch(() => {}); // told by `finish`
 const STYLE = `
 :host { display: inline-block; max-width: 100%; vertical-align: bottom; }
 :host([hidden]) { display: none; }
-canvas { display: block; width: 100%; height: 100%; object-fit: inherit; }
+canvas { display: block; width: 100%; height: 100%; max-height: inherit; object-fit: inherit; }
 canvas[hidden] { display: none; }
 `;
 const LAZY_MARGIN = "600px";
@@ -2236,6 +2236,7 @@ static observedAttributes = ["src", "alt", "loading"];
 static client = null;
 static base = null;
 #canvas = null;
+#instead = null;
 #bytes = null;
 #abort = null;
 #waits = null;
@@ -2246,10 +2247,13 @@ sheet.replaceSync(STYLE);
 const root = this.attachShadow({ mode: "open" });
 root.adoptedStyleSheets = [sheet];
 this.#canvas = document.createElement("canvas");
-[this.#canvas.width, this.#canvas.height] = [0, 0];
 this.#canvas.setAttribute("part", "canvas");
-this.#canvas.setAttribute("role", "img");
-root.append(this.#canvas);
+this.#instead = document.createElement("span");
+this.#instead.setAttribute("part", "alt");
+root.append(this.#canvas, this.#instead);
+this.#empty();
+this.#show(true);
+this.#describe();
 this.complete = false;
 }
 get src() {
@@ -2278,18 +2282,23 @@ get naturalHeight() {
 return this.#canvas.height;
 }
 get maxPixels() {
-return Number(this.getAttribute("max-pixels") ?? MAX_PIXELS);
+const asked = Number(this.getAttribute("max-pixels"));
+return asked > 0 ? asked : MAX_PIXELS;
 }
-decode() {
+async decode() {
+await this.#loaded();
+}
+#loaded() {
+if (!this.done && (this.#bytes || this.src)) this.#load();
 return this.done ?? Promise.reject(new VaecodecError("there is no src"));
 }
 async toBlob(type = "image/png", quality = undefined) {
-await this.decode();
+const bytes = await this.#loaded();
 if (type !== "image/png") return new Promise((resolve) => this.#canvas.toBlob(resolve, type, quality));
 let image;
 const bands = [];
 const on = { start: (started) => (image = started), rows: (top, rows, rgba) => bands.push(rgba) };
-await clientOf().decode(this.#bytes, { on, maxPixels: this.maxPixels, preview: false });
+await clientOf().decode(bytes, { on, maxPixels: this.maxPixels, preview: false });
 return encodePng(image, bands);
 }
 connectedCallback() {
@@ -2299,49 +2308,65 @@ disconnectedCallback() {
 this.#waits?.disconnect();
 }
 attributeChangedCallback(name, before, now) {
-if (name === "alt") this.#canvas.setAttribute("aria-label", now ?? "");
-else if (before !== now && this.isConnected) {
+if (name === "alt") this.#describe();
+else if (before !== now) {
 if (name === "src") this.#bytes = null;
 if (name === "src" || !this.done) this.#begin();
 }
+}
+#describe() {
+this.#canvas.setAttribute("role", this.getAttribute("alt") === "" ? "presentation" : "img");
+this.#canvas.setAttribute("aria-label", this.alt);
+this.#instead.textContent = this.alt;
 }
 #begin() {
 this.#abort?.abort(new DOMException("another image was chosen", "AbortError"));
 this.#waits?.disconnect();
 this.done = null;
 this.complete = false;
-if (!this.#bytes && !this.src) return;
-if (this.getAttribute("loading") === "lazy") this.#whenNear(() => this.#load());
+this.#show(true);
+if (!this.#bytes && !this.src) this.#empty();
+else if (!this.#bytes && !this.isConnected) return; // connectedCallback goes on
+else if (this.getAttribute("loading") === "lazy") this.#whenNear(() => this.#load());
 else this.#load();
 }
+#show(canvas) {
+this.#canvas.hidden = !canvas;
+this.#instead.hidden = canvas;
+}
+#empty() {
+[this.#canvas.width, this.#canvas.height] = [0, 0];
+}
 #whenNear(start) {
-const near = ([entry]) => {
-if (!entry.isIntersecting) return;
-this.#waits.disconnect();
-start();
+const near = (entries) => {
+if (entries.at(-1).isIntersecting) start(); // the last one says how it is now
 };
 this.#waits = new IntersectionObserver(near, { rootMargin: LAZY_MARGIN });
 this.#waits.observe(this);
 }
 #load() {
+this.#waits?.disconnect();
 this.#abort = new AbortController();
 const { signal } = this.#abort;
 this.done = this.#run(signal);
 this.done.then(
 () => this.#tell("load"),
 (error) => {
-if (!signal.aborted) this.#tell("error", error);
+if (signal.aborted) return;
+this.#empty();
+this.#show(false);
+this.#tell("error", error);
 },
 );
 }
 async #run(signal) {
 const header = (file) => {
 signal.throwIfAborted();
+checkPixels(file, this.maxPixels);
 resize(this.#canvas, uprightSize(file, 1));
 this.#tell("header", file);
 };
-const stream = this.#bytes ? new Blob([this.#bytes]).stream() : await open(this.src, signal);
-const bytes = await readStream(stream, header);
+const bytes = await this.#read(header, signal);
 signal.throwIfAborted();
 parse(bytes, this.maxPixels); // what is wrong at first sight is told before the worker has time for it
 this.#bytes = bytes;
@@ -2360,6 +2385,16 @@ signal.throwIfAborted();
 await painter.finish();
 signal.throwIfAborted();
 this.complete = true;
+return bytes;
+}
+async #read(header, signal) {
+if (this.#bytes) return readStream(new Blob([this.#bytes]).stream(), header);
+const { src } = this;
+try {
+return await readStream(await open(src, signal), header);
+} catch (error) {
+throw named(error, src);
+}
 }
 #tell(type, detail = null) {
 this.dispatchEvent(new CustomEvent(type, { detail }));
@@ -2367,8 +2402,12 @@ this.dispatchEvent(new CustomEvent(type, { detail }));
 }
 async function open(src, signal) {
 const response = await fetch(src, { signal });
-if (!response.ok) throw new VaecodecError(`${src}: the server answers ${response.status}`);
-return response.body;
+if (response.ok) return response.body;
+await response.body?.cancel(); // or its connection stays taken
+throw new VaecodecError(`${src}: the server answers ${response.status}`);
+}
+function named(error, src) {
+return error instanceof TypeError ? new VaecodecError(`${src}: it cannot be fetched (${error.message})`) : error;
 }
 function startWorker() {
 const inline = document.getElementById("vaecodec-code");
