@@ -65,10 +65,11 @@ def call(driver: Any, promise: str, *arguments: object) -> Any:
 class Site:
     """A server on loopback; `files` can be added to. No answer may be cached.
 
-    policy: the Content-Security-Policy of every answer; None: pages bring their own.
+    policy: the Content-Security-Policy of every answer; None: pages bring their own. shared: pages of other hosts may
+    use what is here.
     """
 
-    def __init__(self, files: dict[str, bytes], policy: str | None = STRICT_POLICY) -> None:
+    def __init__(self, files: dict[str, bytes], policy: str | None = STRICT_POLICY, *, shared: bool = False) -> None:
         self.files = files
         self.asked: list[str] = []
         """The names of all requests so far."""
@@ -83,6 +84,8 @@ class Site:
                 self.send_header("Content-Type", TYPES.get(Path(name).suffix, "application/octet-stream"))
                 self.send_header("Content-Length", str(len(content or b"")))
                 self.send_header("Cache-Control", "no-store")
+                if shared:
+                    self.send_header("Access-Control-Allow-Origin", "*")
                 if policy is not None:
                     self.send_header("Content-Security-Policy", policy)
                 self.end_headers()

@@ -600,6 +600,24 @@ def test_weights_that_are_missing_can_be_opened_too(chromium: Any, tmp_path: Pat
     assert not chromium.find_element(By.ID, "error").is_displayed()
 
 
+def test_script_and_weights_may_come_from_another_host(chromium: Any) -> None:
+    """Under the policy of the manual, with what it says of other hosts."""
+    host = Site(site_files([entry_by_name("fast-perceptual")], with_scripts=False), policy=None, shared=True)
+    policy = STRICT_POLICY.replace("worker-src 'self'", "worker-src blob:")
+    for directive in ("script-src", "connect-src", "worker-src"):
+        policy = policy.replace(directive, f"{directive} {host.url}")
+    photo = vaecodec.encode(smooth(70, 60), model="fast-perceptual", device="cpu", mode="neural")
+    element = '<vaec-image src="photo.vaec" alt="a gradient"></vaec-image>'
+    html = f'<!doctype html><script type="module" src="{host.url}/vaecodec.js"></script>{element}'
+    own = Site({"page.html": html.encode(), "photo.vaec": photo}, policy=policy)
+    chromium.get_log("browser")
+    chromium.get(f"{own.url}/page.html")
+    wait_for(chromium, "document.querySelector('vaec-image').complete")
+    assert not [entry for entry in chromium.get_log("browser") if "favicon" not in entry["message"]]
+    for server in (own, host):
+        server.close()
+
+
 def test_the_example_page_decodes_its_images(chromium: Any, tmp_path: Path) -> None:
     page = tmp_path / "example.html"
     command = (sys.executable, ROOT / "tools" / "make_example_page.py", page, "--model", "fast-perceptual")

@@ -243,12 +243,23 @@ function named(error, src) {
   return error instanceof TypeError ? new VaecodecError(`${src}: it cannot be fetched (${error.message})`) : error;
 }
 
-/** A worker that runs this very script, which is a module of its own or a part of the page. */
+/** A worker that runs this very script: a part of the page, or a module, which may come from another host. */
 function startWorker() {
-  const inline = document.getElementById("vaecodec-code");
-  if (!inline) return new Worker(VaecImage.base, { type: "module", name: "vaecodec" });
-  const url = URL.createObjectURL(new Blob([inline.textContent], { type: "text/javascript" }));
-  return new Worker(url, { name: "vaecodec" }); // no module: a page from a disk could not start it
+  const isPart = Boolean(document.getElementById("vaecodec-code")); // no module: a page from a disk could not start it
+  workerUrl ??= isPart ? urlOf(document.getElementById("vaecodec-code").textContent) : urlOfModule(VaecImage.base);
+  return new Worker(workerUrl, { type: isPart ? "classic" : "module", name: "vaecodec" });
+}
+
+/** One for all workers: such a URL holds its text for as long as the page is there. */
+let workerUrl = null;
+
+function urlOf(code) {
+  return URL.createObjectURL(new Blob([code], { type: "text/javascript" }));
+}
+
+/** No worker may be started from another origin, but what it imports may come from there. */
+function urlOfModule(url) {
+  return new URL(url).origin === location.origin ? url : urlOf(`import ${JSON.stringify(url)};`);
 }
 
 function clientOf() {

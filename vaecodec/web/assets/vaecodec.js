@@ -2410,10 +2410,16 @@ function named(error, src) {
 return error instanceof TypeError ? new VaecodecError(`${src}: it cannot be fetched (${error.message})`) : error;
 }
 function startWorker() {
-const inline = document.getElementById("vaecodec-code");
-if (!inline) return new Worker(VaecImage.base, { type: "module", name: "vaecodec" });
-const url = URL.createObjectURL(new Blob([inline.textContent], { type: "text/javascript" }));
-return new Worker(url, { name: "vaecodec" }); // no module: a page from a disk could not start it
+const isPart = Boolean(document.getElementById("vaecodec-code")); // no module: a page from a disk could not start it
+workerUrl ??= isPart ? urlOf(document.getElementById("vaecodec-code").textContent) : urlOfModule(VaecImage.base);
+return new Worker(workerUrl, { type: isPart ? "classic" : "module", name: "vaecodec" });
+}
+let workerUrl = null;
+function urlOf(code) {
+return URL.createObjectURL(new Blob([code], { type: "text/javascript" }));
+}
+function urlOfModule(url) {
+return new URL(url).origin === location.origin ? url : urlOf(`import ${JSON.stringify(url)};`);
 }
 function clientOf() {
 VaecImage.client ??= new Client(new Weights(new URL("weights/", VaecImage.base)), startWorker);
