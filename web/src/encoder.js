@@ -45,6 +45,11 @@ export class Encoders {
     this.loaded.set(key, loaded);
     return loaded;
   }
+
+  /** Forget what belongs to models that were given back: it holds their memory. */
+  trim() {
+    for (const [key, { model }] of this.loaded) if (!this.models.has(model)) this.loaded.delete(key);
+  }
 }
 
 /** The level 0..63 that is asked for by level or quality, 1..100. Throws InputError. */

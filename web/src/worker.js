@@ -29,15 +29,21 @@ export function serve(scope) {
       return;
     }
     try {
-      const { models, encoders } = await loaded;
       const send = (type, content, transfer = []) => scope.postMessage({ type, id: message.id, ...content }, transfer);
-      const result = await JOBS[message.type](message, { models, encoders, send });
-      models.trim(KEPT_BYTES);
-      send("done", { result });
+      send("done", { result: await run(message, await loaded, send) });
     } catch (error) {
       scope.postMessage({ type: "error", id: message.id, error: packError(error) });
     }
   };
+}
+
+async function run(message, { models, encoders }, send) {
+  try {
+    return await JOBS[message.type](message, { models, encoders, send });
+  } finally {
+    models.trim(KEPT_BYTES); // after errors, too: those of memory come from the largest images
+    encoders.trim();
+  }
 }
 
 async function compiledKernel() {

@@ -215,3 +215,15 @@ test("an encoder's weights that do not fit their decoder are refused", async () 
     await assert.rejects(new Encoders(models, () => damaged).load(""), WeightsError);
   }
 });
+
+test("an encoder goes with its model, whose memory it holds", async () => {
+  const own = new Models(module, () => WEIGHTS);
+  const loaded = new Encoders(own, () => ENCODER);
+  const { model } = await loaded.load("");
+  loaded.trim();
+  assert.equal(loaded.loaded.size, 1);
+  own.trim(0);
+  loaded.trim();
+  assert.equal(loaded.loaded.size, 0);
+  assert.notEqual((await loaded.load("")).model, model);
+});
