@@ -25,6 +25,8 @@ from tests.browser import PATIENCE, page_files
 from vaecodec import conformance, container
 from vaecodec.conformance import Expected, errors_of, expectations
 from vaecodec.container import Header, Mode, Tag
+from vaecodec.container.alpha import unpack_alpha
+from vaecodec.errors import FormatError
 from vaecodec.web import browser_weights, site_files, viewer_page
 from vaecodec.weights.manifest import ManifestEntry, entry_by_name
 from vaecodec.weights.store import read_model
@@ -127,6 +129,21 @@ def test_files_that_once_broke_something_end_in_errors(page: Any, site: Site) ->
         assert answer.get("error") not in ("BackendError", "VaecodecError"), (path, answer["message"])
 
 
+def test_damaged_alpha_is_refused_as_python_refuses_it(page: Any, site: Site) -> None:
+    data = next(expected.data for expected in expectations() if expected.name == "mode-rgba-sub-41x64")
+    file = container.parse(data)
+    contents = container.read_all(data, file)
+    alpha = contents[Tag.ALPHA]
+    damaged = [alpha[:size] for size in (1, len(alpha) - 1, len(alpha) - 4)] + [alpha + b"\0"]
+    damaged += [alpha[:at] + bytes([alpha[at] ^ 255]) + alpha[at + 1 :] for at in (1, 2, len(alpha) - 1)]
+    for section in damaged:
+        with pytest.raises(FormatError) as refused:
+            unpack_alpha(section, file.header.width, file.header.height)
+        site.files["alpha.vaec"] = container.pack(file.header, list((contents | {Tag.ALPHA: section}).items()))
+        answer = call(page, "decoded(arguments[0])", "alpha.vaec")
+        assert answer.get("error") == type(refused.value).__name__, (section, answer)
+
+
 def test_a_foreign_model_is_named(page: Any, site: Site) -> None:
     header = Header(7, b"\1\2\3\4", 30, Mode.RGB, 64, 64)
     site.files["foreign.vaec"] = container.pack(header, [(Tag.LATENTS, b"\0" * 100)])
@@ -198,8 +215,9 @@ def test_errors_are_events(page: Any, site: Site) -> None:
 
 def test_the_text_is_shown_where_there_is_no_picture(page: Any) -> None:
     """After an error, too: the old picture must not stay under a new name. As <img> does."""
-    state = """(() => { const [canvas, instead] = element.shadowRoot.children; const { role, ariaLabel } = canvas;
-      return { role, ariaLabel, text: instead.checkVisibility() ? instead.textContent : null, size: canvas.width }; })()"""
+    state = """(() => { const [canvas, instead] = element.shadowRoot.children;
+      const { role, ariaLabel, width: size } = canvas;
+      return { role, ariaLabel, size, text: instead.checkVisibility() ? instead.textContent : null }; })()"""
     call(page, "shown({ src: 'level-31.vaec', alt: 'a lake' })")
     before = page.execute_script(f"return {state}")
     assert (before["role"], before["ariaLabel"], before["text"]) == ("img", "a lake", None)
@@ -567,11 +585,15 @@ def test_a_site_works_from_the_disk(chromium: Any, tmp_path: Path) -> None:
     assert chromium.get_log("browser") == []
 
 
-@pytest.mark.parametrize("script", ["", "vaecodecWeights('?'", "vaecodecWeights('NAME', '*')", "vaecodecWeights('NAME')"])
+@pytest.mark.parametrize(
+    "script", ["", "vaecodecWeights('?'", "vaecodecWeights('NAME', '*')", "vaecodecWeights('NAME')"]
+)
 def test_damaged_weights_on_a_disk_are_an_error_and_block_nothing(chromium: Any, tmp_path: Path, script: str) -> None:
     for name, content in site_files([entry_by_name("fast-perceptual")], with_encoders=False).items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_bytes(script.replace("NAME", Path(name).name).encode() if "weights/" in name else content)
+        (tmp_path / name).write_bytes(
+            script.replace("NAME", Path(name).name).encode() if "weights/" in name else content
+        )
     photo = vaecodec.encode(smooth(70, 60), model="fast-perceptual", device="cpu", mode="neural")
     (tmp_path / "photo.vaec").write_bytes(photo)
     (tmp_path / "drawing.vaec").write_bytes(vaecodec.encode(smooth(20, 30), lossless=True))

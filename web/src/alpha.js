@@ -4,8 +4,9 @@ import { CorruptStream, Truncated } from "./errors.js";
 
 const FILTERS = { none: 0, sub: 1, up: 2 };
 
-/** Decode width * height bytes; memory grows with what is really decoded, never beyond that. */
+/** Decode width * height bytes, and never more. Their memory is taken at once: the caller holds the size against a limit. */
 export async function unpackAlpha(content, width, height) {
+  if (!content.length) throw new Truncated("alpha: the section is empty; it starts with a filter byte");
   const kind = content[0];
   if (!Object.values(FILTERS).includes(kind)) throw new CorruptStream(`alpha filter is ${kind}; it must be 0, 1 or 2`);
   const alpha = await inflate(content.subarray(1), width * height);
@@ -38,11 +39,20 @@ function joinedBytes(first, rest) {
 /** A zlib stream that must hold exactly `size` bytes, with nothing behind it. */
 async function inflate(data, size) {
   const out = new Uint8Array(size);
-  const reader = new Blob([data]).stream().pipeThrough(new DecompressionStream("deflate")).getReader();
+  const inflater = new DecompressionStream("deflate");
+  const writer = inflater.writable.getWriter();
+  let isTaken = false; // all of the data, without an objection: an error after that says that more should come
+  const end = () => {
+    isTaken = true;
+    return writer.close();
+  };
+  writer.write(data).then(end).catch(() => {}); // told by the reader
+  const reader = inflater.readable.getReader();
   let count = 0;
   for (;;) {
     const { done, value } = await reader.read().catch((error) => {
-      const Kind = count < size ? Truncated : CorruptStream;
+      const isCut = isTaken && error.code !== "Z_DATA_ERROR"; // Node takes all before it looks
+      const Kind = isCut ? Truncated : CorruptStream;
       throw new Kind(`alpha: the zlib stream is damaged or cut after ${count} of ${size} bytes (${error.message})`);
     });
     if (done) break;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { unpackAlpha } from "../src/alpha.js";
+import { packAlpha, unpackAlpha } from "../src/alpha.js";
 import { crc32, parse, parseHeader, parseOutliers, readAll, Reader, Tag } from "../src/container.js";
 import { CorruptStream, FormatError, LimitExceeded, packError, Truncated, unpackError } from "../src/errors.js";
 import { CONFORMANCE, readText } from "./files.js";
@@ -75,6 +75,16 @@ test("alpha that is longer, shorter, damaged or followed by more is refused", as
   await assert.rejects(unpackAlpha(Uint8Array.of(...good, 0), 4, 3), FormatError);
   await assert.rejects(unpackAlpha(Uint8Array.of(3, ...good.subarray(1)), 4, 3), CorruptStream);
   await assert.rejects(unpackAlpha(await packed(new Uint8Array(1 << 24)), 4, 3), CorruptStream);
+});
+
+test("alpha that is cut is Truncated, alpha that is damaged is not, as in Python", async () => {
+  const alpha = Uint8Array.from({ length: 1000 }, (_, i) => (i * i) >> 3);
+  const good = await packAlpha(alpha, 50);
+  const damaged = (at) => good.map((byte, i) => (i === at ? byte ^ 255 : byte));
+  for (const size of [0, 1, 40, good.length - 4, good.length - 1]) {
+    await assert.rejects(unpackAlpha(good.subarray(0, size), 50, 20), Truncated, `${size} bytes`);
+  }
+  for (const at of [1, 2, good.length - 1]) await assert.rejects(unpackAlpha(damaged(at), 50, 20), CorruptStream, `byte ${at}`);
 });
 
 test("outliers lie below the number of symbols", () => {

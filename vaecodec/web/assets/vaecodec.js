@@ -284,6 +284,7 @@ return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 // alpha.js
 const FILTERS = { none: 0, sub: 1, up: 2 };
 async function unpackAlpha(content, width, height) {
+if (!content.length) throw new Truncated("alpha: the section is empty; it starts with a filter byte");
 const kind = content[0];
 if (!Object.values(FILTERS).includes(kind)) throw new CorruptStream(`alpha filter is ${kind}; it must be 0, 1 or 2`);
 const alpha = await inflate(content.subarray(1), width * height);
@@ -311,11 +312,20 @@ return bytes;
 }
 async function inflate(data, size) {
 const out = new Uint8Array(size);
-const reader = new Blob([data]).stream().pipeThrough(new DecompressionStream("deflate")).getReader();
+const inflater = new DecompressionStream("deflate");
+const writer = inflater.writable.getWriter();
+let isTaken = false; // all of the data, without an objection: an error after that says that more should come
+const end = () => {
+isTaken = true;
+return writer.close();
+};
+writer.write(data).then(end).catch(() => {}); // told by the reader
+const reader = inflater.readable.getReader();
 let count = 0;
 for (;;) {
 const { done, value } = await reader.read().catch((error) => {
-const Kind = count < size ? Truncated : CorruptStream;
+const isCut = isTaken && error.code !== "Z_DATA_ERROR"; // Node takes all before it looks
+const Kind = isCut ? Truncated : CorruptStream;
 throw new Kind(`alpha: the zlib stream is damaged or cut after ${count} of ${size} bytes (${error.message})`);
 });
 if (done) break;
@@ -1677,6 +1687,9 @@ const loaded = { model, encoder: new EncoderModel(model, tensors), card };
 this.loaded.set(key, loaded);
 return loaded;
 }
+trim() {
+for (const [key, { model }] of this.loaded) if (!this.models.has(model)) this.loaded.delete(key);
+}
 }
 function levelOf({ quality, level }) {
 if (quality !== undefined && level !== undefined) throw new InputError("quality and level can't be combined");
@@ -2122,15 +2135,20 @@ else resolve(message.bytes);
 return;
 }
 try {
-const { models, encoders } = await loaded;
 const send = (type, content, transfer = []) => scope.postMessage({ type, id: message.id, ...content }, transfer);
-const result = await JOBS[message.type](message, { models, encoders, send });
-models.trim(KEPT_BYTES);
-send("done", { result });
+send("done", { result: await run(message, await loaded, send) });
 } catch (error) {
 scope.postMessage({ type: "error", id: message.id, error: packError(error) });
 }
 };
+}
+async function run(message, { models, encoders }, send) {
+try {
+return await JOBS[message.type](message, { models, encoders, send });
+} finally {
+models.trim(KEPT_BYTES); // after errors, too: those of memory come from the largest images
+encoders.trim();
+}
 }
 async function compiledKernel() {
 return compileKernel({ plain: await fromCompressed(KERNEL), fused: await fromCompressed(KERNEL_FUSED) });
