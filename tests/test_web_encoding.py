@@ -32,6 +32,7 @@ from vaecodec.weights.store import read_model
 pytest.importorskip("selenium", reason="the page's tests drive a browser with selenium (pip install selenium)")
 
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None or DRIVER is None, reason=MISSING)
 
@@ -256,7 +257,7 @@ def choose(viewer: Any, model: str) -> None:
     assert viewer.execute_script(script, model) == model
 
 
-def open_file(viewer: Any, path: Path) -> None:
+def open_file(viewer: Any, path: Path | str) -> None:
     viewer.find_element(By.ID, "files").send_keys(str(path))
 
 
@@ -350,6 +351,78 @@ def test_the_viewer_shows_the_original_in_its_place(viewer: Any, tmp_path: Path)
         assert [e.tag_name for e in seen] == ["canvas" if pressed == "true" else "vaec-image"]
         places.append(seen[0].rect)
     assert places[0] == places[1]
+
+
+def test_of_two_images_only_the_chosen_one_is_seen(viewer: Any, tmp_path: Path) -> None:
+    for name, size in (("a", (90, 60)), ("b", (60, 90))):
+        smooth(*size).save(tmp_path / f"{name}.png")
+    open_file(viewer, f"{tmp_path / 'a.png'}\n{tmp_path / 'b.png'}")
+    wait_until_encoded(viewer)
+    tabs = viewer.find_elements(By.CSS_SELECTOR, "#tabs button")
+    for tab, width in ((tabs[0], 90), (tabs[1], 60)):
+        tab.click()
+        wait_until_encoded(viewer)
+        seen = [e for e in viewer.find_elements(By.CSS_SELECTOR, "vaec-image, .original") if e.is_displayed()]
+        assert [round(element.rect["width"]) for element in seen] == [width]
+
+
+def test_slider_and_list_keep_their_keys(viewer: Any, tmp_path: Path) -> None:
+    smooth(90, 60).save(tmp_path / "image.png")
+    open_file(viewer, tmp_path / "image.png")
+    wait_until_encoded(viewer)
+    place = "return document.querySelector('vaec-image').style.transform"
+    before = viewer.execute_script(place)
+    viewer.find_element(By.ID, "quality").send_keys(Keys.ARROW_RIGHT, Keys.ARROW_RIGHT)
+    assert viewer.find_element(By.ID, "quality").get_attribute("value") == "62"
+    wait_until_encoded(viewer)
+    viewer.find_element(By.ID, "model").send_keys(Keys.ARROW_UP)
+    assert viewer.find_element(By.ID, "model").get_attribute("value") != FAST
+    assert viewer.execute_script(place) == before
+    wait_until_encoded(viewer)
+
+
+def test_what_is_said_is_said_once(viewer: Any, tmp_path: Path) -> None:
+    """Elements that screen readers watch change with what they say, not with every progress."""
+    photo(300).save(tmp_path / "bird.png")
+    open_file(viewer, tmp_path / "bird.png")
+    wait_until_encoded(viewer)
+    viewer.execute_script(
+        "window.said = []; for (const id of ['facts', 'after', 'before']) {"
+        "  const element = document.getElementById(id);"
+        "  const note = () => said.push(`${id} ${element.textContent}`);"
+        "  new MutationObserver(note).observe(element, { childList: true, characterData: true, subtree: true }) }"
+    )
+    set_quality(viewer, 20)
+    wait_for(viewer, "said.some((line) => line.startsWith('after') && !line.endsWith('…'))", PATIENCE)
+    wait_until_encoded(viewer)
+    said = viewer.execute_script("return said")
+    assert len(set(said)) == len(said), said
+
+
+def test_the_error_of_one_file_stays_beside_the_others(viewer: Any, tmp_path: Path) -> None:
+    smooth(90, 60).save(tmp_path / "image.png")
+    for name in ("notes", "more"):
+        (tmp_path / f"{name}.txt").write_text("words")
+    (tmp_path / "BAD.SAFETENSORS").write_bytes(b"words")  # weights, whatever the case
+    names = ("notes.txt", "image.png", "more.txt", "BAD.SAFETENSORS")
+    open_file(viewer, "\n".join(str(tmp_path / name) for name in names))
+    wait_until_encoded(viewer)
+    lines = shown(viewer, "error").splitlines()
+    assert [line.partition(":")[0] for line in lines] == ["notes.txt", "more.txt", "BAD.SAFETENSORS"]
+    assert "safetensors file" in lines[2]
+    viewer.find_element(By.CSS_SELECTOR, "#tabs button").click()
+    assert not viewer.find_element(By.ID, "error").is_displayed()
+
+
+def test_a_png_that_cannot_be_made_is_said_and_can_be_tried_again(viewer: Any, tmp_path: Path) -> None:
+    smooth(90, 60).save(tmp_path / "image.png")
+    open_file(viewer, tmp_path / "image.png")
+    wait_until_encoded(viewer)
+    viewer.execute_script("document.querySelector('vaec-image').toBlob = () => Promise.reject(new Error('no room'))")
+    viewer.find_element(By.ID, "save").click()
+    wait_for(viewer, "!document.getElementById('error').hidden", PATIENCE)
+    assert shown(viewer, "error") == "image.png cannot be saved: no room"
+    assert viewer.find_element(By.ID, "save").is_enabled()
 
 
 def test_photographs_are_turned_and_their_profile_obeyed(viewer: Any, downloads: Path, tmp_path: Path) -> None:

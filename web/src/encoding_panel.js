@@ -24,6 +24,11 @@ export class EncodingPanel {
     return this.page.getElementById(id);
   }
 
+  /** Only what differs: a screen reader reads it out. */
+  #write(id, text) {
+    if (this.#get(id).textContent !== text) this.#get(id).textContent = text;
+  }
+
   /** What is chosen now. */
   read() {
     return { quality: Number(this.#get("quality").value), model: this.#get("model").value };
@@ -38,9 +43,9 @@ export class EncodingPanel {
     this.#get("quality").value = source.choice.quality;
     this.#get("quality-now").textContent = source.choice.quality;
     this.#get("model").value = source.choice.model;
-    this.#get("before").textContent = sizeText(source.size);
-    this.#get("after").textContent = source.busy || !bytes ? "…" : sizeText(bytes.length);
-    this.#get("change").textContent = source.busy || !bytes ? "" : changeText(source.size, bytes.length);
+    this.#write("before", sizeText(source.size));
+    this.#write("after", source.busy || !bytes ? "…" : sizeText(bytes.length));
+    this.#write("change", source.busy || !bytes ? "" : changeText(source.size, bytes.length));
     this.#get("original").setAttribute("aria-pressed", String(comparing));
     this.#get("original").disabled = !bytes;
     this.#get("save-vaec").disabled = source.busy || !bytes;

@@ -12,6 +12,7 @@ const KEY_MOVE = 60;
 const SHARP = 2;
 /** The first byte of a .vaec file; no other image begins with it. */
 const FIRST_BYTE = 0x8f;
+const WEIGHTS = /\.safetensors$/i;
 /** How much of the progress is encoding; the rest is decoding what came of it. */
 const ENCODED = 0.6;
 
@@ -19,6 +20,7 @@ const ENCODED = 0.6;
 export class Viewer {
   #images = [];
   #shown = null;
+  #notice = "";
 
   constructor(page) {
     this.page = page;
@@ -44,7 +46,7 @@ export class Viewer {
 
   /** A file by name and bytes; weights are kept for the images that need them. */
   add(name, bytes) {
-    if (name.endsWith(".safetensors")) {
+    if (WEIGHTS.test(name)) {
       addWeights(bytes);
       for (const image of this.#images) if (image.error && image.bytes) image.element.bytes = image.bytes;
       return;
@@ -60,6 +62,7 @@ export class Viewer {
     }
     const canvas = await openSource(file);
     canvas.className = "original";
+    canvas.hidden = true; // until it is the one to be seen
     this.stage.append(canvas);
     this.#encode(this.#newImage(file.name, { source: { canvas, size: file.size, choice: this.panel.read(), busy: true } }));
   }
@@ -142,6 +145,7 @@ export class Viewer {
   show(image) {
     if (this.#shown) for (const element of elementsOf(this.#shown)) element.hidden = true;
     this.#shown = image;
+    this.#notice = "";
     for (const { tab } of this.#images) tab.setAttribute("aria-pressed", String(tab === image.tab));
     this.#update();
   }
@@ -151,8 +155,7 @@ export class Viewer {
     const seesOriginal = Boolean(source) && (comparing || !element.complete);
     this.stage.classList.remove("empty-now");
     this.#get("empty").hidden = true;
-    this.#get("error").hidden = !error;
-    this.#get("error").textContent = error ? `${error.name}: ${error.message}` : "";
+    this.#tellError();
     this.#get("progress").hidden = part === 1;
     this.#get("progress").value = part;
     element.hidden = Boolean(error) || seesOriginal;
@@ -161,7 +164,15 @@ export class Viewer {
     this.#get("save").disabled = !element.complete;
     this.panel?.show(source ? this.#shown : null);
     this.#place();
-    this.#get("facts").replaceChildren(...(file ? facts(this.#shown).map((fact) => this.#fact(...fact)) : []));
+    this.#tellFacts(file ? facts(this.#shown) : []);
+  }
+
+  /** Told anew only where they differ: a screen reader reads them out. */
+  #tellFacts(list) {
+    const line = this.#get("facts");
+    const elements = list.map((fact) => this.#fact(...fact));
+    const textOf = (parts) => parts.map((part) => part.textContent).join("\n");
+    if (textOf(elements) !== textOf([...line.children])) line.replaceChildren(...elements);
   }
 
   #fact(label, value) {
@@ -226,23 +237,43 @@ export class Viewer {
     const { name, element } = this.#shown;
     const button = this.#get("save");
     button.disabled = true;
-    offer(this.page, `${stem(name)}.png`, await element.toBlob());
-    button.disabled = false;
+    try {
+      offer(this.page, `${stem(name)}.png`, await element.toBlob());
+    } catch (error) {
+      this.#tellErrors([`${name} cannot be saved: ${error.message}`]);
+    } finally {
+      button.disabled = !this.#shown.element.complete; // another may be shown by now
+    }
   }
 
   async #take(files) {
     const before = this.#images.length;
+    const failures = [];
     for (const file of files) {
       try {
         if (await isOwn(file)) this.add(file.name, new Uint8Array(await file.arrayBuffer()));
         else await this.addSource(file);
       } catch (error) {
-        this.#get("empty").hidden = true;
-        this.#get("error").hidden = false;
-        this.#get("error").textContent = `${file.name}: ${error.message}`;
+        failures.push(`${file.name}: ${error.message}`);
       }
     }
     if (this.#images.length > before) this.show(this.#images[before]);
+    if (failures.length) this.#tellErrors(failures);
+  }
+
+  /** Say what is of none of the images; it stays until another one is shown. */
+  #tellErrors(lines) {
+    this.#notice = lines.join("\n");
+    this.#get("empty").hidden = true;
+    this.#tellError();
+  }
+
+  #tellError() {
+    const { error } = this.#shown ?? {};
+    const text = [error ? `${error.name}: ${error.message}` : "", this.#notice].filter(Boolean).join("\n");
+    const element = this.#get("error");
+    element.hidden = !text;
+    if (element.textContent !== text) element.textContent = text;
   }
 
   #listen() {
@@ -320,6 +351,7 @@ export class Viewer {
   }
 
   #key(event) {
+    if (event.target.closest?.("input, select, textarea")) return; // they have keys of their own
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const moves = { ArrowLeft: [1, 0], ArrowRight: [-1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
     const actions = { "+": () => this.zoom(STEP), "=": () => this.zoom(STEP), "-": () => this.zoom(1 / STEP), 0: () => this.fit() };
@@ -334,7 +366,7 @@ export class Viewer {
 
 /** Whether a file is for the decoder: its name says so, or its first byte. */
 async function isOwn(file) {
-  if (/\.(vaec|safetensors)$/i.test(file.name)) return true;
+  if (WEIGHTS.test(file.name) || /\.vaec$/i.test(file.name)) return true;
   return new Uint8Array(await file.slice(0, 1).arrayBuffer())[0] === FIRST_BYTE;
 }
 

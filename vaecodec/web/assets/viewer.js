@@ -39,6 +39,9 @@ this.#get("save-vaec").addEventListener("click", () => this.save());
 #get(id) {
 return this.page.getElementById(id);
 }
+#write(id, text) {
+if (this.#get(id).textContent !== text) this.#get(id).textContent = text;
+}
 read() {
 return { quality: Number(this.#get("quality").value), model: this.#get("model").value };
 }
@@ -50,9 +53,9 @@ const { source, bytes, comparing } = image;
 this.#get("quality").value = source.choice.quality;
 this.#get("quality-now").textContent = source.choice.quality;
 this.#get("model").value = source.choice.model;
-this.#get("before").textContent = sizeText(source.size);
-this.#get("after").textContent = source.busy || !bytes ? "…" : sizeText(bytes.length);
-this.#get("change").textContent = source.busy || !bytes ? "" : changeText(source.size, bytes.length);
+this.#write("before", sizeText(source.size));
+this.#write("after", source.busy || !bytes ? "…" : sizeText(bytes.length));
+this.#write("change", source.busy || !bytes ? "" : changeText(source.size, bytes.length));
 this.#get("original").setAttribute("aria-pressed", String(comparing));
 this.#get("original").disabled = !bytes;
 this.#get("save-vaec").disabled = source.busy || !bytes;
@@ -87,10 +90,12 @@ const MOST = 16;
 const KEY_MOVE = 60;
 const SHARP = 2;
 const FIRST_BYTE = 0x8f;
+const WEIGHTS = /\.safetensors$/i;
 const ENCODED = 0.6;
 class Viewer {
 #images = [];
 #shown = null;
+#notice = "";
 constructor(page) {
 this.page = page;
 this.stage = page.getElementById("stage");
@@ -112,7 +117,7 @@ if (this.#images.length) this.show(this.#images[0]);
 return this.page.getElementById(id);
 }
 add(name, bytes) {
-if (name.endsWith(".safetensors")) {
+if (WEIGHTS.test(name)) {
 addWeights(bytes);
 for (const image of this.#images) if (image.error && image.bytes) image.element.bytes = image.bytes;
 return;
@@ -126,6 +131,7 @@ throw new InputError("this is no .vaec file, and this page cannot make one of it
 }
 const canvas = await openSource(file);
 canvas.className = "original";
+canvas.hidden = true; // until it is the one to be seen
 this.stage.append(canvas);
 this.#encode(this.#newImage(file.name, { source: { canvas, size: file.size, choice: this.panel.read(), busy: true } }));
 }
@@ -198,6 +204,7 @@ if (image?.source) this.#tell(image, { comparing: !image.comparing });
 show(image) {
 if (this.#shown) for (const element of elementsOf(this.#shown)) element.hidden = true;
 this.#shown = image;
+this.#notice = "";
 for (const { tab } of this.#images) tab.setAttribute("aria-pressed", String(tab === image.tab));
 this.#update();
 }
@@ -206,8 +213,7 @@ const { file, error, part, source, element, comparing } = this.#shown;
 const seesOriginal = Boolean(source) && (comparing || !element.complete);
 this.stage.classList.remove("empty-now");
 this.#get("empty").hidden = true;
-this.#get("error").hidden = !error;
-this.#get("error").textContent = error ? `${error.name}: ${error.message}` : "";
+this.#tellError();
 this.#get("progress").hidden = part === 1;
 this.#get("progress").value = part;
 element.hidden = Boolean(error) || seesOriginal;
@@ -216,7 +222,13 @@ for (const id of ["in", "out", "fit"]) this.#get(id).disabled = (!file && !sourc
 this.#get("save").disabled = !element.complete;
 this.panel?.show(source ? this.#shown : null);
 this.#place();
-this.#get("facts").replaceChildren(...(file ? facts(this.#shown).map((fact) => this.#fact(...fact)) : []));
+this.#tellFacts(file ? facts(this.#shown) : []);
+}
+#tellFacts(list) {
+const line = this.#get("facts");
+const elements = list.map((fact) => this.#fact(...fact));
+const textOf = (parts) => parts.map((part) => part.textContent).join("\n");
+if (textOf(elements) !== textOf([...line.children])) line.replaceChildren(...elements);
 }
 #fact(label, value) {
 const element = this.page.createElement("span");
@@ -268,22 +280,39 @@ async save() {
 const { name, element } = this.#shown;
 const button = this.#get("save");
 button.disabled = true;
+try {
 offer(this.page, `${stem(name)}.png`, await element.toBlob());
-button.disabled = false;
+} catch (error) {
+this.#tellErrors([`${name} cannot be saved: ${error.message}`]);
+} finally {
+button.disabled = !this.#shown.element.complete; // another may be shown by now
+}
 }
 async #take(files) {
 const before = this.#images.length;
+const failures = [];
 for (const file of files) {
 try {
 if (await isOwn(file)) this.add(file.name, new Uint8Array(await file.arrayBuffer()));
 else await this.addSource(file);
 } catch (error) {
-this.#get("empty").hidden = true;
-this.#get("error").hidden = false;
-this.#get("error").textContent = `${file.name}: ${error.message}`;
+failures.push(`${file.name}: ${error.message}`);
 }
 }
 if (this.#images.length > before) this.show(this.#images[before]);
+if (failures.length) this.#tellErrors(failures);
+}
+#tellErrors(lines) {
+this.#notice = lines.join("\n");
+this.#get("empty").hidden = true;
+this.#tellError();
+}
+#tellError() {
+const { error } = this.#shown ?? {};
+const text = [error ? `${error.name}: ${error.message}` : "", this.#notice].filter(Boolean).join("\n");
+const element = this.#get("error");
+element.hidden = !text;
+if (element.textContent !== text) element.textContent = text;
 }
 #listen() {
 const { stage } = this;
@@ -354,6 +383,7 @@ event.preventDefault();
 this.zoom(STEP ** (-event.deltaY / (event.deltaMode ? 3 : 100)), this.#point(event));
 }
 #key(event) {
+if (event.target.closest?.("input, select, textarea")) return; // they have keys of their own
 if (event.ctrlKey || event.metaKey || event.altKey) return;
 const moves = { ArrowLeft: [1, 0], ArrowRight: [-1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
 const actions = { "+": () => this.zoom(STEP), "=": () => this.zoom(STEP), "-": () => this.zoom(1 / STEP), 0: () => this.fit() };
@@ -366,7 +396,7 @@ event.preventDefault();
 }
 }
 async function isOwn(file) {
-if (/\.(vaec|safetensors)$/i.test(file.name)) return true;
+if (WEIGHTS.test(file.name) || /\.vaec$/i.test(file.name)) return true;
 return new Uint8Array(await file.slice(0, 1).arrayBuffer())[0] === FIRST_BYTE;
 }
 function elementsOf({ element, source }) {
