@@ -335,6 +335,20 @@ def test_what_was_left_behind_is_not_painted(page: Any, site: Site) -> None:
     assert (pixels_of(page.execute_script("return onCanvas()"), image.size)[..., :3] == (9, 8, 7)).all()
 
 
+def test_rows_that_cannot_be_painted_are_an_error_of_ours(page: Any, site: Site) -> None:
+    image = smooth(90, 60)
+    image.info["icc_profile"] = wide_profile()
+    site.files["old.vaec"] = vaecodec.encode(image, lossless=True)
+    script = """(async () => {
+      const make = window.createImageBitmap;
+      window.createImageBitmap = async () => { throw new DOMException('no room') };
+      const events = await shown({ src: 'old.vaec' });
+      window.createImageBitmap = make;
+      return events.at(-1).error;
+    })()"""
+    assert call(page, script) == "BackendError"
+
+
 def test_lazy_images_wait_until_they_are_near(page: Any, site: Site) -> None:
     site.files["lazy.vaec"] = site.files["level-31.vaec"]
     page.execute_script(

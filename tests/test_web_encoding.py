@@ -387,16 +387,16 @@ def test_what_is_said_is_said_once(viewer: Any, tmp_path: Path) -> None:
     open_file(viewer, tmp_path / "bird.png")
     wait_until_encoded(viewer)
     viewer.execute_script(
-        "window.said = []; for (const id of ['facts', 'after', 'before']) {"
+        "window.changes = []; for (const id of ['facts', 'after', 'before']) {"
         "  const element = document.getElementById(id);"
-        "  const note = () => said.push(`${id} ${element.textContent}`);"
+        "  const note = () => changes.push(`${id} ${element.textContent}`);"
         "  new MutationObserver(note).observe(element, { childList: true, characterData: true, subtree: true }) }"
     )
     set_quality(viewer, 20)
-    wait_for(viewer, "said.some((line) => line.startsWith('after') && !line.endsWith('…'))", PATIENCE)
+    wait_for(viewer, "changes.some((line) => line.startsWith('after') && !line.endsWith('…'))", PATIENCE)
     wait_until_encoded(viewer)
-    said = viewer.execute_script("return said")
-    assert len(set(said)) == len(said), said
+    changes = viewer.execute_script("return changes")
+    assert len(set(changes)) == len(changes), changes
 
 
 def test_the_error_of_one_file_stays_beside_the_others(viewer: Any, tmp_path: Path) -> None:

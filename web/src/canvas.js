@@ -75,8 +75,10 @@ export class CanvasPainter {
 
   #bitmap(rgba, width, height) {
     const { icc, mode } = this.image;
-    if (!icc) return createImageBitmap(new ImageData(rgba, width, height));
-    return createImageBitmap(wrapPng({ width, height, mode, icc }, rgba));
+    const source = icc ? wrapPng({ width, height, mode, icc }, rgba) : new ImageData(rgba, width, height);
+    return createImageBitmap(source).catch((error) => {
+      throw new BackendError(`rows of the image cannot be painted (${error.message})`);
+    });
   }
 
   #then(work) {
