@@ -163,3 +163,49 @@ def test_a_map_of_5000_images_is_fluent_and_shows_neighbours(driver: Any, large:
     driver.execute_script("details.querySelector('button').click()")
     assert driver.execute_script("return chosen % 3") == 17 % 3
     assert [entry for entry in driver.get_log("browser") if entry["level"] == "SEVERE"] == []
+
+
+@pytest.fixture
+def small(driver: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A map of six images in two rows, open."""
+    monkeypatch.setattr(pages, "layout", lambda _: np.array([(x, y) for y in (0, 1) for x in (0, 0.5, 1)]))
+    path = tmp_path / "map.html"
+    path.write_text(pages.map_page("Map", "a note", places(6)), encoding="utf-8")
+    driver.get(path.as_uri())
+    driver.execute_async_script("const done = arguments[0]; sheet.decode().then(() => setTimeout(done));")
+    return driver
+
+
+def test_a_map_can_be_used_from_the_keyboard(small: Any) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    find, canvas = small.find_element("id", "find"), small.find_element("id", "map")
+    chosen = []
+    for keys in (".jpg", Keys.ENTER, Keys.ENTER, "nothing", Keys.ENTER):
+        find.send_keys(keys)
+        chosen.append(small.execute_script("return chosen"))
+    assert chosen == [-1, 0, 1, 1, 1]
+    for keys, expected in ((Keys.ESCAPE, -1), (Keys.ENTER, 1), ("+" * 12, 1), (Keys.ARROW_DOWN * 9, 1), (" ", 4)):
+        canvas.send_keys(keys)
+        assert small.execute_script("return chosen") == expected, repr(keys)
+    pictures = "return [...details.querySelectorAll('canvas')].map((own) => [own.role, own.ariaLabel])"
+    seen = small.execute_script(pictures)
+    assert seen[0] == ["img", "/photos/<b>4.jpg"]
+    assert all(role == "img" and label for role, label in seen)
+    find.clear()
+    find.send_keys("0.jpg", Keys.ENTER)  # far outside of what is seen
+    x, y, width, height = small.execute_script("return [...place(images[0]), canvas.clientWidth, canvas.clientHeight]")
+    assert 0 < x < width
+    assert 0 < y < height
+    assert small.execute_script("return chosen") == 0
+
+
+@pytest.mark.parametrize("width", [360, 1200])
+def test_a_whole_map_cuts_no_picture(small: Any, width: int) -> None:
+    small.set_window_size(width, 900)
+    outside = """return images.flatMap((image) => {
+        const [x, y] = place(image), half = size() / 2;
+        return [x - half, y - half, canvas.clientWidth - x - half, canvas.clientHeight - y - half];
+    }).filter((rest) => rest < 0)"""
+    assert small.execute_script(outside) == []
+    assert small.execute_script("return span()[0]") > 100

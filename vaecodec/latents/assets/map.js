@@ -4,18 +4,22 @@ const { tile, columns, images } = JSON.parse(document.getElementById("data").tex
 const canvas = document.getElementById("map"), label = document.getElementById("label");
 const details = document.getElementById("details"), find = document.getElementById("find");
 const sheet = document.getElementById("sheet"), context = canvas.getContext("2d");
-const EDGE = 40, MOST_ZOOM = 80;
+const LEAST_EDGE = 40, MOST_ZOOM = 80;
 let zoom = 1, left = 0, top_ = 0, chosen = -1, hovered = -1, isPending = false;
 
-// Pixels of the canvas that the map's side 0..1 takes at zoom 1, and the size at which images are drawn.
-const span = () => [canvas.clientWidth - 2 * EDGE, canvas.clientHeight - 2 * EDGE];
-const size = () => Math.min(tile * 1.5, 0.8 * Math.sqrt(span()[0] * span()[1] / images.length) * Math.pow(zoom, 0.7) + 4);
-const place = image => [EDGE + (image[0] - left) * zoom * span()[0], EDGE + (image[1] - top_) * zoom * span()[1]];
+// The size at which images are drawn; the edge that holds the half of one at zoom 1; and the pixels of the canvas that the
+// map's side 0..1 takes there.
+const size = (at = zoom) => Math.min(tile * 1.5, 0.8 * Math.sqrt(canvas.clientWidth * canvas.clientHeight / images.length) * Math.pow(at, 0.7) + 4);
+const edge = () => Math.max(LEAST_EDGE, size(1) / 2 + 2);
+const span = () => [canvas.clientWidth - 2 * edge(), canvas.clientHeight - 2 * edge()];
+const place = image => [edge() + (image[0] - left) * zoom * span()[0], edge() + (image[1] - top_) * zoom * span()[1]];
+const wanted = () => find.value.trim().toLowerCase();
+const isWanted = image => image[4].toLowerCase().includes(wanted());
 
 function draw() {
   isPending = false;
   if (!levels.length) return;
-  const ratio = devicePixelRatio || 1, side = size(), wanted = find.value.trim().toLowerCase();
+  const ratio = devicePixelRatio || 1, side = size();
   if (canvas.width !== Math.round(canvas.clientWidth * ratio) || canvas.height !== Math.round(canvas.clientHeight * ratio)) {
     canvas.width = Math.round(canvas.clientWidth * ratio);
     canvas.height = Math.round(canvas.clientHeight * ratio);
@@ -26,7 +30,7 @@ function draw() {
   for (let number = 0; number < images.length; number++) {
     const image = images[number], [x, y] = place(image);
     if (x < -side || y < -side || x > canvas.clientWidth + side || y > canvas.clientHeight + side) continue;
-    context.globalAlpha = wanted && !image[4].toLowerCase().includes(wanted) ? 0.08 : 1;
+    context.globalAlpha = isWanted(image) ? 1 : 0.08;
     paint(context, number, x, y, side);
   }
   context.globalAlpha = 1;
@@ -72,8 +76,8 @@ function later() {
   if (!isPending) { isPending = true; requestAnimationFrame(draw); }
 }
 
-function at(x, y) {
-  const reach = size() / 2;
+// The image at a place; with a larger reach the one that is nearest to it.
+function at(x, y, reach = size() / 2) {
   let best = -1, nearest = Infinity;
   images.forEach((image, number) => {
     const [px, py] = place(image), distance = Math.max(Math.abs(px - x), Math.abs(py - y));
@@ -84,8 +88,8 @@ function at(x, y) {
 
 function zoomAt(x, y, factor) {
   const next = Math.min(MOST_ZOOM, Math.max(1, zoom * factor)), [width, height] = span();
-  left += (x - EDGE) / width * (1 / zoom - 1 / next);
-  top_ += (y - EDGE) / height * (1 / zoom - 1 / next);
+  left += (x - edge()) / width * (1 / zoom - 1 / next);
+  top_ += (y - edge()) / height * (1 / zoom - 1 / next);
   zoom = next;
   keep();
 }
@@ -96,6 +100,21 @@ function keep() {
   top_ = Math.min(most + 0.2 / zoom, Math.max(-0.2 / zoom, top_));
   if (zoom === 1) left = top_ = 0;
   later();
+}
+
+// Without a mouse: the image in the middle of what is seen, and the next one with what is searched for in its name.
+const middle = () => [canvas.clientWidth / 2, canvas.clientHeight / 2];
+const nearest = () => at(...middle(), Infinity);
+
+function chooseFound() {
+  const found = images.map((image, number) => number).filter(number => isWanted(images[number]));
+  if (!wanted() || !found.length) return;
+  choose(found.find(number => number > chosen) ?? found[0]);
+  const [x, y] = place(images[chosen]);
+  if (x < 0 || y < 0 || x > canvas.clientWidth || y > canvas.clientHeight) {
+    [left, top_] = images[chosen].slice(0, 2).map(part => part - 0.5 / zoom);
+    keep();
+  }
 }
 
 function choose(number) {
@@ -127,6 +146,8 @@ function picture(number, side) {
   const image = images[number], factor = side / Math.max(image[2], image[3]), own = document.createElement("canvas");
   own.width = Math.max(1, Math.round(image[2] * factor));
   own.height = Math.max(1, Math.round(image[3] * factor));
+  own.setAttribute("role", "img");
+  own.setAttribute("aria-label", image[4]);
   paint(own.getContext("2d"), number, own.width / 2, own.height / 2, side);
   return own;
 }
@@ -174,13 +195,17 @@ canvas.addEventListener("wheel", event => {
 canvas.addEventListener("keydown", event => {
   const step = 0.1 / zoom, moves = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step] };
   const factor = { "+": 1.25, "=": 1.25, "-": 0.8 }[event.key];
-  if (factor) zoomAt(canvas.clientWidth / 2, canvas.clientHeight / 2, factor);
+  if (factor) zoomAt(...middle(), factor);
   else if (moves[event.key]) { left += moves[event.key][0]; top_ += moves[event.key][1]; keep(); }
+  else if (event.key === "Enter" || event.key === " ") choose(nearest());
   else if (event.key === "Escape") choose(-1);
   else return;
+  if (factor || moves[event.key]) hover(nearest(), ...middle());
   event.preventDefault();
 });
 document.getElementById("whole").addEventListener("click", () => { zoom = 1; left = top_ = 0; later(); });
 find.addEventListener("input", later);
+find.addEventListener("keydown", event => event.key === "Enter" && chooseFound());
+canvas.addEventListener("blur", () => hover(-1, 0, 0));
 new ResizeObserver(later).observe(canvas);
 sheet.decode().then(() => { makeLevels(); draw(); });
