@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import vaecodec
-from bench.chromium import CHROMIUM, DRIVER, MISSING
+from bench.chromium import CHROMIUM, DRIVER, MISSING, wait_for
 from vaecodec.compare import photos as photos_module
 from vaecodec.compare.photos import compare_photos
 
@@ -230,6 +230,36 @@ def test_on_a_phone_every_figure_is_within_reach_and_no_name_is_cut(browser: Any
         "return [pen.measureText('vaecodec base-perceptual').width + 40, box.clientWidth]"
     )
     assert longest[0] <= longest[1]
+
+
+def test_no_name_is_cut_in_a_window(browser: Any) -> None:
+    fits = """const box = document.querySelector('#left');
+      box.append(new Option('vaecodec base-perceptual, lossless'));
+      const wide = box.cloneNode(true);
+      wide.style.cssText = 'position: absolute; max-width: none; font-weight: 600';
+      document.body.append(wide);
+      return [wide.offsetWidth, box.offsetWidth, document.documentElement.scrollWidth, innerWidth]"""
+    wanted, given, page_width, window = browser.execute_script(fits)
+    assert wanted <= given
+    assert page_width <= window
+
+
+def test_a_turned_phone_has_the_stage_of_a_fresh_page(browser: Any) -> None:
+    height = "return document.getElementById('stage').clientHeight"
+    sizes = {"landscape": (844, 390), "portrait": (390, 844)}
+
+    def turn(name: str) -> None:
+        size = {"width": sizes[name][0], "height": sizes[name][1], "deviceScaleFactor": 1, "mobile": True}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+
+    fresh = {}
+    for name in sizes:
+        turn(name)
+        browser.refresh()
+        fresh[name] = browser.execute_script(height)
+    for name in ("landscape", "portrait"):
+        turn(name)
+        wait_for(browser, f"document.getElementById('stage').clientHeight === {fresh[name]}", 20)
 
 
 def test_light_and_dark(browser: Any) -> None:

@@ -176,3 +176,23 @@ def test_the_command_line_starts_without_the_page(folder: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, cwd=Path(__file__).parents[1])
     assert done.stdout.decode().strip() == "[]", done.stderr
+
+
+def luminance(colour: str) -> float:
+    """Of #rrggbb, as WCAG defines it."""
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def test_lines_stand_out_from_their_card() -> None:
+    assets = Path(photos.__file__).with_name("assets")
+    cards = re.search(r"--card: light-dark\((#\w{6}), (#\w{6})\)", (assets / "page.css").read_text(encoding="utf-8"))
+    lists = re.findall(r"^const (?:PALETTE|OWN) = \[(.*?)\];", (assets / "page.js").read_text(encoding="utf-8"), re.M)
+    assert cards
+    lines = re.findall(r"#\w{6}", " ".join(lists))
+    assert len(lines) >= 10
+    for line in lines:
+        for card in cards.groups():
+            low, high = sorted((luminance(line), luminance(card)))
+            assert (high + 0.05) / (low + 0.05) >= 3, (line, card)

@@ -4,8 +4,9 @@ const DATA = JSON.parse(document.getElementById("data").textContent);
 const $ = (id) => document.getElementById(id);
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 
-const PALETTE = ["#0072b2", "#009e73", "#cc5fa0", "#6a51a3", "#8a8a00", "#2aa1c9", "#7a5c3e", "#5b6b7a"];
-const OWN = ["#d55e00", "#e0218a", "#e69f00"];
+// Lines: each has a contrast of 3:1 or more with the card behind it, light and dark.
+const PALETTE = ["#0072b2", "#009e73", "#cc5fa0", "#8f7cc4", "#8a8a00", "#1f8fb3", "#9d7a54", "#6f8091"];
+const OWN = ["#d55e00", "#e0218a", "#b77b00"];
 const colours = new Map();
 function colourOf(name) {
   if (!colours.has(name)) {
@@ -432,6 +433,13 @@ function buttons(parent, names, chosen, pick) {
   parent.hidden = names.length < 2;
 }
 
+// The stage is no higher than its picture; the style sheet says how high it may be.
+function fitStage() {
+  stage.style.height = "";
+  const ratio = scene().height / scene().width;
+  if (stage.clientWidth * ratio < stage.clientHeight) stage.style.height = `${Math.max(stage.clientWidth * ratio, 220)}px`;
+}
+
 function open(index) {
   const names = [state.left, state.right].map((i) => scene().versions[i] && scene().versions[i].name);
   state.scene = index;
@@ -444,9 +452,7 @@ function open(index) {
     $(side).replaceChildren(...scene().versions.map((v, i) => new Option(v.title, i)));
   }
   document.querySelectorAll("#scenes button").forEach((b, i) => b.setAttribute("aria-pressed", i === index));
-  stage.style.height = "";
-  const ratio = scene().height / scene().width;
-  if (stage.clientWidth * ratio < stage.clientHeight) stage.style.height = `${Math.max(stage.clientWidth * ratio, 220)}px`;
+  fitStage();
   fillTable();
   show();
   drawChart();
@@ -485,7 +491,10 @@ function start() {
     $("theme").setAttribute("aria-label", `Colours: ${words[next]}`);
     $("theme").title = `Colours: ${words[next]}`;
   });
-  new ResizeObserver(() => { place(); drawChart(); }).observe(document.querySelector("main"));
+  // In a frame of its own: what it changes is what is observed.
+  const arrange = () => requestAnimationFrame(() => { fitStage(); place(); drawChart(); });
+  new ResizeObserver(arrange).observe(document.querySelector("main"));
+  addEventListener("resize", arrange); // a window of another height: the stage takes a part of it
   open(0);
 }
 start();
