@@ -236,7 +236,9 @@ function layOut(header, rows, start, fileSize) {
 
 /** Throws FormatError for more bytes than header and sections have. */
 export function checkEnd(fileSize, size) {
-  if (fileSize > size) throw new FormatError(`file has ${fileSize} bytes; header and sections have ${size}, nothing may follow`);
+  if (fileSize > size) {
+    throw new FormatError(`file has ${fileSize} bytes; header and sections have ${size}, nothing may follow`);
+  }
 }
 
 function tagName(tag) {

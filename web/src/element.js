@@ -17,9 +17,10 @@ const LAZY_MARGIN = "600px";
 const NAME = "vaec-image";
 
 /**
- * Attributes: src, alt, loading="lazy", max-pixels. Properties: bytes (the file itself, instead of src), naturalWidth,
- * naturalHeight, complete. Events, none of which bubbles: "header" (the size is known), "preview", "progress"
- * (detail: 0..1), "load", "error" (detail: an Error; its name is the class, as in vaecodec/errors.py).
+ * Attributes: src, alt, loading="lazy", max-pixels. Parts: canvas, alt (the text, after an error). Properties: bytes (the
+ * file itself, instead of src), naturalWidth, naturalHeight, complete. Events, none of which bubbles: "header" (the size is
+ * known), "preview", "progress" (detail: 0..1), "load", "error" (detail: an Error; its name is the class, as in
+ * vaecodec/errors.py).
  */
 export class VaecImage extends (globalThis.HTMLElement ?? Object) {
   static observedAttributes = ["src", "alt", "loading"];

@@ -272,7 +272,9 @@ checkEnd(fileSize ?? 0, offset);
 return { ...header, sections, size: offset };
 }
 function checkEnd(fileSize, size) {
-if (fileSize > size) throw new FormatError(`file has ${fileSize} bytes; header and sections have ${size}, nothing may follow`);
+if (fileSize > size) {
+throw new FormatError(`file has ${fileSize} bytes; header and sections have ${size}, nothing may follow`);
+}
 }
 function tagName(tag) {
 return Object.keys(Tag).find((name) => Tag[name] === tag) ?? String(tag);
