@@ -77,9 +77,16 @@ def _summary() -> Record:
     return load(RESULTS / "kodak" / "summary.json")
 
 
-def _bd_rate(codec: str, metric: str) -> float | None:
+WHOLE = 0.95
+"""The share of the interval from which a BD-rate is said without its end."""
+
+
+def _bd_rate(codec: str, metric: str) -> str:
+    """In percent; with the end of its range where the codec does not reach that of the others."""
     row = _summary()["bd_rate"].get(metric, {}).get(codec)
-    return None if row is None else row["bd_rate"]
+    if row is None or row["bd_rate"] is None:
+        return ""
+    return percent(row["bd_rate"]) + ("" if row["overlap"] >= WHOLE else f" (to {row['range'][1]:.1f})")
 
 
 def kodak() -> str:
@@ -95,9 +102,15 @@ def kodak_efforts() -> str:
 def _kodak(codecs: Sequence[str]) -> str:
     """A codec tuned for one metric stands with that one only."""
     shown = {codec: HEADLINE[codec] for codec in codecs}
-    cells = {title: [percent(_bd_rate(codec, metric)) for metric in METRICS] for codec, title in shown.items()}
+    cells = {title: [_bd_rate(codec, metric) for metric in METRICS] for codec, title in shown.items()}
     rows = [(title, *row) for title, row in cells.items() if any(row)]
-    return table(["Kodak, 24 images, BD-rate against Pillow JPEG (4:2:0, optimize)", *METRICS.values()], rows)
+    heads = [f"{title}, {_interval(metric)}" for metric, title in METRICS.items()]
+    return table(["Kodak, 24 images, BD-rate against Pillow JPEG (4:2:0, optimize)", *heads], rows)
+
+
+def _interval(metric: str) -> str:
+    low, high = (abs(end) for end in _summary()["intervals"][metric])
+    return f"{low:g} to {high:g}{' dB' if metric in ('psnr', 'ms-ssim') else ''}"
 
 
 def models() -> str:
@@ -108,7 +121,7 @@ def models() -> str:
     rows.append(("tuned for", *(_tune(cards[name]) for name in names)))
     rows.append(("held-out BD-rate, PSNR, real files", *(percent(cards[n]["heldout"]["bd_rate"]) for n in names)))
     for metric, title in METRICS.items():
-        rows.append((f"Kodak, {title}", *(percent(_bd_rate(f"vaecodec:{name}", metric)) for name in names)))
+        rows.append((f"Kodak, {title}", *(_bd_rate(f"vaecodec:{name}", metric) for name in names)))
     rows.append(("range on Kodak", *(_range(name) for name in names)))
     return table(["", *(f"`{name}`" for name in names)], rows)
 

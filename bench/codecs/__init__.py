@@ -22,7 +22,7 @@ from bench.codecs.pillow import (
 )
 from bench.codecs.vaecodec import VaeCodec
 
-__all__ = ["ANCHOR", "DEFAULT", "DEFAULT_RD", "FAMILIES", "PLAIN", "Codec", "CodecError", "Image", "make"]
+__all__ = ["ANCHOR", "DEFAULT", "DEFAULT_RD", "FAMILIES", "PLAIN", "REFINED", "Codec", "CodecError", "Image", "make"]
 
 COMMON = (Jpeg, Jpeg444, MozJpeg, Jpegli, WebP, Avif, AvifSlow, JpegXl)
 ANCHORS = (AvifPsnr, AvifSlowPsnr, AvifSsimulacra2, AvifSlowSsimulacra2, JpegXlSlow)
@@ -38,6 +38,8 @@ DEFAULT = (
     "compressai:mbt2018-mean",
 )
 DEFAULT_RD = (*DEFAULT, *(codec.name for codec in ANCHORS))
+REFINED = ("vaecodec:base@6", "vaecodec:base@9", "vaecodec:base-perceptual@9")
+"""With efforts that take minutes a megapixel: of the Kodak images only."""
 
 
 def make(spec: str, threads: int = 1) -> Codec:

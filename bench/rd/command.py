@@ -12,21 +12,27 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bench import metrics as metric_module
-from bench.codecs import ANCHOR, DEFAULT_RD, Codec
+from bench.codecs import ANCHOR, DEFAULT_RD, REFINED, Codec
 from bench.rd import runs as rd
 from bench.rd.plot import plot_rd
 from bench.rd.report import bd_lines, has_metric, summarize, trouble_lines
 from bench.records import RESULTS, Record, save
 
 
-def split(_context: click.Context, _parameter: click.Parameter, value: str) -> list[str]:
-    return [word.strip() for word in value.split(",") if word.strip()]
+def split(_context: click.Context, _parameter: click.Parameter, value: str | None) -> list[str]:
+    return [word.strip() for word in (value or "").split(",") if word.strip()]
 
 
 @click.command("rd")
 @click.argument("where", metavar="DIR|kodak")
-@click.option("--codecs", default=",".join(DEFAULT_RD), show_default=True, callback=split, help="Names, with commas.")
-@click.option("--metrics", "metric_names", default="psnr,ms-ssim", show_default=True, callback=split)
+@click.option(
+    "--codecs",
+    callback=split,
+    help=f"Names, with commas. Of kodak all there are, which takes hours; else {','.join(DEFAULT_RD)}.",
+)
+@click.option(
+    "--metrics", "metric_names", callback=split, help="Names, with commas. Of kodak all there are; else psnr,ms-ssim."
+)
 @click.option("--out", default=str(RESULTS), show_default="bench/results", type=click.Path(file_okay=False))
 @click.option("--jobs", default=1, show_default=True, type=click.IntRange(1), help="Pictures at the same time.")
 @click.option("--anchor", default=ANCHOR, show_default=True, help="The codec that BD-rates are against.")
@@ -47,7 +53,9 @@ def main(
     Real files, encoded, decoded and compared. What is measured already is not measured again; --out holds a JSON
     file for each codec, a summary, plots and a page (report.html) to look at the pictures themselves.
     """
-    metric_names = usable_metrics(metric_names)
+    is_kodak = where == "kodak"
+    codecs = codecs or [*DEFAULT_RD, *(REFINED if is_kodak else ())]
+    metric_names = usable_metrics(metric_names or (list(metric_module.TITLES) if is_kodak else ["psnr", "ms-ssim"]))
     dataset = rd.dataset_of(where)
     try:
         present, missing = rd.absent(codecs)

@@ -6,11 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
-from bench.rd.bdrate import SMALL_OVERLAP, image_points, mean_curve
+from bench.rd.bdrate import INTERVALS, SMALL_OVERLAP, bd_rate_within, image_points, mean_curve
 from bench.rd.published import curves, named, published_jpeg
 from bench.records import FORMAT, Record
 from vaecodec.metrics import BdRate, Point, bd_rate
 
+Interval = tuple[float, float]
 UNDEFINED = BdRate(math.nan, math.nan, math.nan, 0.0)
 
 
@@ -29,9 +30,10 @@ def curve(record: Record, metric: str, names: Sequence[str]) -> list[Point]:
     return mean_curve(record["rows"], pixels_of(record), metric, names)
 
 
-def bd_of(anchor: Sequence[Point], test: Sequence[Point]) -> BdRate:
+def bd_of(anchor: Sequence[Point], test: Sequence[Point], interval: Interval | None) -> BdRate:
+    """Over an interval, or over all that both curves cover."""
     try:
-        return bd_rate(anchor, test)
+        return bd_rate(anchor, test) if interval is None else bd_rate_within(anchor, test, interval)
     except ValueError:  # too few points: no number rather than no table
         return UNDEFINED
 
@@ -42,7 +44,7 @@ def bd_per_image(anchor: Record, test: Record, metric: str, names: Sequence[str]
     pixels = pixels_of(anchor)
     for name in names:
         pair = [list(image_points(r["rows"][name], pixels[name], metric).values()) for r in (anchor, test)]
-        rates.append(bd_of(*pair).percent)
+        rates.append(bd_of(*pair, INTERVALS.get(metric)).percent)
     return [value for value in rates if not math.isnan(value)]
 
 
@@ -61,6 +63,7 @@ def summarize(records: Sequence[Record], anchor: str, metrics: Sequence[str], ab
         "images": len(names),
         "anchor": anchor,
         "convention": "mean curves: per quality setting, mean of bpp and mean of the metric over the images",
+        "intervals": {metric: INTERVALS.get(metric) for metric in metrics},
         "made": {record["codec"]: record["made"] for record in records},
         "absent": dict(absent),
         "failures": {record["codec"]: record["failures"] for record in records if record["failures"]},
@@ -88,19 +91,19 @@ def bd_table(records: Sequence[Record], anchor: Record, metric: str, names: Sequ
         each = bd_per_image(anchor, record, metric, names)
         table[record["codec"]] = {
             "title": record["title"],
-            **bd_fields(base, curve(record, metric, names), papers),
+            **bd_fields(base, curve(record, metric, names), papers, metric),
             "mean_of_images": round(fmean(each), 2) if each else None,
             "best_image": round(min(each), 2) if each else None,
             "worst_image": round(max(each), 2) if each else None,
         }
     if anchor["dataset"] == "kodak":
         for published in curves(metric, shown=None):
-            table[named(published)] = {"title": published.title, **bd_fields(base, published.points, papers)}
+            table[named(published)] = {"title": published.title, **bd_fields(base, published.points, papers, metric)}
     return table
 
 
-def bd_fields(anchor: Sequence[Point], test: Sequence[Point], papers: Sequence[Point]) -> Record:
-    result = bd_of(anchor, test)
+def bd_fields(anchor: Sequence[Point], test: Sequence[Point], papers: Sequence[Point], metric: str) -> Record:
+    result = bd_of(anchor, test, INTERVALS.get(metric))
     if math.isnan(result.percent):
         return {"bd_rate": None, "overlap": 0.0, "range": None}
     return {
@@ -108,7 +111,7 @@ def bd_fields(anchor: Sequence[Point], test: Sequence[Point], papers: Sequence[P
         "overlap": round(result.overlap, 3),
         "range": [round(result.low, 2), round(result.high, 2)],
         "method": result.method,
-        "against_published_jpeg": round(bd_of(papers, test).percent, 2) if papers else None,
+        "against_published_jpeg": round(bd_of(papers, test, None).percent, 2) if papers else None,
     }
 
 
@@ -117,12 +120,20 @@ def bd_lines(summary: Record, metric: str) -> list[str]:
     table = summary["bd_rate"].get(metric, {})
     rows = sorted(table.values(), key=lambda row: math.inf if row["bd_rate"] is None else row["bd_rate"])
     lines = [
-        f"BD-rate ({metric}) against {summary['anchor']} on {summary['dataset']}, {summary['images']} images",
+        f"BD-rate ({metric}{_unit(metric)}) against {summary['anchor']} on {summary['dataset']}, "
+        f"{summary['images']} images",
         "",
-        "| codec | BD-rate | mean of images (best .. worst) | range | overlap | against the JPEG curve of papers |",
+        "| codec | BD-rate | mean of images (best .. worst) | range | share | all, against the JPEG of papers |",
         "|---|---|---|---|---|---|",
     ]
     return lines + [bd_line(row) for row in rows]
+
+
+def _unit(metric: str) -> str:
+    if metric not in INTERVALS:
+        return ""
+    low, high = INTERVALS[metric]
+    return f", {low:g} to {high:g}{' dB' if metric in ('psnr', 'ms-ssim') else ''}"
 
 
 def bd_line(row: Record) -> str:
