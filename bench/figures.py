@@ -86,7 +86,7 @@ def _bd_rate(codec: str, metric: str) -> str:
     row = _summary()["bd_rate"].get(metric, {}).get(codec)
     if row is None or row["bd_rate"] is None:
         return ""
-    return percent(row["bd_rate"]) + ("" if row["overlap"] >= WHOLE else f" (to {row['range'][1]:.1f})")
+    return percent(row["bd_rate"]) + ("" if row["overlap"] >= WHOLE else f" (to {abs(row['range'][1]):.1f})")
 
 
 def kodak() -> str:

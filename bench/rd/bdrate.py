@@ -86,7 +86,7 @@ def image_points(columns: Mapping[str, Sequence[float | None]], pixels: int, met
 
 
 def _values(columns: Mapping[str, Sequence[float | None]], pixels: int, metric: str) -> dict[float, Point]:
-    """The same with the metric as it was measured."""
+    """One image's points with the metric as it was measured."""
     points = {}
     for quality, size, value in zip(columns["quality"], columns["bytes"], columns[metric], strict=True):
         if quality is None or size is None or value is None:
