@@ -88,3 +88,5 @@ def main(out: Path) -> None:
     size = megabytes(record["rows"], without=WITH_ENVIRONMENT)
     click.echo(f"{size:.1f} MB; {'at most' if size <= LIMIT else 'NOT at most'} {LIMIT}")
     records.save(out, records.header() | record)
+    if size > LIMIT:
+        raise click.exceptions.Exit(1)

@@ -9,6 +9,7 @@ import platform
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as package_version
 from pathlib import Path
@@ -139,8 +140,20 @@ def save(path: Path, record: Record) -> None:
 def _may_be_saved(path: Path, record: Record) -> bool:
     context = click.get_current_context(silent=True)
     is_draft = context is not None and bool(context.meta.get(DRAFT))
-    made_by = record.get("made", {}).get("commit", "")
-    return is_draft or not made_by.endswith(CHANGED) or not path.resolve().is_relative_to(RESULTS)
+    is_changed = any(commit.endswith(CHANGED) for commit in _commits(record))
+    return is_draft or not is_changed or not path.resolve().is_relative_to(RESULTS)
+
+
+def _commits(value: object) -> Iterator[str]:
+    """The commits of a record and of its parts, which may have been measured one by one."""
+    if isinstance(value, dict):
+        if isinstance(value.get("commit"), str):
+            yield value["commit"]
+        for part in value.values():
+            yield from _commits(part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from _commits(part)
 
 
 def compact(value: object, indent: str = "") -> str:

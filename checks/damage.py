@@ -222,12 +222,14 @@ def run_all(model: str, count: int, seed: int) -> Iterator[Outcome]:
         chunks = [numbers[at : at + CHUNK] for at in range(0, len(numbers), CHUNK)]
         # A new process now and then: memory that leaks in small portions must not hide in a long run's average.
         done = 0
+        executor = _pool(model)
         try:
-            with _pool(model) as executor:
-                for chunk, future in [(c, executor.submit(run_chunk, model, c, seed)) for c in chunks]:
-                    yield from future.result(timeout=STUCK_SECONDS + MORE_SECONDS * len(chunk))
-                    done += 1
+            for chunk, future in [(c, executor.submit(run_chunk, model, c, seed)) for c in chunks]:
+                yield from future.result(timeout=STUCK_SECONDS + MORE_SECONDS * len(chunk))
+                done += 1
+            executor.shutdown()
         except (BrokenProcessPool, PoolTimeout):
+            _kill(executor)  # one that is stuck would be waited for
             yield from _run_alone(model, [number for chunk in chunks[done:] for number in chunk], seed)
 
 
@@ -244,10 +246,15 @@ def _run_alone(model: str, numbers: Sequence[int], seed: int) -> Iterator[Outcom
         except (BrokenProcessPool, PoolTimeout) as error:
             fault = "stuck" if isinstance(error, PoolTimeout) else "the process died"
             yield Outcome(number, "?", fault, STUCK_SECONDS, 0, fault)
-            for process in list((executor._processes or {}).values()):
-                process.kill()
+            _kill(executor)
             executor = _pool(model)
     executor.shutdown()
+
+
+def _kill(executor: ProcessPoolExecutor) -> None:
+    for process in list((executor._processes or {}).values()):
+        process.kill()
+    executor.shutdown(wait=True, cancel_futures=True)
 
 
 # Report

@@ -186,7 +186,7 @@ for path in sorted(pathlib.Path(sys.argv[1]).glob("*.vaec")):
         contents = container.read_all(data, file)
         alpha = contents.get(3)
         pixels = container.unpack_alpha(alpha, file.header.width, file.header.height) if alpha else b""
-        listed = container.parse_outliers(contents.get(2, b""), 1 << 30)
+        listed = [list(each) for each in container.parse_outliers(contents.get(2, b""), 1 << 30)]
         told = [hashlib.sha256(pixels).hexdigest(), listed, vars(inspect(data))]
     except errors.FormatError as error:
         told = [type(error).__name__, str(error)]

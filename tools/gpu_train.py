@@ -17,6 +17,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -53,8 +54,9 @@ def start(data: Path, home: Path, minutes: float | None, options: tuple[str, ...
         message = f"{home}: process {running(home)} trains there already"
         raise click.ClickException(message)
     home.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "vaecodec", "train", str(data), "--out", str(home), *options]
-    command += ["--resume"] if (home / CHECKPOINT).exists() else []
+    goes_on = (home / CHECKPOINT).exists()
+    command = [sys.executable, "-m", "vaecodec", "train", str(data), "--out", str(home)]
+    command += ["--resume", *without_init(options)] if goes_on else options
     command += ["--minutes", str(minutes)] if minutes is not None else []
     with (home / OUTPUT).open("ab") as output:
         process = subprocess.Popen(
@@ -62,6 +64,16 @@ def start(data: Path, home: Path, minutes: float | None, options: tuple[str, ...
         )
     (home / PID).write_text(str(process.pid))
     click.echo(f"process {process.pid}: {' '.join(command)}")
+
+
+def without_init(options: Sequence[str]) -> list[str]:
+    """The options of a run that goes on from its own weights."""
+    kept, skips = [], False
+    for option in options:
+        if not skips and option != "--init" and not option.startswith("--init="):
+            kept.append(option)
+        skips = option == "--init"
+    return kept
 
 
 def running(home: Path) -> int | None:

@@ -17,7 +17,7 @@ failed=()
 for requirement; do
   echo "+ $requirement"
   python3 -m venv --clear "$work/venv"
-  "$work/venv/bin/python" -m pip install --quiet "$requirement"
+  "$work/venv/bin/python" -m pip install --quiet "$requirement" || { failed+=("$requirement"); continue; }
   "$work/venv/bin/python" -m pip install --quiet . "pytest>=9" "pytest-cov>=5" "hypothesis>=6.100" "setuptools>=77" rich pyyaml
   "$work/venv/bin/python" -m pytest -m "not slow" || failed+=("$requirement")
 done

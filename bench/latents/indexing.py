@@ -19,6 +19,7 @@ from PIL import Image
 
 import vaecodec
 from bench import records
+from bench.latents.folders import images_of
 from vaecodec.latents.index import Entry, ImageIndex
 
 RESULT = records.RESULTS / "latents" / "index.json"
@@ -35,7 +36,7 @@ SIDES = {"thumbnails of 64 pixels": 64, "thumbnails of 128 pixels": 128, "photog
 def main(photos: Path, most: int, copies: int, searched: int, output: Path) -> None:
     """Measure how long it takes to index .vaec files of PHOTOS."""
     codec = vaecodec.Codec()
-    paths = sorted(photos.glob("*.avif"))[:most]
+    paths = images_of(photos)[:most]
     rows = []
     for title, side in SIDES.items():
         with tempfile.TemporaryDirectory() as name:

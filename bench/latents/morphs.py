@@ -16,6 +16,7 @@ from PIL import Image, ImageFilter, ImageOps
 
 import vaecodec
 from bench import records
+from bench.latents.folders import images_of
 from vaecodec.latents.blending import aligned
 
 RESULT = records.RESULTS / "latents" / "morphs.json"
@@ -31,7 +32,7 @@ BLUR = 3
 def main(photos: Path, most: int, side: int, output: Path) -> None:
     """Measure how much detail of both photographs is in the images between them."""
     codec = vaecodec.Codec()
-    images = [_square(path, side) for path in sorted(photos.glob("*.avif"))[:most]]
+    images = [_square(path, side) for path in images_of(photos)[:most]]
     weights: dict[float, list[NDArray[np.float64]]] = {t: [] for t in TIMES}
     for first, second in zip(images[::2], images[1::2], strict=False):
         start, end = aligned([first, second], codec)

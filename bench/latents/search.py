@@ -27,6 +27,7 @@ from PIL import Image, ImageOps
 import vaecodec
 from bench import records
 from bench.latents.edits import KINDS, edited
+from bench.latents.folders import images_of
 from vaecodec.latents.descriptors import Thumbnail, describe, describe_queries, similarities, unpacked
 from vaecodec.latents.images import describe_file
 
@@ -75,8 +76,8 @@ def main(
     """Look for edited copies of PHOTOS in an index of PHOTOS and OTHERS."""
     codec = vaecodec.Codec()
     stored, asked = Described(), Described()
-    names = _images(photos)[skip:][:most]
-    other_names = _images(others)[:most_others]
+    names = images_of(photos)[skip:][:most]
+    other_names = images_of(others)[:most_others]
     for path in (*names, *other_names):
         stored.add(_reduced(path, side), codec, quality)
     kinds: list[str] = []
@@ -132,12 +133,25 @@ def recall_at_1(similarity: NDArray[Any], right: NDArray[np.int64]) -> float:
 
 
 def micro_ap(similarity: NDArray[Any], right: NDArray[np.int64]) -> float:
-    """The average precision of all pairs in one list. Of equal values the wrong pairs come first."""
+    """The average precision of all pairs in one list, of pairs of equal values that to be expected of any order.
+
+    In a group of n such pairs, h of them right, behind N pairs with H right ones, the i-th place holds a right one in
+    h of n orders, and then (i - 1) (h - 1) / (n - 1) others of the group before it (McSherry and Najork 2008).
+    """
     is_right = np.arange(similarity.shape[1])[None] == right[:, None]
-    order = np.lexsort((is_right.ravel(), -similarity.ravel()))
-    hits = is_right.ravel()[order]
-    precision = np.cumsum(hits) / np.arange(1, len(hits) + 1)
-    return float(precision[hits].sum() / len(right))
+    order = np.argsort(-similarity, axis=None, kind="stable")
+    values, hits = similarity.ravel()[order], is_right.ravel()[order]
+    starts = np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]]))
+    ends = np.append(starts[1:], len(values))
+    before = np.concatenate([[0], np.cumsum(hits)])
+    total = 0.0
+    for start, end in zip(starts, ends, strict=True):
+        pairs, of_right = end - start, before[end] - before[start]
+        if of_right:
+            place = np.arange(pairs)
+            others = place * (of_right - 1) / max(1, pairs - 1)
+            total += of_right / pairs * float(((before[start] + 1 + others) / (start + place + 1)).sum())
+    return total / len(right)
 
 
 def _of_vaecodec(stored: Described, asked: Described) -> NDArray[Any]:
@@ -155,10 +169,6 @@ SIMILARITIES: dict[str, Callable[[Described, Described], NDArray[Any]]] = {
     "phash": lambda stored, asked: _of_hashes(stored.phash, asked.phash),
     "pdq": lambda stored, asked: _of_hashes(stored.pdq, asked.pdq),
 }
-
-
-def _images(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.suffix in (".avif", ".jpg", ".png"))
 
 
 def _reduced(path: Path, side: int) -> Image.Image:

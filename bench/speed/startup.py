@@ -111,3 +111,5 @@ def main(rounds: int, threads: int | None, out: Path) -> None:
     late = [row["command"] for row in record["rows"] if row["wall_s"] > (limit_of(row["command"]) or float("inf"))]
     click.echo(f"too late: {', '.join(late)}" if late else "all within their limits")
     records.save(out, records.header() | record)
+    if late:
+        raise click.exceptions.Exit(1)

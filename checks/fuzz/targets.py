@@ -102,12 +102,10 @@ def _read_contents(content: bytes, side: int) -> None:
     with contextlib.suppress(FormatError):
         require(len(container.unpack_alpha(content, width, height)) == width * height, "alpha of another size")
     try:
-        pairs = container.parse_outliers(content, 1 << 20)
+        positions, values = container.parse_outliers(content, 1 << 20)
     except FormatError:
         return
-    require(
-        container.pack_outliers([at for at, _ in pairs], [v for _, v in pairs]) == content, "outliers not canonical"
-    )
+    require(container.pack_outliers(positions, values) == content, "outliers not canonical")
 
 
 def _read_tiles(content: bytes, width: int, height: int) -> None:

@@ -47,8 +47,8 @@ class Case:
         most = N * SHAPE[0] * SHAPE[1] + 16 * M * SHAPE[0] * SHAPE[1]
         images = []
         for coded in self.coded:
-            listed = np.array(parse_outliers(coded.outliers, most), np.int64).reshape(-1, 2).T.tolist()
-            images.append(CodedImage(1 << coded.payload[0], coded.payload[1:], listed[0], listed[1]))
+            positions, values = map(list, parse_outliers(coded.outliers, most))
+            images.append(CodedImage(1 << coded.payload[0], coded.payload[1:], positions, values))
         return images
 
 

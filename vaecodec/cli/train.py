@@ -137,6 +137,7 @@ def _train(
     from vaecodec.runtime.devices import choose_device
     from vaecodec.training import distributed
     from vaecodec.training.runner import Clock
+    from vaecodec.training.snapshot import read_weights
 
     clock = Clock(minutes) if minutes is not None else None
     if threads is not None:
@@ -145,8 +146,10 @@ def _train(
     if chosen.type == "cuda":
         # Products of float32 matrices may use TF32: what must be exact are small integers, and TF32 holds those.
         torch.set_float32_matmul_precision("high")
+    if init is not None:
+        overrides.setdefault("config", read_weights(init).config)
     run = out or Path("runs") / str(overrides.get("config", "base"))
-    settings = _settings(run, resume, init, chosen, overrides)
+    settings = _settings(run, resume, chosen, overrides)
     peers = distributed.join(chosen)
     try:
         trainer = _make_trainer(folder, graphics, run, resume, init, settings, peers)
@@ -155,11 +158,10 @@ def _train(
         distributed.leave()
 
 
-def _settings(run: Path, resume: bool, init: Path | None, device: torch.device, overrides: dict[str, Any]) -> Settings:
+def _settings(run: Path, resume: bool, device: torch.device, overrides: dict[str, Any]) -> Settings:
     """Settings of the run: the checkpoint's, or defaults; what was given on the command line counts more."""
     from vaecodec.training.checkpoint import CHECKPOINT, load_checkpoint
     from vaecodec.training.settings import Settings
-    from vaecodec.training.snapshot import read_weights
 
     if overrides.get("compile") and device.type == "cpu" and shutil.which("g++") is None:
         message = "--compile on a CPU needs the C++ compiler g++."
@@ -170,8 +172,6 @@ def _settings(run: Path, resume: bool, init: Path | None, device: torch.device, 
         if (run / CHECKPOINT).exists():
             message = f"{run} holds a run: --resume goes on with it, --out names another folder."
             raise click.UsageError(message)
-        if init is not None:
-            overrides.setdefault("config", read_weights(init).config)
         if device.type == "cuda":
             overrides = {"compile": True, "log_every": 10} | overrides
         return Settings(**overrides)
@@ -205,6 +205,9 @@ def _make_trainer(
         source = read_weights(init)
         if source.config != settings.config:
             message = f"--init {init} is of config {source.config}, not {settings.config}."
+            raise click.UsageError(message)
+        if source.settings.get("denoise") and not settings.denoise:
+            message = f"--init {init} trains a denoising encoder: --resume goes on with it, a model begins another."
             raise click.UsageError(message)
         trainer.start_from(source.weights, source.history)
     return trainer

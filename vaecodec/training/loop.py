@@ -151,7 +151,8 @@ class Trainer:
         return entries
 
     def _allows_update(self, loss: Tensor, norm: Tensor) -> bool:
-        """A step with a NaN changes nothing; on a GPU, where asking would stall, it goes on with a zero gradient."""
+        """A step with a NaN changes nothing; on a GPU, where asking would stall, it goes on with a zero gradient, so by
+        the momentum of the steps before."""
         # Gradients are shared by all processes, the loss is not: the norm alone gives one answer everywhere.
         good = torch.isfinite(norm if self.peers.world > 1 else loss + norm)
         if not good.is_cuda:
@@ -230,6 +231,9 @@ class Trainer:
             raise WeightsError(message)
         if state["settings"]["config"] != self.settings.config:
             message = f"{self.run}: config {state['settings']['config']!r}, not {self.settings.config!r}"
+            raise WeightsError(message)
+        if bool(state["settings"].get("denoise")) != self.settings.denoise:
+            message = f"{self.run}: denoise is {not self.settings.denoise} there; a run goes on with what it trains"
             raise WeightsError(message)
         self.network.load_state_dict(state["network"])
         self.ema.load_state_dict(state["ema"])

@@ -128,7 +128,11 @@ def _corpus_of(card: Mapping[str, Any]) -> str:
 
 
 def _from_model(tensors: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:
-    """Trainable weights from an exported model: floats as they are, integers at their fixed-point value."""
+    """Trainable weights from an exported model: floats as they are, integers at their fixed-point value. Raises
+    WeightsError for a file without integers, as that of a denoising encoder."""
+    if "int.z_table" not in tensors:
+        message = "the file has no integer part: a denoising encoder alone is no model to train or export"
+        raise WeightsError(message)
     weights = {
         name.removeprefix("net."): torch.from_numpy(array).float()
         for name, array in tensors.items()
