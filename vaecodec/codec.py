@@ -255,7 +255,9 @@ class Codec:
         """The file of quantized latents, once refined."""
         pipeline = self._pipeline()
         if is_debugging():
-            check_y_hat(*(np.asarray(y) for y in (quantized.y_hat[0], pipeline.y_hat(quantized.latents_of(0)))))
+            y_hat = quantized.y_hat[0]
+            own = y_hat.cpu().numpy() if hasattr(y_hat, "cpu") else np.asarray(y_hat)
+            check_y_hat(own, pipeline.y_hat(quantized.latents_of(0)))
         latents, y_hat = quantized.latents_of(0), quantized.y_hat
         if refine is not None:
             latents, coded = refine(source, latents, 1.0)

@@ -10,7 +10,6 @@ that the command works.
 
 from __future__ import annotations
 
-import itertools
 import os
 import shutil
 import statistics
@@ -74,6 +73,10 @@ class Row:
         return {**vars(self), "million_symbols_per_s": round(rate, 3)}
 
 
+BUSY_CYCLES = 2_000_000
+"""About a millisecond of a GPU: the launches of what is measured queue up behind it."""
+
+
 def measure(run: Callable[[], object], device: torch.device) -> list[float]:
     """Milliseconds of each repetition, after a warm-up; CUDA events on a GPU, wall clock on a CPU."""
     if INTERPRETED:
@@ -94,6 +97,7 @@ def _time_once(run: Callable[[], object], device: torch.device) -> float:
         run()
         return 1e3 * (time.perf_counter() - start)
     begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    torch.cuda._sleep(BUSY_CYCLES)  # or the time between the events would be that of Python's launches
     begin.record()
     run()
     end.record()
@@ -152,14 +156,30 @@ def rows_of(
 ) -> Iterator[tuple[str, Row]]:
     """A case whose check fails goes to `wrong` instead; the others go on, since a GPU may be there for minutes only."""
     for name, size in sizes:
-        for case in itertools.chain(make_cases(size, device), depthwise_cases(size, device)):
+        for cases in (make_cases(size, device), depthwise_cases(size, device)):
             try:
-                yield name, run_case(case, device, bandwidth)
-            except click.ClickException as error:
-                wrong.append(f"{name}: {error.message}")
-                click.echo(wrong[-1], err=True)
-            if device.type == "cuda":
-                torch.cuda.empty_cache()
+                yield from _timed(name, cases, device, bandwidth, wrong)
+            except RuntimeError as error:  # of CUDA or Triton, while a case is built: those behind it are lost
+                _tell(wrong, f"{name}: {error}")
+
+
+def _timed(
+    name: str, cases: Iterator[Case], device: torch.device, bandwidth: float, wrong: list[str]
+) -> Iterator[tuple[str, Row]]:
+    for case in cases:
+        try:
+            yield name, run_case(case, device, bandwidth)
+        except click.ClickException as error:
+            _tell(wrong, f"{name}: {error.message}")
+        except RuntimeError as error:  # of CUDA or Triton
+            _tell(wrong, f"{name}: {case.name}: {error}")
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+def _tell(wrong: list[str], line: str) -> None:
+    wrong.append(line)
+    click.echo(line, err=True)
 
 
 def show(console: Console, rows: Sequence[tuple[str, Row]]) -> None:
@@ -227,16 +247,18 @@ def main(out: Path | None, tiny: bool) -> None:
             results = [{"size": name, **row.record()} for name, row in rows]
             save(out, {**fixed, "results": results, "pictures": [p.record() for p in pictures], "wrong": wrong})
 
-    rows = list(rows_of(sizes, device, bandwidth, wrong))
+    rows: list[tuple[str, Row]] = []
+    for row in rows_of(sizes, device, bandwidth, wrong):
+        rows.append(row)
+        keep([])
     console = Console(width=None if sys.stdout.isatty() else TABLE_WIDTH)
     show(console, rows)
     show_lanes(console, rows)
     click.echo(f"copy bandwidth {bandwidth / 1e9:.0f} GB/s")
-    keep([])
     loads, models = (TINY_LOADS, TINY_MODELS) if small else (LOADS, MODELS)
     pictures: list[PictureRow] = []
-    for row in picture_rows(loads, models, device, wrong, repeat=not INTERPRETED):
-        pictures.append(row)
+    for picture in picture_rows(loads, models, device, wrong, repeat=not INTERPRETED):
+        pictures.append(picture)
         keep(pictures)
     show_pictures(console, pictures, meaningless=INTERPRETED)
     if out is not None:

@@ -33,7 +33,11 @@ from vaecodec.runtime.triton_steps import TritonSteps
 from vaecodec.weights.store import read_model
 
 TINY = Path(__file__).parents[1] / "golden" / "tiny-v1.safetensors"
-CLOSE = {torch.float32: 1e-5, torch.float16: 0.02, torch.bfloat16: 0.15}
+CLOSE = {
+    torch.float32: 3e-5,  # of results up to 18; two orders of summation differ by 2.5e-6 of that
+    torch.float16: 0.02,
+    torch.bfloat16: 0.15,
+}
 """Of results around 1..5."""
 
 

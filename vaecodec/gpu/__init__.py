@@ -22,4 +22,16 @@ def kernels_missing(device: torch.device) -> str | None:
 
     if (device.type == "cpu") != INTERPRETED:
         return f"the kernels cannot run on {device}" + (" while TRITON_INTERPRET is set" if INTERPRETED else "")
-    return triton_too_old()
+    return _too_old(device) or triton_too_old()
+
+
+LEAST_CAPABILITY = (8, 0)
+"""Of a GPU, Ampere: for older ones Triton does not compile the products of integers."""
+
+
+def _too_old(device: torch.device) -> str | None:
+    import torch
+
+    if device.type != "cuda" or torch.cuda.get_device_capability(device) >= LEAST_CAPABILITY:
+        return None
+    return f"{torch.cuda.get_device_name(device)} is older than the kernels can be compiled for"

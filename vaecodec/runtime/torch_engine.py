@@ -69,7 +69,12 @@ def make_coder(model: EntropyModel, plan: Plan) -> LatentCoder:
 
 
 def set_block_type(network: CodecNetwork, dtype: torch.dtype) -> None:
-    """Give the blocks a type, and them only: what enters and leaves them needs more than 8 bits of mantissa."""
-    for module in network.modules():
-        if isinstance(module, RowBlock):
-            module.to(dtype)
+    """Give the blocks a type, and them only: what enters and leaves them needs more than 8 bits of mantissa.
+
+    h_mean and the context keep float32: on images that are no photographs their products are so large that in bfloat16
+    pixels would be 10 levels off (a CPU looks at each image for that, see `cpu.networks`).
+    """
+    for part in (network.g_a, network.g_s, network.h_a):
+        for module in part.modules():
+            if isinstance(module, RowBlock):
+                module.to(dtype)
