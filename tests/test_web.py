@@ -294,3 +294,9 @@ def test_web_writes_a_site(tmp_path: Path) -> None:
     assert _run("web", "-o", tmp_path / "plain", "--model", "fast-perceptual", "--no-encoder").exit_code == 0
     assert not list((tmp_path / "plain").rglob("*.encoder.*"))
     assert list((tmp_path / "plain").rglob("*.safetensors"))
+
+
+def test_the_example_page_has_shipped_weights() -> None:
+    """With others its files would say that they are of no model that there is."""
+    [name] = re.findall(r'data-vaec-weights="([^"]*)"', (ROOT / "docs" / "example.html").read_text(encoding="utf-8"))
+    assert name in {f"{entry.model_id}-{entry.sha256[:8]}" for entry in manifest()}
