@@ -253,16 +253,27 @@ def folders() -> str:
 def attacks() -> str:
     """What fuzzing and damaged files found last."""
     rows = []
-    for run in load(RESULTS / "fuzz.json").get("targets", []):
+    fuzzed = load(RESULTS / "fuzz.json")
+    for run in fuzzed.get("targets", []):
         runs = f"{run['executions']:,} in {run['seconds']:.0f} s, {run['peak_mb']} MiB at most"
-        rows.append((f"fuzzing, {run['target']}", runs, "; ".join(run["findings"]) or "nothing"))
+        rows.append((f"fuzzing, {run['target']}", runs, "; ".join(run["findings"]) or "nothing", _when(fuzzed)))
     for path in sorted(RESULTS.glob("damage-*.json")):
         record = load(path)
         name = path.stem.removeprefix("damage-")
         rows.append(
-            (f"damaged files, model {name}", f"{record['count']:,}", "nothing" if record["passed"] else "faults")
+            (
+                f"damaged files, model {name}",
+                f"{record['count']:,}",
+                "nothing" if record["passed"] else "faults",
+                _when(record),
+            )
         )
-    return table(["", "runs", "found"], rows)
+    return table(["", "runs", "found", "when"], rows)
+
+
+def _when(record: Record) -> str:
+    """The day and the commit of a record."""
+    return f"{record['made']['date'][:10]}, {record['made']['commit'][:10]}"
 
 
 def _where(record: Record) -> str:
