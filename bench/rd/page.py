@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench import kodak
-from bench.codecs import Codec
+from bench.codecs import REFINED, Codec
 from bench.codecs.vaecodec import VaeCodec
 from bench.measure import load_image
 from bench.rd.published import curves, named
@@ -18,8 +18,9 @@ from vaecodec.compare.scene import centre_crop, make_scene
 from vaecodec.metrics import Point
 
 PAGE_PIXELS = 1_200_000
-NOT_SEEN = {"mozjpeg", "jpeg444"}
-"""Much like JPEG's to look at: the one's files are a few percent smaller, the other is worse at sizes like these."""
+NOT_SEEN = {"mozjpeg", "jpeg444", *REFINED}
+"""Much like JPEG's to look at (the one's files are a few percent smaller, the other is worse at sizes like these), or
+much like those of one pass, and minutes for each size that is tried."""
 METRICS = {"psnr": "PSNR", "ms-ssim": "MS-SSIM"}
 
 
