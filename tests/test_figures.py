@@ -66,7 +66,11 @@ def test_records_are_of_weights_that_are_shipped() -> None:
 
 
 def _headers_with_models(record: dict[str, Any]) -> list[tuple[dict[str, Any], set[str]]]:
-    """Every header, and the models that its results are of; of a summary each codec has a header of its own."""
+    """Every header, and the models that its results are of; of a summary each codec has a header of its own, and of what
+    was measured part by part each part."""
+    parts = [part for part in record.values() if isinstance(part, dict) and "made" in part]
+    if "made" not in record and parts:
+        return [pair for part in parts for pair in _headers_with_models(part)]
     if "made" in record and "commit" not in record["made"]:
         return [(header, _models_in(codec)) for codec, header in record["made"].items()]
     results = json.dumps({key: value for key, value in record.items() if key not in ("made", "command")})
