@@ -66,8 +66,8 @@ def test_records_are_of_weights_that_are_shipped() -> None:
 
 
 def _headers_with_models(record: dict[str, Any]) -> list[tuple[dict[str, Any], set[str]]]:
-    """Every header, and the models that its results are of; of a summary each codec has a header of its own, and of what
-    was measured part by part each part."""
+    """Every header, and the models that its results are of; each codec of a summary has a header of its own, and so has
+    each part of what was measured in parts."""
     parts = [part for part in record.values() if isinstance(part, dict) and "made" in part]
     if "made" not in record and parts:
         return [pair for part in parts for pair in _headers_with_models(part)]
