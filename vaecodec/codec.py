@@ -20,7 +20,7 @@ from PIL import Image
 from vaecodec import auto, container, feedback
 from vaecodec import lossless as lossless_codec
 from vaecodec.arguments import check_integer
-from vaecodec.collecting import OnError, collected, or_error, raised
+from vaecodec.collecting import OnError, collected, or_error, raised, together
 from vaecodec.container import Header
 from vaecodec.denoising import Denoise, averaged, check_denoise, mirrored, strength_of
 from vaecodec.entropy.coding import CodedLatents, Latents, encode_latents
@@ -331,19 +331,17 @@ class Codec:
         self, sources: Sequence[Source], level: int, mode: Mode, care: Care
     ) -> list[bytes | VaecodecError]:
         """The files of pictures that are equal in size once padded, or the error of what can't be coded."""
-        try:
-            files = self._encode_alike(sources, level, care)
-        except (CodingError, InputError) as error:
-            if len(sources) > 1:
-                return [self._encode_equal([source], level, mode, care)[0] for source in sources]
-            if mode == "neural" or isinstance(error, InputError):
-                return [error]
-            return [or_error(VaecodecError, partial(lossless_codec.encode, max_memory=self.max_memory), sources[0])]
-        improve = partial(self._improvement, level=level, care=care, keep=lambda encoded: encoded.data)
-        return [
-            or_error(VaecodecError, self._chosen, source, data, level, mode, improve(source))
-            for source, data in zip(sources, files, strict=True)
-        ]
+        encode = partial(self._encode_alike, level=level, care=care)
+        files = together((CodingError, InputError), sources, encode)
+        file_of = partial(self._file_of, level=level, mode=mode, care=care)
+        return [or_error(VaecodecError, file_of, source, data) for source, data in zip(sources, files, strict=True)]
+
+    def _file_of(self, source: Source, data: bytes | VaecodecError, *, level: int, mode: Mode, care: Care) -> bytes:
+        """The file of a picture, from its neural file or the error of the networks, which a lossless one may mend."""
+        if isinstance(data, CodingError) and mode != "neural":
+            return lossless_codec.encode(source, max_memory=self.max_memory)
+        improve = self._improvement(source, level=level, care=care, keep=lambda encoded: encoded.data)
+        return self._chosen(source, raised(data), level, mode, improve)
 
     def _encode_alike(self, sources: Sequence[Source], level: int, care: Care) -> list[bytes]:
         """The neural files of pictures that are equal in size once padded, fed back only where refined. Raises
@@ -533,20 +531,17 @@ class Codec:
         keys = [(*item.padded_size, item.header.model_hash) for item in items]
         for places in batches(keys, self._memory.batch_pixels):
             batch = [items[place] for place in places]
-            for item, rgb in zip(batch, self._pixels_alike(batch, reduction), strict=True):
+            pixels = together(InputError, batch, partial(self._pixels_alike, reduction=reduction))
+            for item, rgb in zip(batch, pixels, strict=True):
                 with collected(results, item.number, on_error):
                     results[item.number] = finish_whole(item, raised(rgb), reduction, as_array=as_array)
         return [results[number] for number in range(len(datas))]
 
-    def _pixels_alike(self, items: Sequence[Item], reduction: int) -> Sequence[NDArray[np.uint8] | VaecodecError]:
-        """The pixels of files that are equal in size once padded, or the error of each."""
-        try:
-            windows = [window_of(item.header, None, reduction) for item in items]
-            whole = Window(0, max(each.height for each in windows), 0, max(each.width for each in windows))
-            pipeline = self._pipeline(items[0].header)
-            return pipeline.pixels([item.stored for item in items], whole, reduction=reduction)
-        except InputError as error:
-            return [error] if len(items) == 1 else [self._pixels_alike([item], reduction)[0] for item in items]
+    def _pixels_alike(self, items: Sequence[Item], reduction: int) -> list[NDArray[np.uint8] | FormatError]:
+        """The pixels of files that are equal in size once padded, or the error of a bad one. Raises InputError."""
+        windows = [window_of(item.header, None, reduction) for item in items]
+        whole = Window(0, max(each.height for each in windows), 0, max(each.width for each in windows))
+        return self._pipeline(items[0].header).pixels([item.stored for item in items], whole, reduction=reduction)
 
     def decode_latents(self, data: Data, *, max_pixels: int | None = None) -> Latents:
         """Only the entropy decoding: the integers of the file, equal on every machine. A lossless file has none.
@@ -599,17 +594,14 @@ class Codec:
                 else:
                     results[number] = self.latents(item, quality, max_pixels=max_pixels)
         for of_model in files.values():
-            for file, outcome in zip(of_model, self._latents_alike(of_model), strict=True):
+            for file, outcome in zip(of_model, together(InputError, of_model, self._latents_alike), strict=True):
                 with collected(results, file.number, on_error):
                     results[file.number] = self._latents_of(file.header, *raised(outcome))
         return [results[number] for number in range(len(items))]
 
-    def _latents_alike(self, items: Sequence[Item]) -> Sequence[tuple[Latents, NDArray[np.float32]] | VaecodecError]:
-        """The latents and y_hat of files of one model, or the error of each."""
-        try:
-            return self._pipeline(items[0].header).latents([each.stored for each in items])
-        except InputError as error:
-            return [error] if len(items) == 1 else [self._latents_alike([item])[0] for item in items]
+    def _latents_alike(self, items: Sequence[Item]) -> list[tuple[Latents, Any] | FormatError]:
+        """The latents and y_hat of files of one model, or the error of a bad one. Raises InputError."""
+        return self._pipeline(items[0].header).latents([each.stored for each in items])
 
     def _latents_of(self, header: Header, integers: Latents, y_hat: Any) -> ImageLatents:
         return ImageLatents(

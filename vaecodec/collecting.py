@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, TypeVar
 
 from vaecodec.errors import InputError, VaecodecError
 
 OnError = Literal["raise", "collect"]
+Item = TypeVar("Item")
 Value = TypeVar("Value")
 Error = TypeVar("Error", bound=Exception)
 
@@ -33,6 +34,19 @@ def or_error(kind: type[Error], make: Callable[..., Value], *arguments: Any) -> 
         return make(*arguments)
     except kind as error:
         return error
+
+
+def together(
+    kinds: type[Error] | tuple[type[Error], ...],
+    items: Sequence[Item],
+    work: Callable[[Sequence[Item]], Sequence[Value]],
+) -> list[Value | Error]:
+    """What `work` makes of several items at once; where that raises an error of these kinds, of each alone, or its
+    error."""
+    try:
+        return [*work(items)]
+    except kinds as error:
+        return [error] if len(items) == 1 else [together(kinds, [item], work)[0] for item in items]
 
 
 def raised(outcome: Value | VaecodecError) -> Value:
