@@ -15,6 +15,7 @@ import click
 import numpy as np
 
 from bench import install as installation
+from bench.rd.bdrate import interval_text
 from bench.records import RESULTS, ROOT, Record, load
 from bench.speed import instructions as older
 from bench.speed import practical_page
@@ -104,13 +105,9 @@ def _kodak(codecs: Sequence[str]) -> str:
     shown = {codec: HEADLINE[codec] for codec in codecs}
     cells = {title: [_bd_rate(codec, metric) for metric in METRICS] for codec, title in shown.items()}
     rows = [(title, *row) for title, row in cells.items() if any(row)]
-    heads = [f"{title}, {_interval(metric)}" for metric, title in METRICS.items()]
+    intervals = _summary()["intervals"]
+    heads = [f"{title}, {interval_text(metric, intervals[metric])}" for metric, title in METRICS.items()]
     return table(["Kodak, 24 images, BD-rate against Pillow JPEG (4:2:0, optimize)", *heads], rows)
-
-
-def _interval(metric: str) -> str:
-    low, high = (abs(end) for end in _summary()["intervals"][metric])
-    return f"{low:g} to {high:g}{' dB' if metric in ('psnr', 'ms-ssim') else ''}"
 
 
 def models() -> str:

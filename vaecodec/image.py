@@ -40,6 +40,9 @@ _PLAIN_CONVERSIONS: dict[str, Mode] = {
 # The signature that JPEG, and after it Pillow, puts before a TIFF structure; .vaec stores the structure alone.
 _EXIF_PREFIX = b"Exif\x00\x00"
 
+EXIF_FOLDERS = (0x8769, 0x8825)
+"""Tags of EXIF that hold tags: of the camera and of GPS."""
+
 # What a camera says about a photograph. The other tags of a TIFF file describe its own pixel layout.
 _TIFF_CAMERA_TAGS = (
     0x010E,  # ImageDescription
@@ -50,8 +53,7 @@ _TIFF_CAMERA_TAGS = (
     0x0132,  # DateTime
     0x013B,  # Artist
     0x8298,  # Copyright
-    0x8769,  # Exif IFD
-    0x8825,  # GPS IFD
+    *EXIF_FOLDERS,
 )
 
 
@@ -452,22 +454,22 @@ def _exif_of(image: Image.Image) -> bytes | None:
         return strip_exif_prefix(raw) or None
     try:
         exif = _camera_tags(image.getexif())  # TIFF files and PNG text chunks keep it elsewhere
-        return None if _is_of_xmp(image, exif) else strip_exif_prefix(exif.tobytes())
+        return strip_exif_prefix(exif.tobytes()) if len(exif) and not _is_of_xmp(image, exif) else None
     except PILLOW_ERRORS as error:
         warnings.warn(f"the EXIF data cannot be read and are left out: {error}", UserWarning, stacklevel=2)
         return None
 
 
 def _is_of_xmp(image: Image.Image, exif: Image.Exif) -> bool:
-    """Whether there is nothing, or nothing but an orientation that Pillow has found in the XMP, which is kept as such:
-    browsers don't turn such an image, and with an EXIF of its own they would."""
+    """Whether there is nothing but an orientation that Pillow has found in the XMP, which is kept as such: browsers
+    don't turn such an image, and with an EXIF of its own they would."""
     is_from_file = hasattr(image, "tag_v2") or "Raw profile type exif" in image.info
-    return not len(exif) or (set(exif) == {_ORIENTATION} and "xmp" in image.info and not is_from_file)
+    return set(exif) == {_ORIENTATION} and "xmp" in image.info and not is_from_file
 
 
 def _camera_tags(exif: Image.Exif) -> Image.Exif:
     kept = Image.Exif()
     for tag in _TIFF_CAMERA_TAGS:
         if tag in exif:
-            kept[tag] = exif.get_ifd(tag) if tag in (0x8769, 0x8825) else exif[tag]
+            kept[tag] = exif.get_ifd(tag) if tag in EXIF_FOLDERS else exif[tag]
     return kept

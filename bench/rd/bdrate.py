@@ -26,6 +26,12 @@ INTERVALS = {"psnr": (28.5, 41.0), "ms-ssim": (13.0, 25.0), "ssimulacra2": (35.0
 distance. Of the Kodak images all curves cover it but one, that of `fast-perceptual`, which ends at 38.4 dB."""
 
 
+def interval_text(metric: str, interval: Sequence[float]) -> str:
+    """An interval as tables name it; a distance without the sign that makes more of it better."""
+    low, high = map(abs, interval)
+    return f"{low:g} to {high:g}{' dB' if metric in ('psnr', 'ms-ssim') else ''}"
+
+
 class SmallOverlapWarning(UserWarning):
     """The curves share only a small part of their quality range."""
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
-from bench.rd.bdrate import INTERVALS, SMALL_OVERLAP, bd_rate_within, image_points, mean_curve
+from bench.rd.bdrate import INTERVALS, SMALL_OVERLAP, bd_rate_within, image_points, interval_text, mean_curve
 from bench.rd.published import curves, named, published_jpeg
 from bench.records import FORMAT, Record
 from vaecodec.metrics import BdRate, Point, bd_rate
@@ -119,21 +119,14 @@ def bd_lines(summary: Record, metric: str) -> list[str]:
     """The BD-rate table as Markdown, best first."""
     table = summary["bd_rate"].get(metric, {})
     rows = sorted(table.values(), key=lambda row: math.inf if row["bd_rate"] is None else row["bd_rate"])
+    over = f", {interval_text(metric, INTERVALS[metric])}" if metric in INTERVALS else ""
     lines = [
-        f"BD-rate ({metric}{_unit(metric)}) against {summary['anchor']} on {summary['dataset']}, "
-        f"{summary['images']} images",
+        f"BD-rate ({metric}{over}) against {summary['anchor']} on {summary['dataset']}, {summary['images']} images",
         "",
         "| codec | BD-rate | mean of images (best .. worst) | range | share | all, against the JPEG of papers |",
         "|---|---|---|---|---|---|",
     ]
     return lines + [bd_line(row) for row in rows]
-
-
-def _unit(metric: str) -> str:
-    if metric not in INTERVALS:
-        return ""
-    low, high = INTERVALS[metric]
-    return f", {low:g} to {high:g}{' dB' if metric in ('psnr', 'ms-ssim') else ''}"
 
 
 def bd_line(row: Record) -> str:

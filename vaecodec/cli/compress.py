@@ -113,8 +113,7 @@ def compress(
         # What --verify allows was measured with shipped models: own ones have the comparison after writing alone.
         target = dataclasses.replace(target, verify=target.verify or isinstance(model, str))
     if keep_smaller == "copy" and placement.overwrite:
-        copies = [job.copy for job in planned]
-        refuse_sources(planned, [copy.output for copy in copies if copy is not None])
+        refuse_sources(planned, [job.copy_output for job in planned])
     if target.denoise is not None:
         model = _denoising_model(model, options=click.get_current_context().params)
     selection.say_left_alone(console)

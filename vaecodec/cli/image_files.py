@@ -19,6 +19,7 @@ from vaecodec.container import salvage
 from vaecodec.errors import InputError
 from vaecodec.image import (
     DEEP,
+    EXIF_FOLDERS,
     PILLOW_ERRORS,
     has_deep_tiles,
     mend_transparency,
@@ -52,8 +53,6 @@ _MOST_PROFILE = {
 }
 """Bytes of the largest colour profile that a format holds."""
 _XMP_TAG_OF_TIFF = 700
-EXIF_FOLDERS = (0x8769, 0x8825)
-"""Tags of EXIF that hold tags: of the camera and of GPS. A TIFF with them Pillow can only write uncompressed."""
 _LOSES_TRANSPARENCY = ("BMP", "DIB", "GIF", "PPM")
 """Formats that Pillow writes without transparency where there is some, and says nothing; a GIF is opaque or not."""
 _OPAQUE = 255
@@ -243,7 +242,7 @@ def _metadata_options(image: Image.Image, form: str) -> dict[str, Any]:
         del options["exif"]
         warnings.warn("the EXIF data are damaged and left out", UserWarning, stacklevel=2)
     if form == "TIFF" and exif is not None and any(tag in exif for tag in EXIF_FOLDERS):
-        options["compression"] = None
+        options["compression"] = None  # Pillow cannot write it otherwise
     xmp = image.info.get("xmp")
     if not xmp:
         return options

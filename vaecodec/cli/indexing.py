@@ -141,7 +141,7 @@ class Indexing:
         read = []
         for each in (job, *(each for each in following if not self.is_known(each))):
             with contextlib.suppress(OSError):
-                written, data = _time_of(each.source), each.read()
+                written, data = each.source_time() or 0, each.read()
                 if is_vaec(data):
                     read.append((each.source, data, os.path.abspath(each.source), written))  # noqa: PTH100
         if len(read) > 1:
@@ -167,10 +167,6 @@ def _is_small(job: Job) -> bool:
         return job.source.endswith(VAEC_SUFFIXES) and _status(job.source).st_size <= SMALL_BYTES
     except OSError:
         return False
-
-
-def _time_of(path: str) -> int:
-    return _status(path).st_mtime_ns
 
 
 def _status(path: str) -> os.stat_result:

@@ -57,15 +57,23 @@ class Job:
     @property
     def copy(self) -> Job | None:
         """The job that puts the source itself where the output would go; None where it is there already."""
+        output = self.copy_output
+        if output is None:
+            return None
+        return Job(self.source, output, self.source_state, urls.state(output) if is_url(output) else None)
+
+    @property
+    def copy_output(self) -> str | None:
+        """Where `copy` puts the source. No store is asked for it."""
         name = self._name_of_copy()
         if self.output_url is not None:
             url = renamed_url(self.output_url, name)
-            return None if url == self.source else Job(self.source, url, self.source_state, urls.state(url))
+            return None if url == self.source else url
         if self.output_path is None:
             return None
         path = self.output_path.with_name(name)
         is_there = path.exists() and self.source != STDIO and not is_url(self.source) and path.samefile(self.source)
-        return None if is_there else Job(self.source, str(path), self.source_state)
+        return None if is_there else str(path)
 
     def _name_of_copy(self) -> str:
         """photo.vaec and photo.jpg.vaec -> photo.jpg."""

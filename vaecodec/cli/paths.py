@@ -180,13 +180,6 @@ def _place_of(name: str) -> tuple[int, int] | None:
     return (state.st_dev, state.st_ino) if stat.S_ISREG(state.st_mode) else None
 
 
-def _is_same(path: Path, source: str) -> bool:
-    try:
-        return source != STDIO and path.is_file() and path.samefile(source)
-    except OSError:
-        return False
-
-
 def check_stdout(jobs: Iterable[Job], *, as_json: bool) -> bool:
     """True when a file goes to standard output, which then must be free and no terminal. Raises UsageError."""
     if not any(job.output == STDIO for job in jobs):
@@ -213,9 +206,9 @@ def extra_job(output: str | None, option: str, jobs: Sequence[Job], *, overwrite
     if is_url(output):
         message = f"{option} {output}: it is written bit by bit, into a file of this machine."
         raise click.UsageError(message)
-    extra = Job(output, output)
+    extra, place = Job(output, output), _place_of(output)
     for job in jobs:
-        if _is_same(Path(output), job.source) or (
+        if (place is not None and place == _place_of(job.source)) or (
             job.output_path and job.output_path.absolute() == Path(output).absolute()
         ):
             message = f"{option} {output}: that is a file of this run."

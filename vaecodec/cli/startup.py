@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NoReturn
+from typing import TYPE_CHECKING, Literal, NoReturn, TypeVar
 
 import vaecodec
 from vaecodec.cli.exits import Fatal
@@ -19,6 +19,8 @@ from vaecodec.errors import BackendError
 
 if TYPE_CHECKING:
     from vaecodec import Codec
+
+T = TypeVar("T")
 
 UNCOMPILED_PIXELS = 5_000_000
 """Pixels up to which one image is coded sooner by NumPy than numba has compiled: some 6 seconds, once for each
@@ -60,20 +62,16 @@ def require_pytorch(command: str) -> None:
 
 def codec_maker(model: str | Path, machine: Machine, *, jobs: int = 1) -> Callable[[], Codec]:
     """A function that makes the codec when it is first needed: a missing file is reported before NumPy is loaded."""
-    codecs: list[Codec] = []
-    lock = threading.Lock()
 
     def make() -> Codec:
-        with lock:
-            if not codecs:
-                try:
-                    codecs.append(vaecodec.Codec(model=model, device=machine.device, max_memory=machine.max_memory))
-                except (vaecodec.VaecodecError, OSError) as error:
-                    raise Fatal(error) from error
-                share_cores(jobs, machine.threads)
-        return codecs[0]
+        try:
+            codec = vaecodec.Codec(model=model, device=machine.device, max_memory=machine.max_memory)
+        except (vaecodec.VaecodecError, OSError) as error:
+            raise Fatal(error) from error
+        share_cores(jobs, machine.threads)
+        return codec
 
-    return make
+    return once(make)
 
 
 def limit_threads(threads: int | None) -> None:
@@ -119,14 +117,16 @@ def share_cores(jobs: int, threads: int | None = None) -> None:
             torch.set_num_threads(count)
 
 
-def once(work: Callable[[], None]) -> Callable[[], None]:
-    """A function that does the work when it is first called; other threads wait until it is done."""
-    lock, left = threading.Lock(), [work]
+def once(work: Callable[[], T]) -> Callable[[], T]:
+    """A function that does the work when it is first called, and keeps its result; other threads wait for it."""
+    lock = threading.Lock()
+    results: list[T] = []
 
-    def call() -> None:
+    def call() -> T:
         with lock:
-            if left:
-                left.pop()()
+            if not results:
+                results.append(work())
+        return results[0]
 
     return call
 

@@ -35,12 +35,10 @@ def load_checkpoint(run: Path) -> dict[str, Any]:
         raise WeightsError(message)
     try:
         with zipfile.ZipFile(path) as file:
-            torn = file.testzip()  # of bytes that were changed PyTorch raises anything
-        state: dict[str, Any] = {} if torn else torch.load(path, map_location="cpu", weights_only=True)
+            if torn := file.testzip():  # of bytes that were changed PyTorch raises anything
+                raise zipfile.BadZipFile(torn)
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except (zipfile.BadZipFile, RuntimeError) as error:
         message = f"{path}: the checkpoint is damaged ({' '.join(str(error).split())[:200]})"
         raise WeightsError(message) from error
-    if torn:
-        message = f"{path}: the checkpoint is damaged ({torn})"
-        raise WeightsError(message)
     return state
