@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from bench.latents.search import micro_ap
+from bench.latents.retrieval import micro_ap
 
 
 def test_ties_count_as_their_mean_over_all_orders() -> None:
