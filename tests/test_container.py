@@ -336,7 +336,7 @@ def test_the_lossless_example_of_the_format_page() -> None:
 
 def test_wire_values_are_those_of_the_page() -> None:
     assert {mode.name: mode.value for mode in Mode} == {"RGB": 1, "L": 2, "RGBA": 3, "LA": 4}
-    wire = {"LATENTS": 1, "OUTLIERS": 2, "ALPHA": 3, "LOSSLESS": 4, "ICC": 16, "EXIF": 17, "XMP": 18}
+    wire = {"LATENTS": 1, "OUTLIERS": 2, "ALPHA": 3, "LOSSLESS": 4, "ICC": 16, "EXIF": 17, "XMP": 18, "POSTFILTER": 129}
     assert {tag.name: tag.value for tag in Tag} == wire
 
 

@@ -27,7 +27,7 @@ from vaecodec.entropy.coding import CodedLatents, Latents, encode_latents
 from vaecodec.errors import CodingError, FormatError, InputError, VaecodecError
 from vaecodec.image_latents import ImageLatents, checked_index, header_of, integers_of, is_file
 from vaecodec.intnet.layers import scale_index
-from vaecodec.levels import DEFAULT_QUALITY, MAX_LEVEL, check_level, quality_to_level
+from vaecodec.levels import DEFAULT_QUALITY, MAX_LEVEL, check_level, level_lambda, quality_to_level
 from vaecodec.modes import Mode, chosen_mode, one_target
 from vaecodec.networks.config import LATENT_MAX
 from vaecodec.picture_file import (
@@ -41,20 +41,24 @@ from vaecodec.picture_file import (
     finish_whole,
     header_for,
     make_source,
+    needed,
     pack_item,
     pack_latents,
     pixel_limit,
     read_item,
+    restored,
     window_of,
 )
+from vaecodec.postfilter import fit_postfilter
 from vaecodec.reading import Content, Data, read_data
 from vaecodec.refine import DEFAULT_EFFORT, Progress, passes_of, silent
 from vaecodec.runtime.choice import Coder, Plan, choose
+from vaecodec.runtime.cpu.postfilter import Loops, filtered
 from vaecodec.runtime.engines import Engines
 from vaecodec.runtime.interface import LoadedModel, Pipeline, Quantized
 from vaecodec.runtime.memory import Memory, bytes_per_pixel
 from vaecodec.runtime.windows import Window, padded_size
-from vaecodec.searching import Care, Encoded, Refine, encode_to
+from vaecodec.searching import Care, Encoded, Refine, Refined, decoded, encode_to
 from vaecodec.targets import Goal, bytes_of_bpp
 from vaecodec.verification import check_file, check_y_hat, is_debugging
 from vaecodec.weights.manifest import DEFAULT_MODEL
@@ -125,6 +129,10 @@ class Codec:
     def _memory(self) -> Memory:
         return self._engines.own.memory(self.max_memory)
 
+    @property
+    def _loops(self) -> Loops:
+        return "compiled" if self.plan.integer_product == "compiled" else "plain"
+
     def _pipeline(self, header: Header | None = None) -> Pipeline:
         """The pipeline of the model that a file names, or of the one that encodes."""
         engine = self._engines.own if header is None else self._engines.of(header)
@@ -167,9 +175,10 @@ class Codec:
         XMP out. verify=True decodes the finished file and compares (see `vaecodec.verification`). effort 1..9: up to 3
         one pass of the encoder; 4 for an image that is no photograph some more (see `vaecodec.feedback`), from level 24
         on, with a target only without `max_memory`; above it the integers are refined for this image in 12 to 90
-        passes, and `progress` is told of each (see `vaecodec.refine`). denoise: the standard deviation of the noise to
-        take away, in shades of 255 up to 64, or "auto" to estimate it; noise costs no bits then, for a model with a
-        denoising encoder ("base"); refined integers come closer to what that makes of the image at the best level.
+        passes, and `progress` is told of each (see `vaecodec.refine`); where it pays, with a post filter (see
+        `vaecodec.postfilter`). denoise: the standard deviation of the noise to take away, in shades of 255 up to 64, or
+        "auto" to estimate it; noise costs no bits then, for a model with a denoising encoder ("base"); refined integers
+        come closer to what that makes of the image at the best level.
         Raises InputError; TargetError for a target out of reach; CodingError where mode "neural" or the comparison
         fails; BackendError for a refinement without PyTorch.
         """
@@ -260,8 +269,10 @@ class Codec:
             check_y_hat(own, pipeline.y_hat(quantized.latents_of(0)))
         latents, y_hat = quantized.latents_of(0), quantized.y_hat
         if refine is not None:
-            latents, coded = refine(source, latents, 1.0)
-            y_hat = pipeline.y_hat(latents)[None]
+            refined = refine(source, latents, 1.0)
+            y_hat = pipeline.y_hat(refined.latents)[None]
+            data = self._pack(source, refined.coded, level, refined.postfilter)
+            return Encoded(data, refined.latents, refined.coded, y_hat)
         return Encoded(self._pack(source, coded, level), latents, coded, y_hat)
 
     @overload
@@ -396,29 +407,30 @@ class Codec:
         noisy = _with_colours(source, mirrored(source.picture.rgb))
         if target_bytes is not None:
             goal = Goal.of_bytes(target_bytes)
-            return encode_to(goal, noisy, pipeline, partial(self._pack, source), Care(False, refine)), None
+            care = Care(False, refine)
+            return encode_to(goal, noisy, pipeline, partial(self._pack, source), care, self._loops), None
         quantized = pipeline.quantize([noisy.picture.rgb], level)
+        latents = quantized.latents_of(0)
         if refine is None:
-            latents, [coded] = quantized.latents_of(0), pipeline.encode(quantized)
-        else:
-            latents, coded = refine(source, quantized.latents_of(0), 1.0)
-        return self._pack(source, coded, level), latents
+            [coded] = pipeline.encode(quantized)
+            return self._pack(source, coded, level), latents
+        refined = refine(source, latents, 1.0)
+        return self._pack(source, refined.coded, level, refined.postfilter), refined.latents
 
     def _decoder(self, source: Source) -> Callable[[bytes], NDArray[np.uint8]]:
         """Decodes the files of one image, however large it is."""
         pixels = source.picture.width * source.picture.height
         return lambda data: self.decode(data, as_array=True, max_pixels=pixels)
 
-    def _pack(self, source: Source, coded: CodedLatents, level: int) -> bytes:
-        return pack_item(source, coded, level, self.model_id, self._engines.own.model.wire_hash)
+    def _pack(self, source: Source, coded: CodedLatents, level: int, postfilter: bytes = b"") -> bytes:
+        return pack_item(source, coded, level, self.model_id, self._engines.own.model.wire_hash, postfilter)
 
     def _encode_to(self, source: Source, care: Care, target_bytes: int | None, target_psnr: float | None) -> bytes:
         """The neural file that meets a target."""
         goal = Goal.of_psnr(float(target_psnr or 0)) if target_bytes is None else Goal.of_bytes(target_bytes)
         feeds_back = care.feeds_back and self.max_memory is None and not auto.look(source.picture.rgb).is_photograph
-        return encode_to(
-            goal, source, self._pipeline(), partial(self._pack, source), replace(care, feeds_back=feeds_back)
-        )
+        care = replace(care, feeds_back=feeds_back)
+        return encode_to(goal, source, self._pipeline(), partial(self._pack, source), care, self._loops)
 
     # Refinement
 
@@ -434,18 +446,26 @@ class Codec:
         refine = partial(self._refine, passes, progress or silent) if passes else None
         return Care(effort >= feedback.LEAST_EFFORT, refine)
 
-    def _refine(
-        self, passes: int, progress: Progress, source: Source, latents: Latents, balance: float
-    ) -> tuple[Latents, CodedLatents]:
-        """Better integers of the same z_hat, and these coded; see `Refiner.refine`."""
+    def _refine(self, passes: int, progress: Progress, source: Source, latents: Latents, balance: float) -> Refined:
+        """Better integers of the same z_hat, and these coded; see `Refiner.refine`. Then a post filter for them."""
         model, rgb, left = self._engines.own.model, source.picture.rgb, self.max_memory
         if left is not None:
             height, width = padded_size(rgb)
             left -= round(bytes_per_pixel(model.config, "target") * height * width)
         index = scale_index(latents.z_hat, latents.level, model.entropy.layers)
         r = self._refiner.refine(rgb, latents, index, passes, balance=balance, max_memory=left, progress=progress)
-        refined = replace(latents, r=r)
-        return refined, encode_latents(model.entropy, refined, index)
+        better = replace(latents, r=r)
+        coded = encode_latents(model.entropy, better, index)
+        return Refined(better, coded, self._postfilter(source, better, coded, balance))
+
+    def _postfilter(self, source: Source, latents: Latents, coded: CodedLatents, balance: float) -> bytes:
+        """The section of a filter that pays for itself, of a model whose distortion is squared error alone."""
+        if not self._refiner.is_for_squared_error:
+            return b""
+        shown = decoded(self._pipeline(), source, latents, coded)
+        worth = balance * level_lambda(latents.level) / shown.shape[-1]
+        postfilter = fit_postfilter(source.picture.rgb, shown, worth, partial(filtered, shown, loops=self._loops))
+        return b"" if postfilter is None else container.pack_postfilter(postfilter)
 
     # Decoding
 
@@ -498,10 +518,10 @@ class Codec:
             )
         item = self._read_item(0, content, max_pixels)
         window = window_of(item.header, crop, reduction)
-        [rgb] = self._pipeline(item.header).pixels([item.stored], window, reduction=reduction)
-        if isinstance(rgb, FormatError):
-            raise rgb
-        return finish(item, rgb, window, reduction, as_array=as_array)
+        outer = needed(item, window, reduction)
+        [rgb] = self._pipeline(item.header).pixels([item.stored], outer, reduction=reduction)
+        inner = restored(item, raised(rgb), window, reduction, self._loops)
+        return finish(item, inner, window, reduction, as_array=as_array)
 
     def decode_batch(
         self,
@@ -534,7 +554,9 @@ class Codec:
             pixels = together(InputError, batch, partial(self._pixels_alike, reduction=reduction))
             for item, rgb in zip(batch, pixels, strict=True):
                 with collected(results, item.number, on_error):
-                    results[item.number] = finish_whole(item, raised(rgb), reduction, as_array=as_array)
+                    results[item.number] = finish_whole(
+                        item, raised(rgb), reduction, loops=self._loops, as_array=as_array
+                    )
         return [results[number] for number in range(len(datas))]
 
     def _pixels_alike(self, items: Sequence[Item], reduction: int) -> list[NDArray[np.uint8] | FormatError]:
@@ -672,7 +694,7 @@ def _with_colours(source: Source, rgb: NDArray[np.uint8]) -> Source:
     return replace(source, picture=replace(source.picture, rgb=rgb))
 
 
-def _towards(refine: Refine, aim: Source, _: Source, latents: Latents, balance: float) -> tuple[Latents, CodedLatents]:
+def _towards(refine: Refine, aim: Source, _: Source, latents: Latents, balance: float) -> Refined:
     """A refinement whose distortion is that from another image than the one which was encoded."""
     return refine(aim, latents, balance)
 

@@ -12,12 +12,13 @@ from PIL import Image
 
 from vaecodec import container, image
 from vaecodec.arguments import check_integer
-from vaecodec.container import Header, Mode, Tag
+from vaecodec.container import REACH, Header, Mode, PostFilter, Tag
 from vaecodec.entropy.coding import CodedLatents, StoredLatents
 from vaecodec.errors import InputError, InputTypeError
 from vaecodec.metrics import psnr_of, squared_error
 from vaecodec.networks.config import ALIGNMENT, REDUCTIONS
-from vaecodec.runtime.windows import Window, z_shape
+from vaecodec.runtime.cpu.postfilter import Loops, filtered
+from vaecodec.runtime.windows import Pixels, Window, z_shape
 
 Crop = tuple[int, int, int, int]
 """x, y, width, height of a part of a picture, in pixels."""
@@ -85,9 +86,12 @@ def make_source(picture: object, *, strip: bool) -> Source:
     return Source(source, [] if strip else [(tag, content) for tag, content in named if content])
 
 
-def pack_item(source: Source, coded: CodedLatents, level: int, model_id: int, model_hash: bytes) -> bytes:
-    """The file."""
-    return pack_latents(header_for(source, level, model_id, model_hash), coded, source.extras)
+def pack_item(
+    source: Source, coded: CodedLatents, level: int, model_id: int, model_hash: bytes, postfilter: bytes = b""
+) -> bytes:
+    """The file. postfilter: the content of that section, nothing for a file without one."""
+    extras = [*source.extras, (Tag.POSTFILTER, postfilter)]
+    return pack_latents(header_for(source, level, model_id, model_hash), coded, extras)
 
 
 def header_for(source: Source, level: int, model_id: int, model_hash: bytes) -> Header:
@@ -111,6 +115,7 @@ class Item:
     extras: dict[Tag, bytes]
     stored: StoredLatents
     alpha: NDArray[np.uint8] | None
+    postfilter: PostFilter | None
 
     @property
     def padded_size(self) -> tuple[int, int]:
@@ -133,7 +138,8 @@ def read_item(
     need(file.header)
     contents = container.read_all(data, file)
     alpha = read_alpha(file.header, contents)
-    return Item(number, file.header, contents, read_latents(file.header, contents), alpha)
+    postfilter = container.parse_postfilter(contents[Tag.POSTFILTER]) if Tag.POSTFILTER in contents else None
+    return Item(number, file.header, contents, read_latents(file.header, contents), alpha, postfilter)
 
 
 def read_latents(header: Header, contents: dict[Tag, bytes]) -> StoredLatents:
@@ -185,16 +191,35 @@ def _check_crop(crop: Crop) -> Crop:
     return x, y, width, height
 
 
+def needed(item: Item, window: Window, reduction: int) -> Window:
+    """The part of a picture that must be decoded for `window` of it: a post filter looks beyond its edges.
+
+    A reduced picture is not filtered.
+    """
+    if item.postfilter is None or reduction != 1:
+        return window
+    return window.grown(REACH, item.header.height, item.header.width)
+
+
+def restored(item: Item, rgb: Pixels, window: Window, reduction: int, loops: Loops) -> Pixels:
+    """The pixels of `window`, from those that are `needed` for it, uint8 [h, w, 3]."""
+    if item.postfilter is None or reduction != 1:
+        return rgb
+    inner = window.relative_to(needed(item, window, reduction))
+    return filtered(rgb, item.postfilter, loops)[inner.top : inner.bottom, inner.left : inner.right]
+
+
 def finish(item: Item, rgb: NDArray[np.uint8], window: Window, reduction: int, *, as_array: bool) -> Result:
     """The decoded pixels of `window`, uint8 [h, w, 3], with all that rides along."""
     alpha = None if item.alpha is None else window.cut(image.box_means(item.alpha, reduction))
     return present(item.header, item.extras, rgb, alpha, as_array=as_array)
 
 
-def finish_whole(item: Item, rgb: NDArray[np.uint8], reduction: int = 1, *, as_array: bool) -> Result:
+def finish_whole(item: Item, rgb: NDArray[np.uint8], reduction: int = 1, *, loops: Loops, as_array: bool) -> Result:
     """The pixels of a whole image, cut out of those of the largest of its batch, with all that rides along."""
     window = window_of(item.header, None, reduction)
-    return finish(item, rgb[: window.height, : window.width], window, reduction, as_array=as_array)
+    own = restored(item, rgb[: window.height, : window.width], window, reduction, loops)
+    return finish(item, own, window, reduction, as_array=as_array)
 
 
 def present(

@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 
 from vaecodec import feedback
 from vaecodec.collecting import raised
+from vaecodec.container import parse_postfilter
 from vaecodec.entropy.coding import CodedLatents, Latents, StoredLatents
 from vaecodec.levels import LEVELS
 from vaecodec.picture_file import Source
 from vaecodec.refine.search import meet_refined
+from vaecodec.runtime.cpu.postfilter import Loops, filtered
 from vaecodec.runtime.interface import Pipeline, Quantized
 from vaecodec.runtime.windows import Window
 from vaecodec.targets import Goal, Knobs, Trial, meet, place_of
@@ -31,9 +33,17 @@ class Encoded:
     y_hat: Any
 
 
-Refine = Callable[[Source, Latents, float], tuple[Latents, CodedLatents]]
-"""An image, the integers of a single pass, and the balance between bits and distortion (1 for that of the level) ->
-better integers, and these coded."""
+@dataclass(frozen=True)
+class Refined:
+    """Better integers, their coded form, and the section of a post filter for them, empty where none pays."""
+
+    latents: Latents
+    coded: CodedLatents
+    postfilter: bytes
+
+
+Refine = Callable[[Source, Latents, float], Refined]
+"""An image, the integers of a single pass, and the balance between bits and distortion (1 for that of the level)."""
 
 
 @dataclass(frozen=True)
@@ -48,13 +58,15 @@ def encode_to(
     goal: Goal,
     source: Source,
     pipeline: Pipeline,
-    pack: Callable[[CodedLatents, int], bytes],
+    pack: Callable[..., bytes],
     care: Care,
+    loops: Loops,
 ) -> bytes:
     """The file that meets `goal`.
 
-    pack: the file of latents coded at a level. care: with feedback, where the level is high enough, and refinement; the
-    image should be no photograph for the former. Raises TargetError for a goal out of reach.
+    pack: the file of latents coded at a level, with the section of a post filter. care: with feedback, where the level
+    is high enough, and refinement; the image should be no photograph for the former. loops: by which a post filter is
+    applied. Raises TargetError for a goal out of reach.
     """
 
     @lru_cache(maxsize=2)  # between two levels the strength of the dead zone is all that changes
@@ -79,11 +91,13 @@ def encode_to(
         return Trial(source.psnr(pipeline.decoded_rows(quantized, level)), content)
 
     def measure_refined(refine: Refine, level: int, balance: float) -> Trial[bytes]:
-        latents, coded = refine(source, quantize(level, 0.0).latents_of(0), balance)
-        data = pack(coded, level)
+        refined = refine(source, quantize(level, 0.0).latents_of(0), balance)
+        data = pack(refined.coded, level, refined.postfilter)
         if goal.bound == "high":
             return Trial(goal.value_of_bytes(len(data)), data)
-        return Trial(source.psnr([decoded(pipeline, source, latents, coded)]), data)
+        shown = decoded(pipeline, source, refined.latents, refined.coded)
+        postfilter = parse_postfilter(refined.postfilter)
+        return Trial(source.psnr([shown if postfilter is None else filtered(shown, postfilter, loops)]), data)
 
     data, knobs = meet(measure, goal, LEVELS).content
     if care.refine is None:

@@ -41,6 +41,7 @@ LIBRARY = (
         "rows",
         "networks",
         "lossless",
+        "postfilter",
     ),
     *("decoder", "pack", "analysis", "entropy_encoder", "encoder"),
     *("exif", "png", "client", "worker", "canvas", "element", "main"),

@@ -33,8 +33,9 @@ import vaecodec  # noqa: E402
 from vaecodec import container  # noqa: E402
 from vaecodec.codec import Codec  # noqa: E402
 from vaecodec.conformance import FOLDER, MANIFEST, MODEL, Expected, digest, errors_of, expectations  # noqa: E402
-from vaecodec.container import Header, Tag  # noqa: E402
+from vaecodec.container import Header, PostFilter, Tag  # noqa: E402
 from vaecodec.container.alpha import Filter, _apply  # noqa: E402
+from vaecodec.container.postfilter import WEIGHTS  # noqa: E402
 from vaecodec.entropy.coding import R_LIMIT, Latents, encode_latents  # noqa: E402
 from vaecodec.entropy.model import EntropyModel, from_tensors  # noqa: E402
 from vaecodec.errors import FormatError  # noqa: E402
@@ -44,18 +45,21 @@ from vaecodec.weights.store import read_model  # noqa: E402
 
 PEAK, RMS = 1, 0.25
 """Allowed in float32. Rounding turns a difference of 1e-6 into one level at few pixels: 0.25 is one in 16 of them."""
+FILTERED_PEAK = 2
+"""With a post filter, which may make one level more of one."""
 HALF_ROOM, HALF_PEAK = 2.0, 4
 """Half-precision limits: what this machine finds, times this, the peak at least 4 levels."""
 
 
 @dataclass(frozen=True)
 class Made:
-    """A file of the set before it is described. compare: whether its pixels count."""
+    """A file of the set before it is described. compare: whether its pixels count; peak: how far they may be off."""
 
     name: str
     covers: str
     data: bytes
     compare: bool = True
+    peak: int = PEAK
 
 
 class Maker:
@@ -172,6 +176,62 @@ def extras(maker: Maker) -> list[Made]:
         everything = with_section(everything, tag, content)
     files.append(Made("section-all", "every section, two unknown optional ones", everything))
     return files
+
+
+def postfilters(maker: Maker) -> list[Made]:
+    """Post filters, and what a reader skips or refuses in their place."""
+    draw = np.random.default_rng(5).integers
+    photo = maker.photo
+    plain = maker.codec.encode(photo(70, 45), level=45, mode="neural")
+    gray = maker.codec.encode(photo(33, 66, mode="L"), level=45, mode="neural")
+    small = maker.codec.encode(photo(1, 2), level=45, mode="neural")
+
+    def weights(most: int) -> PostFilter:
+        return PostFilter(8, tuple(int(weight) for weight in draw(-most, most + 1, WEIGHTS)))
+
+    content = container.pack_postfilter(weights(12))
+    extreme = container.pack_postfilter(PostFilter(9, (511, -511) * (WEIGHTS // 2)))
+    sound_files = {
+        "postfilter": ("a post filter", plain, content),
+        "postfilter-l": ("a post filter in mode L", gray, content),
+        "postfilter-1x2": ("a post filter of 1 x 2 pixels", small, content),
+    }
+    files = [
+        Made(name, covers, with_section(data, Tag.POSTFILTER, section), peak=FILTERED_PEAK)
+        for name, (covers, data, section) in sound_files.items()
+    ]
+    skipped = with_section(plain, Tag.POSTFILTER, b"\x02from the future")
+    files.append(Made("postfilter-kind", "a post filter of another kind, which is skipped", skipped))
+    largest = with_section(plain, Tag.POSTFILTER, extreme)
+    files.append(Made("postfilter-extreme", "the largest weights of a post filter", largest, compare=False))
+    bad = {
+        "shift": (bytes([1, 10]) + content[2:], "a post filter of shift 10"),
+        "cut": (content[:-1], "a post filter cut off"),
+        "more": (content + b"\0", "a byte behind a post filter"),
+        "weight": (
+            content[:2] + bytes([0, 0b00100000]) + bytes(8) + content[2:],
+            "a weight of a post filter beyond 511",
+        ),
+    }
+    files += [
+        Made(f"refuse-postfilter-{name}", covers, with_section(plain, Tag.POSTFILTER, section))
+        for name, (section, covers) in bad.items()
+    ]
+    sound = encode_lossless(photo(20, 16))
+    file = container.parse(sound)
+    pixels = container.read_section(sound, file, Tag.LOSSLESS)
+    odd = with_table(file.header, [(Tag.LOSSLESS, pixels), (Tag.POSTFILTER, content)])
+    return [*files, Made("refuse-postfilter-lossless", "a post filter in version 2", odd)]
+
+
+def with_table(header: Header, sections: list[tuple[Tag, bytes]]) -> bytes:
+    """A file of sections that `container.pack` would refuse."""
+    legal = container.pack(header, sections[:1])
+    start = len(legal) - len(sections[0][1]) - 4
+    size = len(container.pack_varint(len(sections[0][1]))) + 6
+    rows = (bytes([tag]) + container.pack_varint(len(c)) + struct.pack("<I", zlib.crc32(c)) for tag, c in sections)
+    head = legal[: start - size] + bytes([len(sections)]) + b"".join(rows)
+    return head + struct.pack("<I", zlib.crc32(head)) + b"".join(content for _, content in sections)
 
 
 def streams(maker: Maker) -> list[Made]:
@@ -341,14 +401,14 @@ def describe(file: Made, maker: Maker) -> Expected:
     Image.fromarray(pixels).save(FOLDER / f"{file.name}.png", optimize=True)
     peak, rms = errors_of(maker.half.decode(file.data, as_array=True), pixels)
     room = round(HALF_ROOM * rms + RMS, 2)
-    return Expected(file.name, file.covers, latents, PEAK, RMS, max(HALF_PEAK, round(HALF_ROOM * peak)), room)
+    return Expected(file.name, file.covers, latents, file.peak, RMS, max(HALF_PEAK, round(HALF_ROOM * peak)), room)
 
 
 def main() -> None:
     maker = Maker()
     known = {expected.name: expected for expected in expectations()}
     entries = []
-    parts = (pictures, extras, streams, lossless, refused, refused_lossless)
+    parts = (pictures, extras, streams, lossless, postfilters, refused, refused_lossless)
     for file in (file for part in parts for file in part(maker)):
         expected = known.get(file.name) or describe(file, maker)
         if file.name.startswith("refuse-") != (expected.error is not None):

@@ -1,5 +1,6 @@
 """Makes the golden files. Run by hand only, in a commit that says why: python tests/golden/make.py
-(with --keep-model only the files are made anew, with --lossless only those of format version 2).
+(with --keep-model only the files are made anew, with --add those that are missing, with --lossless only those of format
+version 2).
 
 tiny-v1.safetensors is a very small model, trained for a moment on samples/; the .vaec files are coded with it, so they
 decode whatever weights the package ships. golden.json holds the SHA-256 of the integers of every file, and the PNGs
@@ -26,7 +27,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "kernels")]
 import vaecodec  # noqa: E402
 from vaecodec import container  # noqa: E402
 from vaecodec.codec import Codec  # noqa: E402
-from vaecodec.container import Header, Mode, Tag  # noqa: E402
+from vaecodec.container import Header, Mode, PostFilter, Tag  # noqa: E402
+from vaecodec.container.postfilter import WEIGHTS  # noqa: E402
 from vaecodec.entropy.coding import Latents, encode_latents  # noqa: E402
 from vaecodec.image import Picture, to_picture  # noqa: E402
 from vaecodec.intnet.layers import scale_index  # noqa: E402
@@ -51,6 +53,7 @@ class Golden:
     lanes: int | None = None
     outliers: tuple[tuple[int, int, int, int], ...] = ()
     optional: bytes | None = None
+    postfilter: PostFilter | None = None
 
 
 def make_model() -> None:
@@ -71,7 +74,7 @@ def crop(name: str, left: int, top: int, width: int, height: int) -> Image.Image
 
 
 def goldens() -> list[Golden]:
-    """Odd sizes; every mode; one and several lane groups; outliers; metadata; an optional section."""
+    """Odd sizes; every mode; one and several lane groups; outliers; metadata; optional sections."""
     lake = to_picture(crop("mountain-lake.jpg", 400, 300, 133, 97))
     bird = to_picture(crop("osprey.jpg", 480, 180, 150, 130))
     rows, columns = np.mgrid[0:130, 0:150]
@@ -84,12 +87,14 @@ def goldens() -> list[Golden]:
         xmp=b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>",
     )  # fmt: skip
     gray = to_picture(crop("handwriting.jpg", 500, 400, 65, 70).convert("L"))
+    sharp = PostFilter(7, tuple(37 * place % 19 - 9 if place % 4 == 0 else 0 for place in range(WEIGHTS)))
     dot = to_picture(Image.new("LA", (1, 1), (200, 77)))
     return [
         Golden("rgb", lake, level=40),
         Golden("rgba", tagged, level=52, lanes=64),
         Golden("gray", gray, level=63, outliers=((3, 1, 2, 900), (9, 5, 0, -700)), optional=b"from the future"),
         Golden("dot", dot, level=0),
+        Golden("filtered", lake, level=40, postfilter=sharp),
     ]
 
 
@@ -112,6 +117,8 @@ def make_file(golden: Golden, codec: Codec, model: TorchModel) -> bytes:
         contents[Tag.OUTLIERS] = coded.outliers
     if golden.optional is not None:
         contents[0x80] = golden.optional
+    if golden.postfilter is not None:
+        contents[Tag.POSTFILTER] = container.pack_postfilter(golden.postfilter)
     header: Header = file.header
     return container.pack(header, list(contents.items()))
 
@@ -162,17 +169,20 @@ def main() -> None:
     if "--lossless" in sys.argv[1:]:
         make_lossless()
         return
-    if "--keep-model" not in sys.argv[1:]:
+    is_adding = "--add" in sys.argv[1:]
+    if not is_adding and "--keep-model" not in sys.argv[1:]:
         make_model()
     codec, model = Codec(MODEL, device="cpu", dtype="float32"), load_model(read_model(MODEL))
-    files = {}
+    files: dict[str, object] = json.loads((HERE / "golden.json").read_text("utf-8"))["files"] if is_adding else {}
     for golden in goldens():
+        if golden.name in files:
+            continue
         data = make_file(golden, codec, model)
         (HERE / f"{golden.name}-v1.vaec").write_bytes(data)
         pixels = Image.fromarray(codec.decode(data, as_array=True))
         pixels.save(HERE / f"{golden.name}-v1.png", optimize=True)
         files[golden.name] = describe(golden, data, codec)
-        click.echo(f"{golden.name}: {len(data)} bytes, {files[golden.name]['lanes']} lanes")
+        click.echo(f"{golden.name}: {len(data)} bytes")
     (HERE / "golden.json").write_text(json.dumps({"version": 1, "files": files}, indent=1) + "\n", encoding="utf-8")
 
 

@@ -16,6 +16,7 @@ from vaecodec.container.header import (
 )
 from vaecodec.container.lossless import MAX_TILE, MIN_TILE, Tile, pack_tiles, parse_tiles, tile_places
 from vaecodec.container.outliers import pack_outliers, parse_outliers
+from vaecodec.container.postfilter import OFFSETS, REACH, PostFilter, pack_postfilter, parse_postfilter, weight_bits
 from vaecodec.container.salvage import Salvaged, salvage
 from vaecodec.container.sections import (
     MAX_HEADER_BYTES,
@@ -43,11 +44,14 @@ __all__ = [
     "METADATA",
     "MIN_TILE",
     "MODEL_HASH_BYTES",
+    "OFFSETS",
+    "REACH",
     "VERSION",
     "VERSIONS",
     "File",
     "Header",
     "Mode",
+    "PostFilter",
     "Salvaged",
     "Section",
     "Tag",
@@ -56,11 +60,13 @@ __all__ = [
     "pack",
     "pack_alpha",
     "pack_outliers",
+    "pack_postfilter",
     "pack_tiles",
     "pack_varint",
     "parse",
     "parse_header",
     "parse_outliers",
+    "parse_postfilter",
     "parse_tiles",
     "parse_varint",
     "read_all",
@@ -69,4 +75,5 @@ __all__ = [
     "tag_name",
     "tile_places",
     "unpack_alpha",
+    "weight_bits",
 ]

@@ -43,6 +43,7 @@ class Tag(IntEnum):
     ICC = 16
     EXIF = 17
     XMP = 18
+    POSTFILTER = 129
 
 
 OPTIONAL_BIT = 0x80
@@ -173,7 +174,7 @@ def _lossless_violation(tags: Sequence[int]) -> tuple[type[FormatError], str] | 
     """In version 2 LOSSLESS holds all of the pixels, alpha among them."""
     if Tag.LOSSLESS not in tags:
         return FormatError, f"section tags are {tags}; {Tag.LOSSLESS.value} (LOSSLESS) is mandatory"
-    for tag in (Tag.LATENTS, Tag.OUTLIERS, Tag.ALPHA):
+    for tag in (Tag.LATENTS, Tag.OUTLIERS, Tag.ALPHA, Tag.POSTFILTER):
         if tag in tags:
             return FormatError, f"section {tag.name} is present in version {LOSSLESS_VERSION}; it takes {VERSION}"
     return None

@@ -56,6 +56,11 @@ class Refiner:
         self._distortion = Distortion.of_card(loaded.card)
         self._config = loaded.config
 
+    @property
+    def is_for_squared_error(self) -> bool:
+        """Whether the model was trained for squared error alone."""
+        return self._distortion.ssimulacra2 == 0
+
     def refine(
         self,
         pixels: Pixels,

@@ -4,7 +4,7 @@ import { BadMagic, ChecksumMismatch, CorruptStream, FormatError, LimitExceeded, 
 export const MODEL_VERSION = 1;
 export const LOSSLESS_VERSION = 2;
 export const MAX_HEADER_BYTES = 2582;
-export const Tag = { LATENTS: 1, OUTLIERS: 2, ALPHA: 3, LOSSLESS: 4, ICC: 16, EXIF: 17, XMP: 18 };
+export const Tag = { LATENTS: 1, OUTLIERS: 2, ALPHA: 3, LOSSLESS: 4, ICC: 16, EXIF: 17, XMP: 18, POSTFILTER: 129 };
 
 const MAGIC = [0x8f, 0x56, 0x41, 0x43];
 const MODES = { 1: "RGB", 2: "L", 3: "RGBA", 4: "LA" };
@@ -212,7 +212,7 @@ function checkTable(header, rows) {
   });
   const present = new Set(rows.map(({ tag }) => tag));
   const [needed, barred] = header.isLossless
-    ? [[Tag.LOSSLESS], [Tag.LATENTS, Tag.OUTLIERS, Tag.ALPHA]]
+    ? [[Tag.LOSSLESS], [Tag.LATENTS, Tag.OUTLIERS, Tag.ALPHA, Tag.POSTFILTER]]
     : [[Tag.LATENTS, ...(header.hasAlpha ? [Tag.ALPHA] : [])], [Tag.LOSSLESS, ...(header.hasAlpha ? [] : [Tag.ALPHA])]];
   const where = `in version ${header.version}, mode ${header.mode}`;
   for (const tag of needed) if (!present.has(tag)) throw new FormatError(`section ${tagName(tag)} is missing ${where}`);

@@ -6,6 +6,7 @@ import { BackendError, UnknownModel } from "./errors.js";
 import { Kernel } from "./kernel.js";
 import { decodeTiles } from "./lossless.js";
 import { Networks } from "./networks.js";
+import { FilteredRows, parsePostfilter } from "./postfilter.js";
 import { readWeights } from "./weights.js";
 
 const Z_CELL = 64;
@@ -42,6 +43,7 @@ export async function decode(data, { loadModel, maxPixels, sink = {}, preview = 
   model.entropy.checkPaid(stored);
   const alpha = file.hasAlpha ? await unpackAlpha(contents.get(Tag.ALPHA), file.width, file.height) : null;
   const image = { width: file.width, height: file.height, isGray: file.isGray, alpha };
+  const postfilter = parsePostfilter(contents.get(Tag.POSTFILTER));
   try {
     const latents = model.entropy.decode(stored);
     sink.start?.(describe(file, contents));
@@ -50,10 +52,16 @@ export async function decode(data, { loadModel, maxPixels, sink = {}, preview = 
     if (preview && model.networks.preview && file.width * file.height > PREVIEW_PIXELS) {
       sink.preview?.(previewOf(model.networks, yHat, stored, image));
     }
-    model.networks.synthesize(yHat, stored, image, (top, rows, rgba) => {
+    const show = (top, rows, rgba) => {
       sink.rows?.(top, rows, rgba);
       sink.progress?.(context + ((1 - context) * (top + rows)) / file.height);
-    });
+    };
+    if (postfilter) {
+      const filtered = new FilteredRows(postfilter, image, show);
+      model.networks.synthesize(yHat, stored, { ...image, isGray: false }, (...band) => filtered.push(...band));
+    } else {
+      model.networks.synthesize(yHat, stored, image, show);
+    }
   } finally {
     model.kernel.release();
   }

@@ -75,7 +75,7 @@ return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
 const MODEL_VERSION = 1;
 const LOSSLESS_VERSION = 2;
 const MAX_HEADER_BYTES = 2582;
-const Tag = { LATENTS: 1, OUTLIERS: 2, ALPHA: 3, LOSSLESS: 4, ICC: 16, EXIF: 17, XMP: 18 };
+const Tag = { LATENTS: 1, OUTLIERS: 2, ALPHA: 3, LOSSLESS: 4, ICC: 16, EXIF: 17, XMP: 18, POSTFILTER: 129 };
 const MAGIC = [0x8f, 0x56, 0x41, 0x43];
 const MODES = { 1: "RGB", 2: "L", 3: "RGBA", 4: "LA" };
 const MAX_LEVEL = 63;
@@ -252,7 +252,7 @@ throw new LimitExceeded(`section ${tagName(tag)} has ${length} bytes; the limit 
 });
 const present = new Set(rows.map(({ tag }) => tag));
 const [needed, barred] = header.isLossless
-? [[Tag.LOSSLESS], [Tag.LATENTS, Tag.OUTLIERS, Tag.ALPHA]]
+? [[Tag.LOSSLESS], [Tag.LATENTS, Tag.OUTLIERS, Tag.ALPHA, Tag.POSTFILTER]]
 : [[Tag.LATENTS, ...(header.hasAlpha ? [Tag.ALPHA] : [])], [Tag.LOSSLESS, ...(header.hasAlpha ? [] : [Tag.ALPHA])]];
 const where = `in version ${header.version}, mode ${header.mode}`;
 for (const tag of needed) if (!present.has(tag)) throw new FormatError(`section ${tagName(tag)} is missing ${where}`);
@@ -1322,6 +1322,133 @@ rgba.fill(gray, i, i + 3);
 }
 }
 
+// postfilter.js
+const KIND = 1;
+const COLOURS = 3;
+const REACH = 2;
+const [SHIFT_MIN, SHIFT_MAX] = [4, 9];
+const WEIGHT_MAX = 511;
+const MOST_ZEROS = 9;
+const OFFSETS = Array.from({ length: 25 }, (_, place) => [Math.floor(place / 5) - REACH, (place % 5) - REACH]).slice(13);
+const WEIGHTS = COLOURS * COLOURS * OFFSETS.length;
+const TO_YCOCG = [
+[1, 2, 1],
+[2, 0, -2],
+[-1, 2, -1],
+];
+const TO_RGB = [
+[1, 1, -1],
+[1, 0, 1],
+[1, -1, -1],
+];
+function parsePostfilter(content) {
+if (content?.[0] !== KIND) return null;
+if (content.length < 2) throw new Truncated("POSTFILTER ends before its shift");
+const shift = content[1];
+if (shift < SHIFT_MIN || shift > SHIFT_MAX) {
+throw new FormatError(`POSTFILTER shift is ${shift}; it must be ${SHIFT_MIN}..${SHIFT_MAX}`);
+}
+return { shift, taps: tapsOf(parseWeights(content.subarray(2))) };
+}
+function parseWeights(content) {
+const bits = Array.from(content, (byte) => byte.toString(2).padStart(8, "0")).join("");
+const weights = [];
+let place = 0;
+for (let number = 0; number < WEIGHTS; number++) {
+const first = bits.indexOf("1", place);
+const end = 2 * first - place + 1;
+if (first < 0 || end > bits.length) throw new Truncated(`POSTFILTER ends inside weight ${number} of ${WEIGHTS}`);
+if (first - place > MOST_ZEROS) {
+throw new FormatError(`POSTFILTER weight ${number} is too long; it must be ${-WEIGHT_MAX}..${WEIGHT_MAX}`);
+}
+const value = parseInt(bits.slice(first, end), 2);
+weights.push(value % 2 ? -(value - 1) / 2 : value / 2);
+place = end;
+}
+const rest = bits.slice(place);
+if (rest.length >= 8 || rest.includes("1")) {
+throw new FormatError(`POSTFILTER has ${rest.length} bits behind its last weight; it must be fewer than 8, all 0`);
+}
+return weights;
+}
+function planesOf(length) {
+return Array.from({ length: COLOURS }, () => new Int32Array(length));
+}
+function tapsOf(weights) {
+const colours = [0, 1, 2];
+const weight = (to, of, k) => weights[(COLOURS * to + of) * OFFSETS.length + k];
+const tap = (colour, source, k) =>
+colours.reduce(
+(sum, a) => sum + colours.reduce((part, b) => part + TO_RGB[colour][a] * weight(a, b, k) * TO_YCOCG[b][source], 0),
+0,
+);
+return colours.map((source) => OFFSETS.map((_, k) => colours.map((colour) => tap(colour, source, k))));
+}
+class FilteredRows {
+constructor({ shift, taps }, { width, height, isGray }, show) {
+Object.assign(this, { shift, taps, width, height, isGray, show });
+this.planes = Array.from({ length: 2 * REACH + 1 }, () => planesOf(width + 2 * REACH));
+this.alphas = Array.from({ length: 2 * REACH + 1 }, () => new Uint8Array(width));
+this.sums = planesOf(width);
+}
+push(top, rows, rgba) {
+const { width, height } = this;
+const isLast = top + rows === height;
+const from = Math.max(0, top - REACH);
+const to = isLast ? height : top + rows - REACH;
+const out = new Uint8ClampedArray(4 * width * Math.max(0, to - from));
+const emit = (row) => {
+if (row >= from) this.#filter(row, out.subarray(4 * width * (row - from), 4 * width * (row - from + 1)));
+};
+for (let row = top; row < top + rows; row++) {
+this.#keep(row, rgba.subarray(4 * width * (row - top), 4 * width * (row - top + 1)));
+emit(row - REACH);
+}
+if (isLast) for (let row = Math.max(0, height - REACH); row < height; row++) emit(row);
+if (out.length) this.show(from, to - from, out);
+}
+#keep(row, rgba) {
+const { width } = this;
+const slot = row % this.planes.length;
+for (let c = 0; c < COLOURS; c++) {
+const plane = this.planes[slot][c];
+for (let j = 0; j < width; j++) plane[REACH + j] = rgba[4 * j + c];
+plane.fill(plane[REACH], 0, REACH);
+plane.fill(plane[REACH + width - 1], REACH + width);
+}
+for (let j = 0; j < width; j++) this.alphas[slot][j] = rgba[4 * j + 3];
+}
+#row(row) {
+return this.planes[Math.min(Math.max(row, 0), this.height - 1) % this.planes.length];
+}
+#filter(row, out) {
+const { width, sums, shift } = this;
+const middle = this.#row(row);
+const [red, green, blue] = sums;
+for (const sum of sums) sum.fill(1 << (shift + 1));
+OFFSETS.forEach(([down, right], k) => {
+const [below, above] = [this.#row(row + down), this.#row(row - down)];
+for (let d = 0; d < COLOURS; d++) {
+const [toRed, toGreen, toBlue] = this.taps[d][k];
+if (!toRed && !toGreen && !toBlue) continue;
+const [under, over, here] = [below[d], above[d], middle[d]];
+for (let j = 0, at = REACH; j < width; j++, at++) {
+const bend = under[at + right] + over[at - right] - 2 * here[at];
+red[j] += toRed * bend;
+green[j] += toGreen * bend;
+blue[j] += toBlue * bend;
+}
+}
+});
+const alpha = this.alphas[row % this.alphas.length];
+for (let j = 0; j < width; j++) {
+for (let c = 0; c < COLOURS; c++) out[4 * j + c] = middle[c][REACH + j] + (sums[c][j] >> (shift + 2));
+if (this.isGray) out.fill(Math.floor((out[4 * j] + out[4 * j + 1] + out[4 * j + 2] + 1) / 3), 4 * j, 4 * j + 3);
+out[4 * j + 3] = alpha[j];
+}
+}
+}
+
 // decoder.js
 const Z_CELL = 64;
 const PREVIEW_SCALE = 8;
@@ -1348,6 +1475,7 @@ const stored = storedLatents(file, contents);
 model.entropy.checkPaid(stored);
 const alpha = file.hasAlpha ? await unpackAlpha(contents.get(Tag.ALPHA), file.width, file.height) : null;
 const image = { width: file.width, height: file.height, isGray: file.isGray, alpha };
+const postfilter = parsePostfilter(contents.get(Tag.POSTFILTER));
 try {
 const latents = model.entropy.decode(stored);
 sink.start?.(describe(file, contents));
@@ -1356,10 +1484,16 @@ const yHat = model.networks.reconstruct(latents, stored, (part) => sink.progress
 if (preview && model.networks.preview && file.width * file.height > PREVIEW_PIXELS) {
 sink.preview?.(previewOf(model.networks, yHat, stored, image));
 }
-model.networks.synthesize(yHat, stored, image, (top, rows, rgba) => {
+const show = (top, rows, rgba) => {
 sink.rows?.(top, rows, rgba);
 sink.progress?.(context + ((1 - context) * (top + rows)) / file.height);
-});
+};
+if (postfilter) {
+const filtered = new FilteredRows(postfilter, image, show);
+model.networks.synthesize(yHat, stored, { ...image, isGray: false }, (...band) => filtered.push(...band));
+} else {
+model.networks.synthesize(yHat, stored, image, show);
+}
 } finally {
 model.kernel.release();
 }

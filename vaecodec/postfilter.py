@@ -1,0 +1,101 @@
+"""Which post filter a picture is worth: weights chosen together for the bits they take and the error they leave.
+
+The error that is left is a quadratic form of the weights, known from the sums of products of second differences with
+each other and with the error: least squares, as AV1 fits its Wiener filters. Weights are whole numbers and cost bits,
+so from the rounded solution on each in turn becomes what makes bits plus worth * error least (coordinate descent).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vaecodec.container import PostFilter, weight_bits
+from vaecodec.container.postfilter import TO_RGB, TO_YCOCG, WEIGHT_MAX
+from vaecodec.metrics import squared_error
+from vaecodec.runtime.cpu.postfilter import second_differences
+from vaecodec.runtime.windows import Pixels
+
+SHIFTS = (6, 7, 8)
+"""Tried, finer for more bits."""
+SECTION_BITS = 8 * 9
+"""What a section costs before its first weight."""
+_SWEEPS = 8
+_BAND = 64
+"""Rows whose products are summed at once."""
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """Products of second differences d [36] (Y, Co, Cg) with each other and with the error e [3] (R, G, B), summed."""
+
+    d_d: NDArray[np.float64]
+    d_e: NDArray[np.float64]
+
+
+def fit_postfilter(
+    original: Pixels, decoded: Pixels, worth: float, apply: Callable[[PostFilter], Pixels]
+) -> PostFilter | None:
+    """The filter that brings a decoded picture closest to the original, both uint8 [H, W, 3]; None where none pays.
+
+    worth: bits that a unit of squared error, summed over pixels and colours, may cost. apply: filters `decoded`.
+    """
+    sums = _sums(original, decoded)
+    filters = [_cheapest(sums, worth, shift) for shift in SHIFTS]
+    before, left = worth * squared_error(original, decoded), {}
+    for postfilter in filters:
+        bits = SECTION_BITS + sum(map(weight_bits, postfilter.weights))
+        left[postfilter] = bits + worth * squared_error(original, apply(postfilter))
+    best = min(filters, key=left.__getitem__)
+    return best if left[best] < before else None
+
+
+def _sums(original: Pixels, decoded: Pixels) -> _Sums:
+    height, colours = len(decoded), decoded.shape[2]
+    to_ycocg = np.array(TO_YCOCG, np.float32)
+    size = second_differences(decoded, 0, 1).shape[1]
+    d_d, d_e = np.zeros((colours * size, colours * size)), np.zeros((colours * size, colours))
+    for start in range(0, height, _BAND):
+        stop = min(start + _BAND, height)
+        bends = second_differences(decoded, start, stop).reshape(colours, -1).astype(np.float32)
+        d = (to_ycocg @ bends).reshape(colours * size, -1)
+        e = (original[start:stop].astype(np.float32) - decoded[start:stop]).reshape(-1, colours)
+        d_d += d @ d.T
+        d_e += d @ e
+    return _Sums(d_d, d_e)
+
+
+def _cheapest(sums: _Sums, worth: float, shift: int) -> PostFilter:
+    """The weights at a shift that make bits + worth * squared error least, near the least squared error."""
+    unit = 2.0 ** -(shift + 2)
+    to_rgb = np.array(TO_RGB, np.float64)
+    products = np.kron(to_rgb.T @ to_rgb, sums.d_d) * unit**2
+    aims = (sums.d_e @ to_rgb).T.ravel() * unit
+    costs = np.maximum(products.diagonal(), np.finfo(np.float64).tiny)
+    ridge = np.diag(1e-9 * costs.mean() + np.zeros(len(aims)))
+    weights = np.rint(np.linalg.solve(products + ridge, aims)).clip(-WEIGHT_MAX, WEIGHT_MAX).astype(int)
+    slope = aims - products @ weights  # half of what a step of each weight takes from the error
+    for _ in range(_SWEEPS):
+        before = weights.copy()
+        for place, weight in enumerate(weights):
+            best = _best(int(weight), float(slope[place]), float(costs[place]), worth)
+            slope -= products[:, place] * (best - weight)
+            weights[place] = best
+        if np.array_equal(weights, before):
+            break
+    return PostFilter(shift, tuple(map(int, weights)))
+
+
+def _best(weight: int, slope: float, curvature: float, worth: float) -> int:
+    """What a weight becomes, the others as they are: the error changes by step * (step * curvature - 2 * slope)."""
+    nearest = round(weight + slope / curvature)
+    near = (min(max(nearest + by, -WEIGHT_MAX), WEIGHT_MAX) for by in (-1, 0, 1))
+
+    def cost(value: int) -> float:
+        step = value - weight
+        return weight_bits(value) + worth * step * (step * curvature - 2 * slope)
+
+    return min(sorted({0, weight, *near}), key=cost)
