@@ -81,7 +81,7 @@ class Codec:
     device: "auto", "cpu" or "cuda" (a GPU needs PyTorch: pip install 'vaecodec[torch]'). dtype: of the blocks of all
     networks: "float32", "bfloat16", "float16" (PyTorch, too), or "auto", see `native_dtype`. On a CPU without products
     of bfloat16 only weights are rounded to it. Latents decode alike in all; pixels of bfloat16 are 3 levels from those
-    of float32 at most.
+    of float32 at most (4 behind a post filter).
     max_memory: bytes that coding one batch may take, beside the program, its weights and the caller's picture. None:
     about 15 a pixel and some 70 MB for each thread. A picture that can't be coded within it raises InputError.
     coder: where latents become bytes: "auto" (beside the networks), "cpu" or "gpu". Files of equal images are the same.

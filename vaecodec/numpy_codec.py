@@ -2,7 +2,7 @@
 
 Only for programs that end after one image, as the command line often does: everything is as float32 makes it, from
 which `Codec` differs on processors that have bfloat16. Files are then other files of the same image, and decoded
-pixels differ by up to 3 levels; the integers of a file are those of every decoder.
+pixels differ by up to 3 levels, or 4 behind a post filter; the integers of a file are those of every decoder.
 """
 
 from __future__ import annotations
