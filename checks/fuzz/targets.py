@@ -34,6 +34,7 @@ from vaecodec.rans import coder, numba_coder, plain_coder
 from vaecodec.rans.choice import Loops
 from vaecodec.rans.tables import CdfTables
 from vaecodec.runtime.choice import choose, choose_reference
+from vaecodec.runtime.cpu.postfilter import filtered
 from vaecodec.runtime.cpu.threads import set_thread_count
 from vaecodec.weights.manifest import manifest
 
@@ -99,6 +100,7 @@ def _read_contents(content: bytes, side: int) -> None:
     """The contents that have a structure of their own."""
     width, height = side % 16 + 1, side // 16 + 1
     _read_tiles(content, width, height)
+    _read_postfilter(content, width, height)
     with contextlib.suppress(FormatError):
         require(len(container.unpack_alpha(content, width, height)) == width * height, "alpha of another size")
     try:
@@ -106,6 +108,17 @@ def _read_contents(content: bytes, side: int) -> None:
     except FormatError:
         return
     require(container.pack_outliers(positions, values) == content, "outliers not canonical")
+
+
+def _read_postfilter(content: bytes, width: int, height: int) -> None:
+    """What is accepted is canonical, and filters alike by loops and by NumPy."""
+    with contextlib.suppress(FormatError):
+        postfilter = container.parse_postfilter(content)
+        if postfilter is not None:
+            require(container.pack_postfilter(postfilter) == content, "post filter not canonical")
+            pixels = np.resize(np.frombuffer(content, np.uint8), (height, width, 3))
+            compiled, plain = (filtered(pixels, postfilter, loops) for loops in ("compiled", "plain"))
+            require(np.array_equal(compiled, plain), "loops and NumPy filter differently")
 
 
 def _read_tiles(content: bytes, width: int, height: int) -> None:
