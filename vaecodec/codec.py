@@ -173,12 +173,13 @@ class Codec:
         lowest level has more). mode: "neural"; "lossless" (also by lossless=True), whatever the quality; or "auto",
         lossless where that is not larger or the networks fail (see `vaecodec.auto`). strip=True leaves ICC, EXIF and
         XMP out. verify=True decodes the finished file and compares (see `vaecodec.verification`). effort 1..9: up to 3
-        one pass of the encoder; 4 for an image that is no photograph some more (see `vaecodec.feedback`), from level 24
-        on, with a target only without `max_memory`; above it the integers are refined for this image in 12 to 90
-        passes, and `progress` is told of each (see `vaecodec.refine`); where it pays, with a post filter (see
-        `vaecodec.postfilter`). denoise: the standard deviation of the noise to take away, in shades of 255 up to 64, or
-        "auto" to estimate it; noise costs no bits then, for a model with a denoising encoder ("base"); refined integers
-        come closer to what that makes of the image at the best level.
+        one pass of the encoder; 4 for an image that is no photograph some more (see `vaecodec.feedback`), with a target
+        only without `max_memory`; above it the integers are refined for this image in 12 to 90 passes, and `progress`
+        is told of each (see `vaecodec.refine`). Images that are no photographs, and refined ones of a model for squared
+        error, have a post filter where it pays (see `vaecodec.postfilter`). denoise: the standard deviation of the
+        noise to take away, in shades of 255 up to 64, or "auto" to estimate it; noise costs no bits then, for a model
+        with a denoising encoder ("base"); refined integers come closer to what that makes of the image at the best
+        level.
         Raises InputError; TargetError for a target out of reach; CodingError where mode "neural" or the comparison
         fails; BackendError for a refinement without PyTorch.
         """
@@ -228,29 +229,29 @@ class Codec:
 
     def _encode_neural(self, source: Source, level: int, care: Care) -> Encoded:
         """The file that `encode` makes with mode="neural"."""
-        if self._suits_feedback(source, level, care):
+        if self._suits_feedback(source, care):
             return self._encode_fed_back(source, level, care.refine)
         return self._encode_with_latents(source, level, care.refine)
 
     def _quantized(self, source: Source, level: int) -> Quantized:
         """What goes into the file that `encode` makes with mode="neural"."""
-        if self._suits_feedback(source, level, self._care(DEFAULT_EFFORT, None)):
+        if self._suits_feedback(source, self._care(DEFAULT_EFFORT, None)):
             return feedback.fed_back(self._pipeline(), source, level).quantized
         quantized: Quantized = self._pipeline().quantize([source.picture.rgb], level)
         return quantized
 
-    def _suits_feedback(self, source: Source, level: int, care: Care) -> bool:
-        return self._feeds_back(source, level, care) and not auto.look(source.picture.rgb).is_photograph
+    def _suits_feedback(self, source: Source, care: Care) -> bool:
+        return self._feeds_back(source, care) and not auto.look(source.picture.rgb).is_photograph
 
-    def _feeds_back(self, source: Source, level: int, care: Care) -> bool:
+    def _feeds_back(self, source: Source, care: Care) -> bool:
         """Whether feedback may gain anything, and there is the memory for it."""
         height, width = padded_size(source.picture.rgb)
-        fits = self._memory.allows(self._engines.own.model.config, height * width, "feedback")
-        return care.feeds_back and level >= feedback.LEAST_LEVEL and fits
+        return care.feeds_back and self._memory.allows(self._engines.own.model.config, height * width, "feedback")
 
     def _encode_fed_back(self, source: Source, level: int, refine: Refine | None = None) -> Encoded:
         attempt = feedback.fed_back(self._pipeline(), source, level)
-        return self._finished(source, level, attempt.quantized, attempt.coded, refine)
+        postfilter = self._restore(source, attempt.shown, level) if refine is None else b""
+        return self._finished(source, level, attempt.quantized, attempt.coded, refine, postfilter)
 
     def _encode_with_latents(self, source: Source, level: int, refine: Refine | None = None) -> Encoded:
         pipeline = self._pipeline()
@@ -259,9 +260,15 @@ class Codec:
         return self._finished(source, level, quantized, coded, refine)
 
     def _finished(
-        self, source: Source, level: int, quantized: Quantized, coded: CodedLatents, refine: Refine | None
+        self,
+        source: Source,
+        level: int,
+        quantized: Quantized,
+        coded: CodedLatents,
+        refine: Refine | None,
+        postfilter: bytes = b"",
     ) -> Encoded:
-        """The file of quantized latents, once refined."""
+        """The file of quantized latents with their post filter, or of refined ones with theirs."""
         pipeline = self._pipeline()
         if is_debugging():
             y_hat = quantized.y_hat[0]
@@ -273,7 +280,7 @@ class Codec:
             y_hat = pipeline.y_hat(refined.latents)[None]
             data = self._pack(source, refined.coded, level, refined.postfilter)
             return Encoded(data, refined.latents, refined.coded, y_hat)
-        return Encoded(self._pack(source, coded, level), latents, coded, y_hat)
+        return Encoded(self._pack(source, coded, level, postfilter), latents, coded, y_hat)
 
     @overload
     def encode_batch(
@@ -393,7 +400,7 @@ class Codec:
         self, source: Source, level: int, care: Care, keep: Callable[[Encoded], bytes]
     ) -> Callable[[], bytes] | None:
         """What makes the neural file of an image that is no photograph better; None where nothing does."""
-        if care.refine is not None or not self._feeds_back(source, level, care):
+        if care.refine is not None or not self._feeds_back(source, care):
             return None
         return lambda: keep(self._encode_fed_back(source, level))
 
@@ -429,7 +436,8 @@ class Codec:
         """The neural file that meets a target."""
         goal = Goal.of_psnr(float(target_psnr or 0)) if target_bytes is None else Goal.of_bytes(target_bytes)
         feeds_back = care.feeds_back and self.max_memory is None and not auto.look(source.picture.rgb).is_photograph
-        care = replace(care, feeds_back=feeds_back)
+        restore = self._restore if feeds_back and care.refine is None else None
+        care = replace(care, feeds_back=feeds_back, restore=restore)
         return encode_to(goal, source, self._pipeline(), partial(self._pack, source), care, self._loops)
 
     # Refinement
@@ -447,7 +455,8 @@ class Codec:
         return Care(effort >= feedback.LEAST_EFFORT, refine)
 
     def _refine(self, passes: int, progress: Progress, source: Source, latents: Latents, balance: float) -> Refined:
-        """Better integers of the same z_hat, and these coded; see `Refiner.refine`. Then a post filter for them."""
+        """Better integers of the same z_hat, and these coded; see `Refiner.refine`. Then a post filter for them: a
+        photograph has none of a perceptual model, which it would bring closer to the pixels, not to what is seen."""
         model, rgb, left = self._engines.own.model, source.picture.rgb, self.max_memory
         if left is not None:
             height, width = padded_size(rgb)
@@ -456,14 +465,14 @@ class Codec:
         r = self._refiner.refine(rgb, latents, index, passes, balance=balance, max_memory=left, progress=progress)
         better = replace(latents, r=r)
         coded = encode_latents(model.entropy, better, index)
-        return Refined(better, coded, self._postfilter(source, better, coded, balance))
+        postfilter = b""
+        if self._refiner.is_for_squared_error or not auto.look(rgb).is_photograph:
+            postfilter = self._restore(source, decoded(self._pipeline(), source, better, coded), latents.level, balance)
+        return Refined(better, coded, postfilter)
 
-    def _postfilter(self, source: Source, latents: Latents, coded: CodedLatents, balance: float) -> bytes:
-        """The section of a filter that pays for itself, of a model whose distortion is squared error alone."""
-        if not self._refiner.is_for_squared_error:
-            return b""
-        shown = decoded(self._pipeline(), source, latents, coded)
-        worth = balance * level_lambda(latents.level) / shown.shape[-1]
+    def _restore(self, source: Source, shown: NDArray[np.uint8], level: int, balance: float = 1.0) -> bytes:
+        """The section of a post filter for the decoded image uint8 [H, W, 3], empty where none pays."""
+        worth = balance * level_lambda(level) / shown.shape[2]
         postfilter = fit_postfilter(source.picture.rgb, shown, worth, partial(filtered, shown, loops=self._loops))
         return b"" if postfilter is None else container.pack_postfilter(postfilter)
 

@@ -43,6 +43,10 @@ class Source:
         alpha = container.pack_alpha(picture.alpha.tobytes(), picture.width, picture.height)
         return [(Tag.ALPHA, alpha), *self.metadata]
 
+    def gathered(self, rows: Iterable[Pixels]) -> Pixels:
+        """A decoded image in bands of rows [n, W or more, 3] from the top -> uint8 [H, W, 3]."""
+        return np.concatenate(list(rows))[: self.picture.height, : self.picture.width]
+
     def psnr(self, rows: Iterable[NDArray[np.uint8]]) -> float:
         """The PSNR in dB, over the colours, of a decoded image in bands of rows [n, W or more, 3] from the top."""
         total, values = self._error(rows)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from vaecodec.container import PostFilter, weight_bits
 from vaecodec.container.postfilter import TO_RGB, TO_YCOCG, WEIGHT_MAX
 from vaecodec.metrics import squared_error
-from vaecodec.runtime.cpu.postfilter import second_differences
+from vaecodec.runtime.cpu.postfilter import bands, second_differences
 from vaecodec.runtime.windows import Pixels
 
 SHIFTS = (6, 7, 8)
@@ -24,8 +24,6 @@ SHIFTS = (6, 7, 8)
 SECTION_BITS = 8 * 9
 """What a section costs before its first weight."""
 _SWEEPS = 8
-_BAND = 64
-"""Rows whose products are summed at once."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +52,11 @@ def fit_postfilter(
 
 
 def _sums(original: Pixels, decoded: Pixels) -> _Sums:
-    height, colours = len(decoded), decoded.shape[2]
+    colours = decoded.shape[2]
     to_ycocg = np.array(TO_YCOCG, np.float32)
     size = second_differences(decoded, 0, 1).shape[1]
     d_d, d_e = np.zeros((colours * size, colours * size)), np.zeros((colours * size, colours))
-    for start in range(0, height, _BAND):
-        stop = min(start + _BAND, height)
+    for start, stop in bands(decoded):
         bends = second_differences(decoded, start, stop).reshape(colours, -1).astype(np.float32)
         d = (to_ycocg @ bends).reshape(colours * size, -1)
         e = (original[start:stop].astype(np.float32) - decoded[start:stop]).reshape(-1, colours)

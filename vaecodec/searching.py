@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, TypeVar
 
 from vaecodec import feedback
 from vaecodec.collecting import raised
@@ -19,8 +16,10 @@ from vaecodec.picture_file import Source
 from vaecodec.refine.search import meet_refined
 from vaecodec.runtime.cpu.postfilter import Loops, filtered
 from vaecodec.runtime.interface import Pipeline, Quantized
-from vaecodec.runtime.windows import Window
+from vaecodec.runtime.windows import Pixels, Window
 from vaecodec.targets import Goal, Knobs, Trial, meet, place_of
+
+Content = TypeVar("Content")
 
 
 @dataclass(frozen=True)
@@ -45,13 +44,18 @@ class Refined:
 Refine = Callable[[Source, Latents, float], Refined]
 """An image, the integers of a single pass, and the balance between bits and distortion (1 for that of the level)."""
 
+Restore = Callable[[Source, Pixels, int], bytes]
+"""An image, what the decoder makes of it, and the level -> the section of a post filter, empty where none pays."""
+
 
 @dataclass(frozen=True)
 class Care:
-    """What an effort does beyond one pass: feed the decoder's image back (see `feedback`) and refine the integers."""
+    """What an effort does beyond one pass: feed the decoder's image back (see `feedback`), refine the integers, and fit
+    a post filter to what was fed back; refined integers bring their own."""
 
     feeds_back: bool
     refine: Refine | None = None
+    restore: Restore | None = None
 
 
 def encode_to(
@@ -82,22 +86,30 @@ def encode_to(
         )
         return quantized
 
+    def judged(data: bytes, content: Content, rows: Callable[[], Iterator[Pixels]]) -> Trial[Content]:
+        """rows: the decoded image, where the goal asks for it."""
+        return Trial(goal.value_of_bytes(len(data)) if goal.bound == "high" else source.psnr(rows()), content)
+
     def measure(level: int, strength: float) -> Trial[tuple[bytes, Knobs]]:
         quantized = quantize(level, strength)
         [coded] = pipeline.encode(quantized)
-        content = pack(coded, level), (level, strength)
-        if goal.bound == "high":
-            return Trial(goal.value_of_bytes(len(content[0])), content)
-        return Trial(source.psnr(pipeline.decoded_rows(quantized, level)), content)
+        rows, postfilter = partial(pipeline.decoded_rows, quantized, level), b""
+        if care.restore is not None:
+            shown = source.gathered(rows())
+            postfilter = care.restore(source, shown, level)
+            rows = partial(_restored, shown, postfilter, loops)
+        data = pack(coded, level, postfilter)
+        return judged(data, (data, (level, strength)), rows)
 
     def measure_refined(refine: Refine, level: int, balance: float) -> Trial[bytes]:
         refined = refine(source, quantize(level, 0.0).latents_of(0), balance)
         data = pack(refined.coded, level, refined.postfilter)
-        if goal.bound == "high":
-            return Trial(goal.value_of_bytes(len(data)), data)
-        shown = decoded(pipeline, source, refined.latents, refined.coded)
-        postfilter = parse_postfilter(refined.postfilter)
-        return Trial(source.psnr([shown if postfilter is None else filtered(shown, postfilter, loops)]), data)
+
+        def rows() -> Iterator[Pixels]:
+            shown = decoded(pipeline, source, refined.latents, refined.coded)
+            return _restored(shown, refined.postfilter, loops)
+
+        return judged(data, data, rows)
 
     data, knobs = meet(measure, goal, LEVELS).content
     if care.refine is None:
@@ -106,7 +118,13 @@ def encode_to(
     return data if better is None else better.content
 
 
-def decoded(pipeline: Pipeline, source: Source, latents: Latents, coded: CodedLatents) -> NDArray[np.uint8]:
+def _restored(shown: Pixels, postfilter: bytes, loops: Loops) -> Iterator[Pixels]:
+    """The image that a decoder shows, from the pixels of g_s and the section of a post filter, as one band of rows."""
+    parsed = parse_postfilter(postfilter)
+    return iter([shown if parsed is None else filtered(shown, parsed, loops)])
+
+
+def decoded(pipeline: Pipeline, source: Source, latents: Latents, coded: CodedLatents) -> Pixels:
     """The pixels that a decoder makes of coded latents, uint8 [H, W, 3]."""
     height, width = latents.z_hat.shape[1:]
     stored = StoredLatents(latents.level, (height, width), coded.payload, coded.outliers)

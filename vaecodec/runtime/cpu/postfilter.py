@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
@@ -16,8 +17,8 @@ Loops = Literal["compiled", "plain"]
 """By what a picture is filtered: compiled loops, or NumPy."""
 
 _loops = native.Loops("vaecodec.runtime.cpu.postfilter_loops", "vaecodec.container.postfilter")
-_BAND = 32
-"""Rows that are filtered at once without loops: what they take stays in the cache."""
+_BAND_PIXELS = 1 << 14
+"""Pixels whose second differences are looked at together: in the cache, and whatever a picture's size 10 MB."""
 
 
 def filtered(rgb: Pixels, postfilter: PostFilter, loops: Loops) -> Pixels:
@@ -54,11 +55,16 @@ def second_differences(rgb: Pixels, start: int, stop: int) -> NDArray[np.int16]:
     return np.stack([moved(down, right) + moved(-down, -right) - middle for down, right in OFFSETS], axis=1)
 
 
+def bands(rgb: Pixels) -> Iterator[tuple[int, int]]:
+    """The rows start..stop of a picture [H, W, 3], a few at a time."""
+    rows = max(1, _BAND_PIXELS // rgb.shape[1])
+    return ((start, min(start + rows, len(rgb))) for start in range(0, len(rgb), rows))
+
+
 def _plain(rgb: Pixels, taps: NDArray[np.int32], shift: int) -> Pixels:
     out = np.empty_like(rgb)
     matrix = taps.reshape(len(taps), -1).astype(np.float64)  # sums of products stay exact, far below 2^53
-    for start in range(0, len(rgb), _BAND):
-        stop = min(start + _BAND, len(rgb))
+    for start, stop in bands(rgb):
         bends = second_differences(rgb, start, stop)
         sums = (matrix @ bends.reshape(matrix.shape[1], -1)).astype(np.int32).reshape(len(taps), stop - start, -1)
         more = (sums + (1 << (shift + 1))) >> (shift + 2)
