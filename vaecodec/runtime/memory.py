@@ -33,7 +33,7 @@ def bytes_per_pixel(config: ModelConfig, task: Task) -> float:
 
     A position of the latents is 256 pixels. Encoding: y and y_hat of 4 bytes, the scale index twice; or later r of 4
     bytes, the index, symbols, words. Decoding: r, y_hat, and the pixels twice. A target: y_hat, r and the index, and
-    what decoding them takes. Feedback: y three times, and twice what goes into a file; decoded pixels, too, and filtered.
+    what decoding them takes. Feedback: y three times, and twice what goes into a file; pixels twice, filtered once.
     """
     latents = {"encode": 10, "decode": 8, "target": 17, "feedback": 34}[task] * config.M
     pixels = {"encode": 3.0, "decode": 7.0, "target": 6.0, "feedback": 19.0}[task]
