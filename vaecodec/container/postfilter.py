@@ -55,6 +55,20 @@ class PostFilter:
 
         return [[[tap(c, d, k) for k in range(size)] for d in range(COLOURS)] for c in range(COLOURS)]
 
+    @property
+    def amplification(self) -> float:
+        """By how much a difference of decoded pixels can grow: what a colour is made of, in magnitudes, added up."""
+        unit = 2.0 ** -(self.shift + 2)
+
+        def magnitude(colour: int, source: int, taps: list[int]) -> float:
+            middle = (colour == source) - 2 * sum(taps) * unit
+            return abs(middle) + 2 * sum(map(abs, taps)) * unit
+
+        return max(
+            sum(magnitude(colour, source, taps) for source, taps in enumerate(of))
+            for colour, of in enumerate(self.taps)
+        )
+
 
 def weight_bits(weight: int) -> int:
     """How many bits a weight takes."""
