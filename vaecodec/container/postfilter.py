@@ -57,7 +57,7 @@ class PostFilter:
 
     @property
     def amplification(self) -> float:
-        """By how much a difference of decoded pixels can grow: what a colour is made of, in magnitudes, added up."""
+        """The most by which a difference of decoded pixels can grow: what a colour is made of, in magnitudes, added up."""
         unit = 2.0 ** -(self.shift + 2)
 
         def magnitude(colour: int, source: int, taps: list[int]) -> float:
