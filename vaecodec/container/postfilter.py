@@ -57,7 +57,7 @@ class PostFilter:
 
     @property
     def amplification(self) -> float:
-        """The most by which a difference of decoded pixels can grow: what a colour is made of, in magnitudes, added up."""
+        """The most by which a difference of decoded pixels can grow: the magnitudes that make up a colour, added."""
         unit = 2.0 ** -(self.shift + 2)
 
         def magnitude(colour: int, source: int, taps: list[int]) -> float:
