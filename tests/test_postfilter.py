@@ -171,6 +171,17 @@ def test_no_filter_where_none_pays() -> None:
     assert fit_postfilter(rgb, rgb, 1.0, lambda each: filtered(rgb, each, "plain")) is None
 
 
+@pytest.mark.parametrize("size", [(1, 1), (1, 30), (30, 1), (2, 3), (20, 20)])
+def test_small_flat_and_gray_pictures_have_a_filter_or_none(size: tuple[int, int]) -> None:
+    noise = _noise(*size)
+    gray, flat = noise[..., :1].repeat(3, 2), np.full_like(noise, 7)
+    for original in (noise, gray, flat):
+        for decoded in (flat, gray, np.clip(original.astype(int) + 3, 0, 255).astype(np.uint8)):
+            chosen = fit_postfilter(original, decoded, 10.0, lambda each, to=decoded: filtered(to, each, "plain"))
+            if chosen is not None:
+                assert _squared(filtered(decoded, chosen, "plain"), original) < _squared(decoded, original)
+
+
 @pytest.fixture(scope="module")
 def refined() -> tuple[Codec, Image.Image, bytes]:
     codec, photo = Codec("base"), _photo(192)

@@ -29,6 +29,7 @@ SHARES = (1.0, 0.8, 0.64, 0.5, 0.4, 0.32, 0.25, 0.2, 0.16)
 SECTION_BITS = 8 * 9
 """What a section costs before its first weight."""
 _SWEEPS = 8
+_TINY = 1e-100
 
 
 @dataclass(frozen=True)
@@ -83,8 +84,8 @@ def _cheapest(sums: _Sums, worth: float, shift: int, share: float = 1.0) -> Post
     to_rgb = np.array(TO_RGB, np.float64)
     products = np.kron(to_rgb.T @ to_rgb, sums.d_d) * unit**2
     aims = (sums.d_e @ to_rgb).T.ravel() * unit * share
-    costs = np.maximum(products.diagonal(), np.finfo(np.float64).tiny)
-    ridge = np.diag(1e-9 * costs.mean() + np.zeros(len(aims)))
+    costs = np.maximum(products.diagonal(), _TINY)  # of a flat picture all are 0
+    ridge = (1e-9 * costs.mean() + _TINY) * np.eye(len(aims))
     weights = np.rint(np.linalg.solve(products + ridge, aims)).clip(-WEIGHT_MAX, WEIGHT_MAX).astype(int)
     slope = aims - products @ weights  # half of what a step of each weight takes from the error
     for _ in range(_SWEEPS):
