@@ -83,6 +83,19 @@ def test_the_assets_are_built_from_the_sources(build: ModuleType) -> None:
         assert (build.ASSETS / name).read_text(encoding="utf-8") == content, f"{name}: run python web/build.py"
 
 
+def test_no_name_is_declared_twice(build: ModuleType) -> None:
+    """The modules become one, where a second declaration is an error of the whole."""
+    for modules in (build.LIBRARY, build.VIEWER):
+        names: list[str] = []
+        for module in modules:
+            text = (WEB / "src" / f"{module}.js").read_text(encoding="utf-8")
+            declared = re.findall(
+                r"^(?:export )?(?:(?:async )?function|class|const|let) (\w+|\[[^\]]+\]|\{[^}]+\})", text, re.M
+            )
+            names += [name for each in declared for name in re.findall(r"\w+", each)]
+        assert {name for name in names if names.count(name) > 1} == set()
+
+
 def test_the_assets_are_small(build: ModuleType) -> None:
     """They are in every wheel."""
     assert sum(path.stat().st_size for path in build.ASSETS.iterdir()) < 150_000

@@ -1327,7 +1327,7 @@ const KIND = 1;
 const COLOURS = 3;
 const REACH = 2;
 const [SHIFT_MIN, SHIFT_MAX] = [4, 9];
-const WEIGHT_MAX = 511;
+const LARGEST_WEIGHT = 511;
 const MOST_ZEROS = 9;
 const OFFSETS = Array.from({ length: 25 }, (_, place) => [Math.floor(place / 5) - REACH, (place % 5) - REACH]).slice(13);
 const WEIGHTS = COLOURS * COLOURS * OFFSETS.length;
@@ -1359,7 +1359,7 @@ const first = bits.indexOf("1", place);
 const end = 2 * first - place + 1;
 if (first < 0 || end > bits.length) throw new Truncated(`POSTFILTER ends inside weight ${number} of ${WEIGHTS}`);
 if (first - place > MOST_ZEROS) {
-throw new FormatError(`POSTFILTER weight ${number} is too long; it must be ${-WEIGHT_MAX}..${WEIGHT_MAX}`);
+throw new FormatError(`POSTFILTER weight ${number} is too long; it must be ${-LARGEST_WEIGHT}..${LARGEST_WEIGHT}`);
 }
 const value = parseInt(bits.slice(first, end), 2);
 weights.push(value % 2 ? -(value - 1) / 2 : value / 2);
