@@ -83,17 +83,17 @@ def test_the_assets_are_built_from_the_sources(build: ModuleType) -> None:
         assert (build.ASSETS / name).read_text(encoding="utf-8") == content, f"{name}: run python web/build.py"
 
 
+def _declared(script: Path) -> list[str]:
+    """The names at the top of a script."""
+    pattern = r"^(?:export )?(?:(?:async )?function|class|const|let) (\w+|\[[^\]]+\]|\{[^}]+\})"
+    declared = re.findall(pattern, script.read_text(encoding="utf-8"), re.MULTILINE)
+    return [name for each in declared for name in re.findall(r"\w+", each)]
+
+
 def test_no_name_is_declared_twice(build: ModuleType) -> None:
-    """The modules become one, where a second declaration is an error of the whole."""
-    for modules in (build.LIBRARY, build.VIEWER):
-        names: list[str] = []
-        for module in modules:
-            text = (WEB / "src" / f"{module}.js").read_text(encoding="utf-8")
-            declared = re.findall(
-                r"^(?:export )?(?:(?:async )?function|class|const|let) (\w+|\[[^\]]+\]|\{[^}]+\})", text, re.M
-            )
-            names += [name for each in declared for name in re.findall(r"\w+", each)]
-        assert {name for name in names if names.count(name) > 1} == set()
+    """The modules become one script, with the viewer's behind them: a second declaration is an error of the whole."""
+    names = [name for part in (*build.LIBRARY, *build.VIEWER) for name in _declared(WEB / "src" / f"{part}.js")]
+    assert {name for name in names if names.count(name) > 1} == set()
 
 
 def test_the_assets_are_small(build: ModuleType) -> None:

@@ -1,15 +1,15 @@
 // The POSTFILTER section, read and applied: see vaecodec/container/postfilter.py. Whole numbers, the same as there.
 import { FormatError, Truncated } from "./errors.js";
 
-const KIND = 1;
-const COLOURS = 3;
-const REACH = 2;
+const FILTER_KIND = 1;
+const FILTER_COLOURS = 3;
+const FILTER_REACH = 2;
 const [SHIFT_MIN, SHIFT_MAX] = [4, 9];
 const LARGEST_WEIGHT = 511;
 const MOST_ZEROS = 9;
 /** Half of the square around a pixel, as [rows down, columns to the right]; the other half is opposite. */
-const OFFSETS = Array.from({ length: 25 }, (_, place) => [Math.floor(place / 5) - REACH, (place % 5) - REACH]).slice(13);
-const WEIGHTS = COLOURS * COLOURS * OFFSETS.length;
+const FILTER_OFFSETS = Array.from({ length: 25 }, (_, place) => [Math.floor(place / 5) - FILTER_REACH, (place % 5) - FILTER_REACH]).slice(13);
+const FILTER_WEIGHTS = FILTER_COLOURS * FILTER_COLOURS * FILTER_OFFSETS.length;
 const TO_YCOCG = [
   [1, 2, 1],
   [2, 0, -2],
@@ -23,7 +23,7 @@ const TO_RGB = [
 
 /** {shift, taps: [from R, G, B][offset] -> [to R, G, B]}; null for no section, or one of another kind. */
 export function parsePostfilter(content) {
-  if (content?.[0] !== KIND) return null;
+  if (content?.[0] !== FILTER_KIND) return null;
   if (content.length < 2) throw new Truncated("POSTFILTER ends before its shift");
   const shift = content[1];
   if (shift < SHIFT_MIN || shift > SHIFT_MAX) {
@@ -37,10 +37,10 @@ function parseWeights(content) {
   const bits = Array.from(content, (byte) => byte.toString(2).padStart(8, "0")).join("");
   const weights = [];
   let place = 0;
-  for (let number = 0; number < WEIGHTS; number++) {
+  for (let number = 0; number < FILTER_WEIGHTS; number++) {
     const first = bits.indexOf("1", place);
     const end = 2 * first - place + 1;
-    if (first < 0 || end > bits.length) throw new Truncated(`POSTFILTER ends inside weight ${number} of ${WEIGHTS}`);
+    if (first < 0 || end > bits.length) throw new Truncated(`POSTFILTER ends inside weight ${number} of ${FILTER_WEIGHTS}`);
     if (first - place > MOST_ZEROS) {
       throw new FormatError(`POSTFILTER weight ${number} is too long; it must be ${-LARGEST_WEIGHT}..${LARGEST_WEIGHT}`);
     }
@@ -56,26 +56,26 @@ function parseWeights(content) {
 }
 
 function planesOf(length) {
-  return Array.from({ length: COLOURS }, () => new Int32Array(length));
+  return Array.from({ length: FILTER_COLOURS }, () => new Int32Array(length));
 }
 
 function tapsOf(weights) {
   const colours = [0, 1, 2];
-  const weight = (to, of, k) => weights[(COLOURS * to + of) * OFFSETS.length + k];
+  const weight = (to, of, k) => weights[(FILTER_COLOURS * to + of) * FILTER_OFFSETS.length + k];
   const tap = (colour, source, k) =>
     colours.reduce(
       (sum, a) => sum + colours.reduce((part, b) => part + TO_RGB[colour][a] * weight(a, b, k) * TO_YCOCG[b][source], 0),
       0,
     );
-  return colours.map((source) => OFFSETS.map((_, k) => colours.map((colour) => tap(colour, source, k))));
+  return colours.map((source) => FILTER_OFFSETS.map((_, k) => colours.map((colour) => tap(colour, source, k))));
 }
 
 /** Filters rows of RGBA that come from the top of an image, two rows later. show(top, rows, rgba) takes them. */
 export class FilteredRows {
   constructor({ shift, taps }, { width, height, isGray }, show) {
     Object.assign(this, { shift, taps, width, height, isGray, show });
-    this.planes = Array.from({ length: 2 * REACH + 1 }, () => planesOf(width + 2 * REACH));
-    this.alphas = Array.from({ length: 2 * REACH + 1 }, () => new Uint8Array(width));
+    this.planes = Array.from({ length: 2 * FILTER_REACH + 1 }, () => planesOf(width + 2 * FILTER_REACH));
+    this.alphas = Array.from({ length: 2 * FILTER_REACH + 1 }, () => new Uint8Array(width));
     this.sums = planesOf(width);
   }
 
@@ -83,28 +83,28 @@ export class FilteredRows {
   push(top, rows, rgba) {
     const { width, height } = this;
     const isLast = top + rows === height;
-    const from = Math.max(0, top - REACH);
-    const to = isLast ? height : top + rows - REACH;
+    const from = Math.max(0, top - FILTER_REACH);
+    const to = isLast ? height : top + rows - FILTER_REACH;
     const out = new Uint8ClampedArray(4 * width * Math.max(0, to - from));
     const emit = (row) => {
       if (row >= from) this.#filter(row, out.subarray(4 * width * (row - from), 4 * width * (row - from + 1)));
     };
     for (let row = top; row < top + rows; row++) {
       this.#keep(row, rgba.subarray(4 * width * (row - top), 4 * width * (row - top + 1)));
-      emit(row - REACH);
+      emit(row - FILTER_REACH);
     }
-    if (isLast) for (let row = Math.max(0, height - REACH); row < height; row++) emit(row);
+    if (isLast) for (let row = Math.max(0, height - FILTER_REACH); row < height; row++) emit(row);
     if (out.length) this.show(from, to - from, out);
   }
 
   #keep(row, rgba) {
     const { width } = this;
     const slot = row % this.planes.length;
-    for (let c = 0; c < COLOURS; c++) {
+    for (let c = 0; c < FILTER_COLOURS; c++) {
       const plane = this.planes[slot][c];
-      for (let j = 0; j < width; j++) plane[REACH + j] = rgba[4 * j + c];
-      plane.fill(plane[REACH], 0, REACH);
-      plane.fill(plane[REACH + width - 1], REACH + width);
+      for (let j = 0; j < width; j++) plane[FILTER_REACH + j] = rgba[4 * j + c];
+      plane.fill(plane[FILTER_REACH], 0, FILTER_REACH);
+      plane.fill(plane[FILTER_REACH + width - 1], FILTER_REACH + width);
     }
     for (let j = 0; j < width; j++) this.alphas[slot][j] = rgba[4 * j + 3];
   }
@@ -119,13 +119,13 @@ export class FilteredRows {
     const middle = this.#row(row);
     const [red, green, blue] = sums;
     for (const sum of sums) sum.fill(1 << (shift + 1));
-    OFFSETS.forEach(([down, right], k) => {
+    FILTER_OFFSETS.forEach(([down, right], k) => {
       const [below, above] = [this.#row(row + down), this.#row(row - down)];
-      for (let d = 0; d < COLOURS; d++) {
+      for (let d = 0; d < FILTER_COLOURS; d++) {
         const [toRed, toGreen, toBlue] = this.taps[d][k];
         if (!toRed && !toGreen && !toBlue) continue;
         const [under, over, here] = [below[d], above[d], middle[d]];
-        for (let j = 0, at = REACH; j < width; j++, at++) {
+        for (let j = 0, at = FILTER_REACH; j < width; j++, at++) {
           const bend = under[at + right] + over[at - right] - 2 * here[at];
           red[j] += toRed * bend;
           green[j] += toGreen * bend;
@@ -135,7 +135,7 @@ export class FilteredRows {
     });
     const alpha = this.alphas[row % this.alphas.length];
     for (let j = 0; j < width; j++) {
-      for (let c = 0; c < COLOURS; c++) out[4 * j + c] = middle[c][REACH + j] + (sums[c][j] >> (shift + 2));
+      for (let c = 0; c < FILTER_COLOURS; c++) out[4 * j + c] = middle[c][FILTER_REACH + j] + (sums[c][j] >> (shift + 2));
       if (this.isGray) out.fill(Math.floor((out[4 * j] + out[4 * j + 1] + out[4 * j + 2] + 1) / 3), 4 * j, 4 * j + 3);
       out[4 * j + 3] = alpha[j];
     }
