@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import vaecodec
+from tests.sections import without
 from vaecodec import container
 from vaecodec.codec import Codec
 from vaecodec.conformance import MODEL, expectations
@@ -39,13 +40,6 @@ def _noise(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
 def _photo(size: int = 160) -> Image.Image:
     with Image.open(SAMPLES / "interior.png") as opened:
         return opened.convert("RGB").crop((0, 300, size, 300 + size))
-
-
-def _without(data: bytes) -> bytes:
-    """The file without its post filter."""
-    file = container.parse(data)
-    contents = container.read_all(data, file)
-    return container.pack(file.header, [(tag, content) for tag, content in contents.items() if tag != Tag.POSTFILTER])
 
 
 def _squared(image: object, other: object) -> float:
@@ -190,7 +184,7 @@ def refined() -> tuple[Codec, Image.Image, bytes]:
 
 def test_a_refined_file_has_one_that_pays(refined: tuple[Codec, Image.Image, bytes]) -> None:
     codec, photo, data = refined
-    plain = _without(data)
+    plain = without(data, Tag.POSTFILTER)
     assert Tag.POSTFILTER in container.parse(data).sections
     assert len(data) - len(plain) < 0.02 * len(plain)
     assert _squared(codec.decode(data), photo) < 0.98 * _squared(codec.decode(plain), photo)
@@ -209,7 +203,7 @@ def test_every_way_to_decode_filters(refined: tuple[Codec, Image.Image, bytes]) 
 
 def test_a_reduced_picture_is_not_filtered(refined: tuple[Codec, Image.Image, bytes]) -> None:
     codec, _, data = refined
-    plain = _without(data)
+    plain = without(data, Tag.POSTFILTER)
     for reduction in (2, 8):
         ours = codec.decode(data, reduction=reduction, as_array=True)
         assert np.array_equal(ours, codec.decode(plain, reduction=reduction, as_array=True))
@@ -220,7 +214,7 @@ def test_a_file_without_the_section_is_the_same_picture_unfiltered(refined: tupl
     section = container.read_section(data, container.parse(data), Tag.POSTFILTER)
     postfilter = parse_postfilter(section)
     assert postfilter is not None
-    plain = codec.decode(_without(data), as_array=True)
+    plain = codec.decode(without(data, Tag.POSTFILTER), as_array=True)
     assert np.array_equal(codec.decode(data, as_array=True), filtered(plain, postfilter, "plain"))
 
 

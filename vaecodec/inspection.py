@@ -116,8 +116,7 @@ def decode_integers(
     latents = decode_latents(entropy, stored, coder=rans_coder(loops))
     if Tag.ALPHA in content:
         container.unpack_alpha(content[Tag.ALPHA], header.width, header.height)
-    if Tag.POSTFILTER in content:
-        container.parse_postfilter(content[Tag.POSTFILTER])
+    container.parse_postfilter(content.get(Tag.POSTFILTER, b""))
     return latents
 
 

@@ -121,6 +121,10 @@ class Item:
     alpha: NDArray[np.uint8] | None
     postfilter: PostFilter | None
 
+    def filter_at(self, reduction: int) -> PostFilter | None:
+        """The post filter of the picture reduced so; a reduced one is not filtered."""
+        return self.postfilter if reduction == 1 else None
+
     @property
     def padded_size(self) -> tuple[int, int]:
         """Height and width as the networks see the image."""
@@ -142,7 +146,7 @@ def read_item(
     need(file.header)
     contents = container.read_all(data, file)
     alpha = read_alpha(file.header, contents)
-    postfilter = container.parse_postfilter(contents[Tag.POSTFILTER]) if Tag.POSTFILTER in contents else None
+    postfilter = container.parse_postfilter(contents.get(Tag.POSTFILTER, b""))
     return Item(number, file.header, contents, read_latents(file.header, contents), alpha, postfilter)
 
 
@@ -196,21 +200,19 @@ def _check_crop(crop: Crop) -> Crop:
 
 
 def needed(item: Item, window: Window, reduction: int) -> Window:
-    """The part of a picture that must be decoded for `window` of it: a post filter looks beyond its edges.
-
-    A reduced picture is not filtered.
-    """
-    if item.postfilter is None or reduction != 1:
+    """The part of a picture that must be decoded for `window` of it: a post filter looks beyond its edges."""
+    if item.filter_at(reduction) is None:
         return window
     return window.grown(REACH, item.header.height, item.header.width)
 
 
 def restored(item: Item, rgb: Pixels, window: Window, reduction: int, loops: Loops) -> Pixels:
     """The pixels of `window`, from those that are `needed` for it, uint8 [h, w, 3]."""
-    if item.postfilter is None or reduction != 1:
+    postfilter = item.filter_at(reduction)
+    if postfilter is None:
         return rgb
     inner = window.relative_to(needed(item, window, reduction))
-    return filtered(rgb, item.postfilter, loops)[inner.top : inner.bottom, inner.left : inner.right]
+    return filtered(rgb, postfilter, loops)[inner.top : inner.bottom, inner.left : inner.right]
 
 
 def finish(item: Item, rgb: NDArray[np.uint8], window: Window, reduction: int, *, as_array: bool) -> Result:

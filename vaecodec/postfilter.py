@@ -33,11 +33,12 @@ _TINY = 1e-100
 
 
 @dataclass(frozen=True)
-class _Sums:
-    """Products of second differences d [36] (Y, Co, Cg) with each other and with the error e [3] (R, G, B), summed."""
+class _LeastSquares:
+    """The error that weights w [108] leave is that of none plus w products w - 2 aims w; `weights` leave the least."""
 
-    d_d: NDArray[np.float64]
-    d_e: NDArray[np.float64]
+    products: NDArray[np.float64]
+    aims: NDArray[np.float64]
+    weights: NDArray[np.float64]
 
 
 def fit_postfilter(
@@ -47,8 +48,8 @@ def fit_postfilter(
 
     worth: bits that a unit of squared error, summed over pixels and colours, may cost. apply: filters `decoded`.
     """
-    sums = _sums(original, decoded)
-    filters = [_within(sums, worth, shift) for shift in SHIFTS]
+    problem = _least_squares(original, decoded)
+    filters = [_within(problem, worth, shift) for shift in SHIFTS]
     before, left = worth * squared_error(original, decoded), {}
     for postfilter in filters:
         bits = SECTION_BITS + sum(map(weight_bits, postfilter.weights))
@@ -57,36 +58,35 @@ def fit_postfilter(
     return best if left[best] < before else None
 
 
-def _sums(original: Pixels, decoded: Pixels) -> _Sums:
+def _least_squares(original: Pixels, decoded: Pixels) -> _LeastSquares:
     colours = decoded.shape[2]
-    to_ycocg = np.array(TO_YCOCG, np.float32)
-    size = second_differences(decoded, 0, 1).shape[1]
-    d_d, d_e = np.zeros((colours * size, colours * size)), np.zeros((colours * size, colours))
+    to_ycocg, to_rgb = np.array(TO_YCOCG, np.float32), np.array(TO_RGB, np.float64)
+    size = colours * second_differences(decoded, 0, 1).shape[1]
+    d_d, d_e = np.zeros((size, size)), np.zeros((size, colours))  # second differences d, error e, over all pixels
     for start, stop in bands(decoded):
         bends = second_differences(decoded, start, stop).reshape(colours, -1).astype(np.float32)
-        d = (to_ycocg @ bends).reshape(colours * size, -1)
+        d = (to_ycocg @ bends).reshape(size, -1)
         e = (original[start:stop].astype(np.float32) - decoded[start:stop]).reshape(-1, colours)
         d_d += d @ d.T
         d_e += d @ e
-    return _Sums(d_d, d_e)
+    products, aims = np.kron(to_rgb.T @ to_rgb, d_d), (d_e @ to_rgb).T.ravel()
+    ridge = (1e-9 * products.diagonal().mean() + _TINY) * np.eye(len(aims))  # of a flat picture all products are 0
+    return _LeastSquares(products, aims, np.linalg.solve(products + ridge, aims))
 
 
-def _within(sums: _Sums, worth: float, shift: int) -> PostFilter:
+def _within(problem: _LeastSquares, worth: float, shift: int) -> PostFilter:
     """The largest share of the filter of least error that amplifies no difference too much."""
-    filters = (_cheapest(sums, worth, shift, share) for share in SHARES)
+    filters = (_cheapest(problem, worth, shift, share) for share in SHARES)
     nothing = PostFilter(shift, (0,) * WEIGHTS)
     return next((each for each in filters if each.amplification <= MOST_AMPLIFICATION), nothing)
 
 
-def _cheapest(sums: _Sums, worth: float, shift: int, share: float = 1.0) -> PostFilter:
-    """The weights at a shift that make bits + worth * squared error least, near the least squared error."""
+def _cheapest(problem: _LeastSquares, worth: float, shift: int, share: float) -> PostFilter:
+    """The weights at a shift that make bits + worth * squared error least, near a share of those of least error."""
     unit = 2.0 ** -(shift + 2)
-    to_rgb = np.array(TO_RGB, np.float64)
-    products = np.kron(to_rgb.T @ to_rgb, sums.d_d) * unit**2
-    aims = (sums.d_e @ to_rgb).T.ravel() * unit * share
-    costs = np.maximum(products.diagonal(), _TINY)  # of a flat picture all are 0
-    ridge = (1e-9 * costs.mean() + _TINY) * np.eye(len(aims))
-    weights = np.rint(np.linalg.solve(products + ridge, aims)).clip(-WEIGHT_MAX, WEIGHT_MAX).astype(int)
+    products, aims = problem.products * unit**2, problem.aims * unit * share
+    costs = np.maximum(products.diagonal(), _TINY)
+    weights = np.rint(problem.weights / unit * share).clip(-WEIGHT_MAX, WEIGHT_MAX).astype(int)
     slope = aims - products @ weights  # half of what a step of each weight takes from the error
     for _ in range(_SWEEPS):
         before = weights.copy()

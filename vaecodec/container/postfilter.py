@@ -91,7 +91,7 @@ def pack_postfilter(postfilter: PostFilter) -> bytes:
 
 
 def parse_postfilter(content: bytes) -> PostFilter | None:
-    """The filter of a section; None for one of another kind, which a later release may write and a reader skips.
+    """The filter of a section; None for one of another kind, which a reader skips, and where there are no bytes.
 
     Raises Truncated and FormatError for malformed ones.
     """
